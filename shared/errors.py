@@ -1,0 +1,64 @@
+"""Two kinds of error, by what the supervisor does next. Each is raised once, at the edge that saw it."""
+
+from enum import StrEnum
+
+
+class RetryReason(StrEnum):
+    """Why a unit did not get its answer, though nothing is wrong with its tasks."""
+
+    CONNECTION = "connection"
+    TIMEOUT = "timeout"
+    SERVER_ERROR = "server_error"
+    BAD_RESPONSE = "bad_response"
+    RATE_LIMIT = "rate_limit"
+    UNAUTHORIZED = "unauthorized"
+    QUOTA = "quota"
+    WRONG_URL = "wrong_url"
+    CRASH = "crash"
+
+
+HOLD_REASONS = frozenset({RetryReason.UNAUTHORIZED, RetryReason.QUOTA, RetryReason.WRONG_URL})
+"""The provider as a whole refuses us: waiting will not help, a person will."""
+
+
+class Blame(StrEnum):
+    """Whose fault a final error is."""
+
+    SOME_TASKS = "some_tasks"
+    """At least one task of the unit is bad; which one shows when the unit is split."""
+    WHOLE_UNIT = "whole_unit"
+    """What the unit's tasks share (their model) is refused: no split will help."""
+
+
+class ConfigurationError(Exception):
+    """The service cannot start as it is configured. Each of `faults` tells a person one thing to mend."""
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
+class TaskError(Exception):
+    """Base of both kinds. The message goes to the task API and must help a person act."""
+
+
+class RetryableError(TaskError):
+    """Nothing is wrong with the task: the same call may succeed later.
+
+    `retry_after_seconds` is what the provider asked for, if it did.
+    """
+
+    def __init__(
+        self, message: str, *, reason: RetryReason, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.retry_after_seconds = retry_after_seconds
+
+
+class NonRetryableError(TaskError):
+    """The same call would fail again."""
+
+    def __init__(self, message: str, *, blame: Blame = Blame.SOME_TASKS) -> None:
+        super().__init__(message)
+        self.blame = blame

@@ -1,0 +1,79 @@
+"""Structured logs: one JSON object a line on stdout."""
+
+import logging
+import os
+from typing import BinaryIO, TextIO, cast
+
+import orjson
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+from shared.log_events import LogEvent
+from shared.settings import LogFormat, LogLevel
+
+STDOUT = 1
+
+
+class StandardOutput:
+    """Writes whole lines to file descriptor 1, unbuffered, so that lines of several processes do not mix.
+
+    A line that cannot be written is lost: a full disk under the log must not stop paid work.
+    """
+
+    def write(self, line: bytes | str) -> int:
+        data = line.encode() if isinstance(line, str) else line
+        try:
+            return os.write(STDOUT, data)
+        except OSError:
+            return 0
+
+    def flush(self) -> None:
+        """Nothing is buffered."""
+
+
+class LibraryMessages(logging.Handler):
+    """Brings warnings of libraries into the same stream."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        get_logger(record.name).log(record.levelno, LogEvent.LIBRARY_MESSAGE, message=record.getMessage())
+
+
+def configure_logs(level: LogLevel, log_format: LogFormat, process: str) -> None:
+    """Set up logs for this process, which calls itself `process` (`supervisor` or `worker-N`)."""
+    number = logging.getLevelNamesMapping()[level]
+
+    def name_process(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        event["process"] = process
+        event["logger"] = event.pop("logger_name", "")
+        return event
+
+    shared: list[Processor] = [
+        name_process,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    output = StandardOutput()
+    factory: structlog.BytesLoggerFactory | structlog.WriteLoggerFactory
+    if log_format is LogFormat.JSON:
+        shared.append(structlog.processors.JSONRenderer(serializer=_to_json))
+        factory = structlog.BytesLoggerFactory(cast("BinaryIO", output))
+    else:
+        shared.append(structlog.dev.ConsoleRenderer(colors=os.isatty(STDOUT)))
+        factory = structlog.WriteLoggerFactory(cast("TextIO", output))
+    structlog.configure(
+        processors=shared,
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=factory,
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=max(number, logging.WARNING), handlers=[LibraryMessages()], force=True)
+
+
+def get_logger(name: str) -> FilteringBoundLogger:
+    """A logger whose lines say `logger: name`."""
+    return cast("FilteringBoundLogger", structlog.get_logger(logger_name=name))
+
+
+def _to_json(event: EventDict, **_: object) -> bytes:
+    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS)

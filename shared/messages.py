@@ -1,0 +1,76 @@
+"""What travels over a lane, between the supervisor and one worker process."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from shared.errors import Blame, RetryReason
+from shared.models import BatchKey, Output, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What a worker does at one time: tasks of one batch key, run by one provider call."""
+
+    id: int
+    tasks: tuple[Task, ...]
+    model_label: str = ""
+    """The model's name as metrics may show it: bounded by the supervisor for all workers together."""
+
+    @property
+    def key(self) -> BatchKey:
+        return self.tasks[0].key
+
+    @property
+    def estimated_tokens(self) -> int:
+        return sum(task.estimated_tokens for task in self.tasks)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a task or a whole unit has no output. `retry` is None for a final failure."""
+
+    message: str
+    retry: RetryReason | None = None
+    retry_after_seconds: float | None = None
+    blame: Blame = Blame.SOME_TASKS
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """What the provider's answer said is left, per `x-ratelimit-*` headers. None = not said."""
+
+    limit_requests: int | None = None
+    limit_tokens: int | None = None
+    remaining_requests: int | None = None
+    remaining_tokens: int | None = None
+    reset_requests_seconds: float | None = None
+    reset_tokens_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReady:
+    """The worker has loaded what it needs and waits for its first unit."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerUnfit:
+    """The worker cannot start for a reason a person must mend; it exits after this."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnitDone:
+    """The answer to one unit: an output or a failure for each of its tasks, or one failure for all."""
+
+    unit_id: int
+    outcomes: Mapping[str, Output | Failure] = field(default_factory=dict)
+    failure: Failure | None = None
+    rate_limits: RateLimits | None = None
+    duration_seconds: float = 0.0
+
+
+WorkerMessage: TypeAlias = WorkerReady | WorkerUnfit | UnitDone

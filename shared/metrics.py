@@ -1,0 +1,131 @@
+"""Counters and histograms, kept in files that outlive the process that writes them.
+
+Prometheus multiprocess mode with one set of files a worker slot rather than a pid: a respawned worker
+goes on where the dead one stopped, so no counter falls and no file piles up.
+"""
+
+import os
+from pathlib import Path
+from typing import Final
+
+import prometheus_client.values
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+MAX_LABEL_VALUES: Final = 50
+OTHER_LABEL: Final = "other"
+FAST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+SLOW_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600, 21600)
+BATCH_BUCKETS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2048)
+
+
+class BoundedLabels:
+    """Lets the first 50 distinct values of a label through; the rest become `other`."""
+
+    def __init__(self, limit: int = MAX_LABEL_VALUES) -> None:
+        self._limit = limit
+        self._seen: set[str] = set()
+
+    def bound(self, value: str) -> str:
+        if value in self._seen:
+            return value
+        if len(self._seen) >= self._limit:
+            return OTHER_LABEL
+        self._seen.add(value)
+        return value
+
+
+def clean_metric_files(directory: Path) -> None:
+    """Make `directory` and empty it of an earlier run's files."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for stale in directory.glob("*.db"):
+        stale.unlink()
+
+
+def use_metric_files(directory: Path, process: str) -> None:
+    """Keep this process's metrics in `directory`, in files named after `process`.
+
+    Call before any metric is made.
+    """
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
+    value_class = prometheus_client.values.MultiProcessValue(lambda: process)  # type: ignore[no-untyped-call]  # the library's own gap
+    prometheus_client.values.ValueClass = value_class
+
+
+class WorkerMetrics:
+    """What a worker counts: its calls to the provider."""
+
+    def __init__(self) -> None:
+        registry = CollectorRegistry()
+        self.requests = Counter(
+            "openai_requests_total",
+            "Calls to the provider by status: ok, or why not.",
+            ["model", "status"],
+            registry=registry,
+        )
+        self.duration = Histogram(
+            "openai_request_duration_seconds",
+            "Time of one call to the provider.",
+            ["model"],
+            buckets=FAST_BUCKETS,
+            registry=registry,
+        )
+        self.tokens = Counter(
+            "openai_tokens_used_total",
+            "Tokens billed by the provider.",
+            ["model", "type"],
+            registry=registry,
+        )
+        self.batch = Histogram(
+            "openai_batch_size",
+            "Texts in one call to the provider.",
+            ["model"],
+            buckets=BATCH_BUCKETS,
+            registry=registry,
+        )
+
+
+class SupervisorMetrics:
+    """What the supervisor counts. Gauges are not here: they are drawn from the status at each scrape."""
+
+    def __init__(self) -> None:
+        registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(name, text, labels, buckets=buckets, registry=registry)
+
+        self.processed = counter(
+            "ai_tasks_processed_total", "Tasks brought to a final status.", "task_type", "status"
+        )
+        self.processing = histogram(
+            "ai_task_processing_duration_seconds",
+            "From dispatch to the worker's answer.",
+            FAST_BUCKETS,
+            "task_type",
+        )
+        self.queue_wait = histogram(
+            "ai_task_queue_wait_seconds", "From the poll to the dispatch.", SLOW_BUCKETS, "task_type"
+        )
+        self.end_to_end = histogram(
+            "ai_task_end_to_end_seconds",
+            "From the task's creation (as the API says) to its accepted report.",
+            SLOW_BUCKETS,
+            "task_type",
+        )
+        self.retries = counter("ai_task_retries_total", "Tasks put back to run again.", "task_type", "reason")
+        self.rejected = counter("ai_tasks_rejected_total", "Items of a page that were not taken.", "reason")
+        self.polls = counter("ai_polls_total", "Polls by result.", "result")
+        self.reports = counter("ai_reports_total", "Reports (PATCH) by outcome.", "outcome")
+        self.restarts = counter("ai_worker_restarts_total", "Workers started anew.", "reason")
+        self.api_requests = counter(
+            "api_requests_total", "Requests to the task API.", "endpoint", "method", "status_code"
+        )
+        self.api_duration = histogram(
+            "api_request_duration_seconds",
+            "Time of one request to the task API.",
+            FAST_BUCKETS,
+            "endpoint",
+            "method",
+        )

@@ -1,0 +1,89 @@
+"""The words both sides of a lane speak: a task, what identifies a batch, what became of a task."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+JsonValue: TypeAlias = (
+    "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | Mapping[str, JsonValue] | None"
+)
+
+
+class TaskType(StrEnum):
+    """Every kind of task this service can run. A new kind starts here; see docs/extending.md."""
+
+    TEXT_EMBEDDING = "text-embedding"
+
+
+class TaskStatus(StrEnum):
+    """A task's status as the task API knows it."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class WireShape(StrEnum):
+    """The JSON shape a task came in, and in which it is reported."""
+
+    FLAT = "flat"
+    NESTJS = "nestjs"
+
+
+class Provider(StrEnum):
+    """Who computes: a remote OpenAI-compatible server, or the model embedded in this service."""
+
+    OPENAI = "openai"
+    LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchKey:
+    """Tasks with equal keys may share one provider call."""
+
+    task_type: TaskType
+    model: str = ""
+    dimensions: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task as parsed from the API. `payload` has been checked by the parser of its type."""
+
+    id: str
+    key: BatchKey
+    payload: JsonValue
+    shape: WireShape
+    correlation_id: str
+    estimated_tokens: int
+    created_at_seconds: float | None = None
+    """Epoch seconds at which the API says the task was created."""
+
+    @property
+    def task_type(self) -> TaskType:
+        return self.key.task_type
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens billed for one task."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a processor computed for one task.
+
+    `value` is finished JSON of the bare result, so that a vector of 1,536 numbers is encoded once, in
+    the worker. The nestjs shape reports `value` alone; the flat shape reports an object that holds it
+    under `name`, beside `model` and `usage`.
+    """
+
+    name: str
+    value: bytes
+    model: str
+    usage: Usage

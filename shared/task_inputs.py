@@ -1,0 +1,33 @@
+"""How the input of each task type is parsed and what it shares a batch with. One row a type."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from shared.embedding_input import EmbeddingInput
+from shared.models import BatchKey, JsonValue, TaskType
+
+BYTES_A_TOKEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInput:
+    """A checked input: what the processor gets, what the task may share a call with, and its size."""
+
+    key: BatchKey
+    payload: JsonValue
+    estimated_tokens: int
+
+
+def parse_embedding(payload: JsonValue) -> TaskInput:
+    """Raises NonRetryableError that says what is wrong with the input."""
+    parsed = EmbeddingInput.parse(payload)
+    return TaskInput(
+        key=BatchKey(TaskType.TEXT_EMBEDDING, parsed.model, parsed.dimensions),
+        payload={"text": parsed.text, "model": parsed.model, "dimensions": parsed.dimensions},
+        estimated_tokens=max(1, len(parsed.text.encode()) // BYTES_A_TOKEN),
+    )
+
+
+INPUT_PARSERS: Mapping[TaskType, Callable[[JsonValue], TaskInput]] = {
+    TaskType.TEXT_EMBEDDING: parse_embedding,
+}

@@ -1,0 +1,115 @@
+"""What may run next: ready tasks, pieces of split units, suspects, and those that wait for a time."""
+
+import heapq
+import itertools
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+
+from shared.models import BatchKey
+from supervisor.task_record import TaskRecord
+
+Group = tuple[TaskRecord, ...]
+
+
+class Backlog:
+    """Owned by the loop. All times are monotonic."""
+
+    def __init__(self) -> None:
+        self._ready: OrderedDict[BatchKey, deque[TaskRecord]] = OrderedDict()
+        self._fragments: deque[Group] = deque()
+        self._suspects: deque[TaskRecord] = deque()
+        self._delayed: list[tuple[float, int, TaskRecord]] = []
+        self._order = itertools.count()
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    @property
+    def next_due_at(self) -> float | None:
+        """When the next delayed task becomes ready."""
+        return self._delayed[0][0] if self._delayed else None
+
+    def records(self) -> Iterable[TaskRecord]:
+        """Everything that waits, in no particular order."""
+        yield from itertools.chain.from_iterable(self._ready.values())
+        yield from itertools.chain.from_iterable(self._fragments)
+        yield from self._suspects
+        yield from (record for _, _, record in self._delayed)
+
+    def add(self, record: TaskRecord) -> None:
+        """The task may run now, after those that came before it."""
+        self._size += 1
+        if record.suspect:
+            self._suspects.append(record)
+        else:
+            self._queue(record.task.key).append(record)
+
+    def put_back(self, records: Iterable[TaskRecord]) -> None:
+        """The tasks were taken but did not get their turn: they go to the front, in their order."""
+        for record in reversed(list(records)):
+            self._size += 1
+            if record.suspect:
+                self._suspects.appendleft(record)
+            else:
+                self._queue(record.task.key).appendleft(record)
+
+    def add_later(self, record: TaskRecord, due_at: float) -> None:
+        """The task may run from `due_at` on."""
+        self._size += 1
+        heapq.heappush(self._delayed, (due_at, next(self._order), record))
+
+    def add_fragment(self, group: Group) -> None:
+        """A piece of a split unit: to run as it is, joined with nothing else."""
+        self._size += len(group)
+        self._fragments.append(group)
+
+    def wake(self, now: float) -> None:
+        """Delayed tasks whose time has come become ready, ahead of younger ones."""
+        due: list[TaskRecord] = []
+        while self._delayed and self._delayed[0][0] <= now:
+            due.append(heapq.heappop(self._delayed)[2])
+        self._size -= len(due)
+        self.put_back(due)
+
+    def take(self, slots: int, most: int) -> list[Group]:
+        """Up to `slots` groups of up to `most` tasks each, for as many idle workers.
+
+        Suspects run alone, on at most half of the slots while others wait too. The rest is spread over
+        the slots evenly, batch keys in turn.
+        """
+        groups: list[Group] = []
+        others = bool(self._fragments or self._ready)
+        alone = min(len(self._suspects), max(1, slots // 2) if others else slots)
+        groups.extend((self._suspects.popleft(),) for _ in range(alone))
+        while self._fragments and len(groups) < slots:
+            groups.append(self._next_fragment(most))
+        while self._ready and len(groups) < slots:
+            groups.append(self._next_batch(slots - len(groups), most))
+        while self._suspects and len(groups) < slots:
+            groups.append((self._suspects.popleft(),))
+        self._size -= sum(map(len, groups))
+        return groups
+
+    def _next_fragment(self, most: int) -> Group:
+        group = self._fragments.popleft()
+        if len(group) > most:
+            self._fragments.appendleft(group[most:])
+        return group[:most]
+
+    def _next_batch(self, slots: int, most: int) -> Group:
+        key, queue = next(iter(self._ready.items()))
+        slots_for_key = max(1, slots // len(self._ready))
+        size = min(most, -(-len(queue) // slots_for_key))
+        group = tuple(queue.popleft() for _ in range(size))
+        if queue:
+            self._ready.move_to_end(key)
+        else:
+            del self._ready[key]
+        return group
+
+    def _queue(self, key: BatchKey) -> deque[TaskRecord]:
+        queue = self._ready.get(key)
+        if queue is None:
+            queue = self._ready[key] = deque()
+        return queue

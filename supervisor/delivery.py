@@ -1,0 +1,44 @@
+"""Brings reports from the outbox to the API, as far as the API lets us."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from supervisor.api_gate import APIGate
+from supervisor.events import ReportDone
+from supervisor.journal import TaskJournal
+from supervisor.outbox import Outbox
+from supervisor.reporter import Reporter
+from supervisor.settlement import Settlement
+
+
+@dataclass(slots=True)
+class Delivery:
+    """Owned by the loop; `clock` is monotonic."""
+
+    outbox: Outbox
+    journal: TaskJournal
+    reporter: Reporter
+    gate: APIGate
+    settlement: Settlement
+    clock: Callable[[], float]
+
+    def send(self) -> None:
+        """Hand over what may be reported now. Call after the commit: what is sent must be on disk."""
+        if not self.gate.allows():
+            return
+        for report in self.outbox.take(self.clock(), most=1 if self.gate.probing else None):
+            self.gate.begin()
+            self.reporter.send(report, self.journal.body(report.task_id))
+
+    def answered(self, event: ReportDone) -> None:
+        """The API answered a report, or did not."""
+        self.gate.heard(event.answer.health, event.answer.retry_after_seconds)
+        self.settlement.answered(event.task_id, event.answer)
+        if not self.gate.allows():
+            self.outbox.recall(self.reporter.recall())
+
+    def next_at(self) -> float | None:
+        """The next moment at which there may be something to send, unless an answer comes first."""
+        if not self.gate.allows():
+            return self.gate.opens_at()
+        return self.outbox.next_due_at

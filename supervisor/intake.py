@@ -1,0 +1,92 @@
+"""What a page brings in: new tasks, tasks already known, and items that are no tasks."""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shared.log_events import LogEvent
+from shared.logs import get_logger
+from shared.metrics import SupervisorMetrics
+from shared.settings import UnknownTaskPolicy
+from supervisor.api_client import PollAnswer
+from supervisor.backlog import Backlog
+from supervisor.journal import TaskJournal
+from supervisor.settlement import Settlement
+from supervisor.task_record import TaskRecord
+from supervisor.wire import Refusal, RefusalReason
+
+log = get_logger("intake")
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Which ids are this replica's."""
+
+    count: int = 1
+    index: int = 0
+
+    def owns(self, task_id: str) -> bool:
+        """The same answer on every machine and in every run."""
+        return self.count == 1 or zlib.crc32(task_id.encode()) % self.count == self.index
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of one page."""
+
+    new: int
+    full: bool
+
+
+@dataclass(slots=True)
+class Intake:
+    """Takes a page's new tasks into journal and backlog. Owned by the loop; `clock` is monotonic."""
+
+    journal: TaskJournal
+    backlog: Backlog
+    settlement: Settlement
+    metrics: SupervisorMetrics
+    policy: UnknownTaskPolicy
+    shard: Shard
+    clock: Callable[[], float]
+
+    def take(self, answer: PollAnswer, room: int) -> Taken:
+        """Take up to `room` new tasks; what the API lists beyond that it will list again."""
+        page = answer.page
+        now = self.clock()
+        taken = 0
+        for task in page.tasks:
+            if taken >= room:
+                break
+            if self._is_new(task.id, answer.requested_at):
+                record = TaskRecord(task, now)
+                self.journal.note_ready((record,))
+                self.backlog.add(record)
+                taken += 1
+        refused = sum(self._refuse(refusal, answer.requested_at) for refusal in page.refusals)
+        return Taken(new=taken + refused, full=page.items >= answer.limit or taken >= room)
+
+    def _is_new(self, task_id: str, requested_at: float) -> bool:
+        return (
+            self.shard.owns(task_id)
+            and not self.journal.holds(task_id)
+            and not self.settlement.reported_since(task_id, requested_at)
+        )
+
+    def _refuse(self, refusal: Refusal, requested_at: float) -> bool:
+        """True if the item was failed, and so will be gone from a later page."""
+        address = refusal.address
+        if address is not None and not self._is_new(address.id, requested_at):
+            return False
+        self.metrics.rejected.labels(refusal.reason).inc()
+        log.warning(
+            LogEvent.TASK_REFUSED,
+            task_id=address.id if address else None,
+            reason=refusal.reason,
+            detail=refusal.message,
+        )
+        leave = refusal.reason is RefusalReason.UNKNOWN_TYPE and self.policy is UnknownTaskPolicy.LEAVE
+        if address is None or leave:
+            return False
+        self.settlement.refuse(address, refusal.message)
+        return True

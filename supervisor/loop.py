@@ -1,0 +1,223 @@
+"""The loop: the one place where events become changes of state. Commit first, then act."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shared.log_events import LogEvent
+from shared.logs import get_logger
+from shared.metrics import SupervisorMetrics
+from supervisor.api_client import PollResult
+from supervisor.api_gate import APIGate
+from supervisor.backlog import Backlog
+from supervisor.delivery import Delivery
+from supervisor.dispatcher import Dispatcher
+from supervisor.events import (
+    Event,
+    Inbox,
+    PauseRequested,
+    ReportDone,
+    ResumeRequested,
+    StopRequested,
+    TasksPolled,
+    ThreadCrashed,
+    UnitFinished,
+    WorkerDied,
+    WorkerStarted,
+)
+from supervisor.exit_codes import ExitCode
+from supervisor.intake import Intake
+from supervisor.journal import JournalUnwritableError, TaskJournal
+from supervisor.observer import Conditions, Observer
+from supervisor.outbox import Outbox
+from supervisor.poller import Poller
+from supervisor.pool.slot_table import SlotTable
+from supervisor.scheduler import TaskScheduler
+from supervisor.settlement import Settlement
+from supervisor.shutdown import ShutdownManager
+
+LONGEST_WAIT_SECONDS = 1.0
+FAILED_STARTS_LIMIT = 5
+MOST_TASKS_ASKED = 100_000
+
+log = get_logger("loop")
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Owns no state but what its collaborators own for it. `clock` is monotonic."""
+
+    inbox: Inbox
+    journal: TaskJournal
+    backlog: Backlog
+    outbox: Outbox
+    table: SlotTable
+    scheduler: TaskScheduler
+    poller: Poller
+    intake: Intake
+    dispatcher: Dispatcher
+    delivery: Delivery
+    settlement: Settlement
+    api_gate: APIGate
+    shutdown_manager: ShutdownManager
+    conditions: Conditions
+    observer: Observer
+    metrics: SupervisorMetrics
+    notify: Callable[[str], None]
+    outbox_limit: int
+    shard_count: int
+    clock: Callable[[], float]
+
+    def recover(self) -> None:
+        """Take up what an earlier run left."""
+        left = self.journal.recover(self.clock())
+        for record in left.records:
+            self.backlog.add(record)
+        for waiting in left.waiting:
+            self.settlement.restore(waiting)
+        log.info(
+            LogEvent.JOURNAL_RECOVERED,
+            to_run=len(left.records),
+            to_report=len(left.waiting),
+            rejected=left.rejected,
+        )
+
+    def run(self) -> ExitCode:
+        """Turn until there is a reason to end; says which."""
+        self.observer.look()
+        while True:
+            code = self.turn(self.inbox.take(self._wait_seconds()))
+            if code is not None:
+                self._release()
+                return code
+
+    def turn(self, events: list[Event]) -> ExitCode | None:
+        """Apply the events, write down what changed, then act on it. Says if and how to end."""
+        for event in events:
+            self._apply(event)
+        self.dispatcher.kill_overdue()
+        self.conditions.outbox_full = len(self.outbox) >= self.outbox_limit
+        if self._may_start_work():
+            self.dispatcher.plan()
+        if self._commit():
+            self.dispatcher.act()
+            self.delivery.send()
+            self._poll_if_due()
+        self.observer.look()
+        self.notify("WATCHDOG=1")
+        return self._verdict()
+
+    def _apply(self, event: Event) -> None:
+        match event:
+            case UnitFinished():
+                self.dispatcher.finished(event)
+            case ReportDone():
+                self.delivery.answered(event)
+            case TasksPolled():
+                self._polled(event)
+            case WorkerStarted():
+                self.conditions.ever_had_worker = True
+                self.table.started(event.slot, event.pid, self.clock())
+                log.info(LogEvent.WORKER_STARTED, slot=event.slot, pid=event.pid)
+            case WorkerDied():
+                self.dispatcher.died(event)
+            case StopRequested():
+                self._stop()
+            case PauseRequested():
+                self.conditions.paused = True
+                log.warning(LogEvent.PAUSED)
+            case ResumeRequested():
+                self.conditions.paused = False
+                log.warning(LogEvent.RESUMED)
+            case ThreadCrashed():
+                log.error(LogEvent.THREAD_CRASHED, thread=event.thread)
+                raise event.error
+
+    def _polled(self, event: TasksPolled) -> None:
+        answer = event.answer
+        self.metrics.polls.labels(answer.result).inc()
+        self.api_gate.heard(answer.health, answer.retry_after_seconds)
+        self.conditions.last_poll_result = answer.result
+        if answer.result not in (PollResult.TASKS, PollResult.EMPTY):
+            log.warning(LogEvent.POLL_FAILED, result=answer.result, detail=answer.detail)
+            self.scheduler.failed(answer.retry_after_seconds)
+            return
+        self.conditions.last_poll_success_at_seconds = time.time()
+        if self.shutdown_manager.draining:
+            self.scheduler.found(0, full=False)
+            return
+        taken = self.intake.take(answer, self.scheduler.room(len(self.backlog)))
+        log.debug(LogEvent.POLL_FINISHED, listed=answer.page.items, new=taken.new, full=taken.full)
+        self.scheduler.found(taken.new, full=taken.full)
+
+    def _may_start_work(self) -> bool:
+        return not (
+            self.shutdown_manager.draining
+            or self.conditions.paused
+            or self.conditions.outbox_full
+            or not self.conditions.journal_writable
+        )
+
+    def _poll_if_due(self) -> None:
+        if not self._may_start_work() or not self.api_gate.allows():
+            return
+        waiting = len(self.backlog)
+        if not self.scheduler.due(waiting):
+            return
+        # What is held is pending to the API until it is reported, and so will be listed again.
+        wanted = (self.scheduler.room(waiting) + len(self.journal)) * self.shard_count
+        self.scheduler.started()
+        self.api_gate.begin()
+        self.poller.poll(min(wanted, MOST_TASKS_ASKED))
+
+    def _commit(self) -> bool:
+        try:
+            self.journal.commit()
+        except JournalUnwritableError as error:
+            if self.conditions.journal_writable:
+                log.error(LogEvent.JOURNAL_UNWRITABLE, detail=str(error))
+            self.conditions.journal_writable = False
+            return False
+        if not self.conditions.journal_writable:
+            log.warning(LogEvent.JOURNAL_WRITABLE_AGAIN)
+            self.conditions.journal_writable = True
+        return True
+
+    def _stop(self) -> None:
+        self.shutdown_manager.request()
+        if self.shutdown_manager.forced:
+            log.warning(LogEvent.STOP_FORCED)
+            return
+        log.info(LogEvent.DRAIN_STARTED, running=self.table.tasks_in_flight(), to_report=len(self.outbox))
+        self.notify("STOPPING=1")
+
+    def _verdict(self) -> ExitCode | None:
+        if self.shutdown_manager.draining:
+            if not self.table.busy() and not len(self.outbox) and self.conditions.journal_writable:
+                return ExitCode.DRAINED
+            if self.shutdown_manager.forced or self.shutdown_manager.expired:
+                left = {"running": self.table.tasks_in_flight(), "to_report": len(self.outbox)}
+                log.error(LogEvent.DRAIN_TIMED_OUT, forced=self.shutdown_manager.forced, **left)
+                return ExitCode.LEFT_OVER
+        starts = [slot.failed_starts for slot in self.table]
+        if not self.conditions.ever_had_worker and min(starts) >= FAILED_STARTS_LIMIT:
+            return ExitCode.WORKERS_KEEP_DYING
+        return None
+
+    def _release(self) -> None:
+        """Forget tasks that were never tried: the API has them as pending, for whoever polls next."""
+        for record in self.backlog.records():
+            if not record.attempts and not record.crashes:
+                self.journal.forget(record.task.id)
+        self._commit()
+
+    def _wait_seconds(self) -> float:
+        moments = [self.observer.next_at(), self.table.next_deadline(), self.shutdown_manager.deadline]
+        if self.conditions.journal_writable:
+            moments.append(self.delivery.next_at())
+        if self._may_start_work():
+            moments.append(self.dispatcher.next_at())
+            if self.api_gate.allows():
+                moments.append(self.scheduler.due_at(len(self.backlog)))
+        soonest = min(moment for moment in moments if moment is not None)
+        return min(max(soonest - self.clock(), 0.0), LONGEST_WAIT_SECONDS)

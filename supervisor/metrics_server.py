@@ -1,0 +1,136 @@
+"""HTTP for probes, Prometheus and people. Reads only; a slow or rude client holds up nobody else."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.multiprocess import MultiProcessCollector
+from waitress.server import create_server
+
+from shared.errors import ConfigurationError
+from supervisor.events import Event
+from supervisor.gauges import StatusGauges
+from supervisor.status import NotReady, StatusBoard
+from supervisor.threads import start_thread
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+LOOP_SILENT_SECONDS = 30.0
+THREADS = 4
+MAX_CONNECTIONS = 200
+IDLE_CONNECTION_SECONDS = 30
+JSON = "application/json"
+TEXT = "text/plain; charset=utf-8"
+
+Answer = tuple[str, str, bytes]
+
+
+class MetricsServer:
+    """Serves on its own threads until `close`, the drain included. `clock` is monotonic."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        board: StatusBoard,
+        metrics_directory: Path,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Binds at once. Raises ConfigurationError where the address cannot be had."""
+        self._board = board
+        self._clock = clock
+        self._registry = CollectorRegistry()
+        MultiProcessCollector(self._registry, str(metrics_directory))  # type: ignore[no-untyped-call]  # theirs
+        self._registry.register(StatusGauges(board))
+        self._routes: dict[str, Callable[[], Answer]] = {
+            "/health": self._health,
+            "/ready": self._ready,
+            "/metrics": self._metrics,
+            "/status": self._status,
+            "/": self._status,
+        }
+        try:
+            self._server = create_server(
+                self._answer,
+                host=host,
+                port=port,
+                threads=THREADS,
+                connection_limit=MAX_CONNECTIONS,
+                channel_timeout=IDLE_CONNECTION_SECONDS,
+                max_request_body_size=1024,
+                max_request_header_size=16_384,
+                ident=None,
+                clear_untrusted_proxy_headers=True,
+            )
+        except OSError as error:
+            raise ConfigurationError(
+                f"METRICS_HOST, METRICS_PORT: cannot listen on {host}:{port}: {error.strerror or error}"
+            ) from error
+        # A name with several addresses is one listening socket each.
+        addresses: list[tuple[str, int]] = getattr(self._server, "effective_listen", [])
+        self._port = addresses[0][1] if addresses else int(getattr(self._server, "effective_port", port))
+
+    @property
+    def port(self) -> int:
+        """The port listened on, also where 0 was asked for."""
+        return self._port
+
+    def start(self, post: Callable[[Event], None]) -> None:
+        start_thread("metrics-server", self._server.run, post)
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _answer(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        status, content_type, body = self._route(environ["REQUEST_METHOD"], environ["PATH_INFO"])
+        start_response(
+            status,
+            [
+                ("Content-Type", content_type),
+                ("Content-Length", str(len(body))),
+                ("Cache-Control", "no-store"),
+                ("X-Content-Type-Options", "nosniff"),
+            ],
+        )
+        return [body]
+
+    def _route(self, method: str, path: str) -> Answer:
+        route = self._routes.get(path)
+        if route is None:
+            return "404 Not Found", TEXT, f"no such page; there are {', '.join(self._routes)}\n".encode()
+        if method not in ("GET", "HEAD"):
+            return "405 Method Not Allowed", TEXT, b"this server is read only\n"
+        return route()
+
+    def _health(self) -> Answer:
+        silent = self._board.age_seconds(self._clock())
+        if self._board.read() is not None and silent > LOOP_SILENT_SECONDS:
+            body = {"status": "stuck", "loop_silent_seconds": round(silent, 1)}
+            return "503 Service Unavailable", JSON, orjson.dumps(body)
+        return "200 OK", JSON, b'{"status":"ok"}'
+
+    def _ready(self) -> Answer:
+        status = self._board.read()
+        reasons = (NotReady.STARTING,) if status is None else status.not_ready
+        if reasons:
+            return (
+                "503 Service Unavailable",
+                JSON,
+                orjson.dumps({"status": "not_ready", "reasons": list(reasons)}),
+            )
+        return "200 OK", JSON, b'{"status":"ready"}'
+
+    def _metrics(self) -> Answer:
+        return "200 OK", CONTENT_TYPE_PLAIN_0_0_4, generate_latest(self._registry)
+
+    def _status(self) -> Answer:
+        status = self._board.read()
+        if status is None:
+            return "503 Service Unavailable", JSON, b'{"phase":"starting"}'
+        return "200 OK", JSON, orjson.dumps(asdict(status), option=orjson.OPT_INDENT_2)

@@ -1,0 +1,64 @@
+"""The pool on this machine: a worker process a slot, forked from a server with the heavy libraries loaded."""
+
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
+
+from shared.messages import Unit
+from supervisor.events import Event
+from supervisor.pool.worker_slot import WorkerSlot
+from supervisor.threads import start_thread
+from workers.config import WorkerConfig
+from workers.entrypoint import worker_main
+from workers.forkserver import start_forkserver
+
+CLOSE_SECONDS = 3.0
+
+
+class LocalPool:
+    """One thread and one process a slot. See WorkerPool for the contract."""
+
+    def __init__(self, slots: int, config: WorkerConfig, post: Callable[[Event], None]) -> None:
+        self._config = config
+        self._post = post
+        lock = threading.Lock()
+        self._slots = [WorkerSlot(number, self._launch, lock, post) for number in range(slots)]
+        self._threads: list[threading.Thread] = []
+        self._context: ForkServerContext
+
+    def start(self) -> None:
+        self._context = start_forkserver(self._config.provider)
+        self._threads = [
+            start_thread(f"slot-{number}", slot.run, self._post) for number, slot in enumerate(self._slots)
+        ]
+
+    def dispatch(self, slot: int, pid: int, unit: Unit) -> None:
+        self._slots[slot].dispatch(pid, unit)
+
+    def kill(self, slot: int) -> None:
+        self._slots[slot].kill()
+
+    def recycle(self, slot: int, pid: int) -> None:
+        self._slots[slot].recycle(pid)
+
+    def rss_bytes(self, slot: int) -> int:
+        return self._slots[slot].rss_bytes()
+
+    def close(self) -> None:
+        for slot in self._slots:
+            slot.close()
+        for thread in self._threads:
+            thread.join(CLOSE_SECONDS)
+
+    def _launch(self, slot: int) -> tuple[BaseProcess, Connection]:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=worker_main, args=(slot, theirs, self._config), name=f"worker-{slot}", daemon=True
+        )
+        try:
+            process.start()
+        finally:
+            theirs.close()
+        return process, ours

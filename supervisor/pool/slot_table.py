@@ -1,0 +1,112 @@
+"""Which slot holds which unit: the loop's picture of the pool, kept by events."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.messages import Unit
+from supervisor.task_record import TaskRecord
+
+
+class SlotState(StrEnum):
+    """The `state` label of `ai_workers`."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+    RECYCLING = "recycling"
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A unit in the hands of a worker. Times are monotonic."""
+
+    unit: Unit
+    records: tuple[TaskRecord, ...]
+    started_at: float
+    deadline: float
+
+
+@dataclass(slots=True)
+class Slot:
+    """One slot as the loop sees it."""
+
+    state: SlotState = SlotState.STARTING
+    since: float = 0.0
+    pid: int | None = None
+    assignment: Assignment | None = None
+    tasks_done: int = 0
+    restarts: int = 0
+    failed_starts: int = 0
+    rss_bytes: int = 0
+    timed_out: bool = False
+
+
+class SlotTable:
+    """Owned by the loop. All times are monotonic."""
+
+    def __init__(self, slots: int, now: float) -> None:
+        self._slots = [Slot(since=now) for _ in range(slots)]
+
+    def __iter__(self) -> Iterator[Slot]:
+        return iter(self._slots)
+
+    def __getitem__(self, slot: int) -> Slot:
+        return self._slots[slot]
+
+    def idle(self) -> list[int]:
+        return [number for number, slot in enumerate(self._slots) if slot.state is SlotState.IDLE]
+
+    def busy(self) -> list[int]:
+        return [number for number, slot in enumerate(self._slots) if slot.state is SlotState.BUSY]
+
+    def tasks_in_flight(self) -> int:
+        return sum(len(slot.assignment.records) for slot in self._slots if slot.assignment)
+
+    def overdue(self, now: float) -> list[int]:
+        """Slots whose unit has run past its deadline and which were not yet told."""
+        return [
+            number for number in self.busy() if not self[number].timed_out and self._deadline(number) <= now
+        ]
+
+    def next_deadline(self) -> float | None:
+        return min(
+            (self._deadline(number) for number in self.busy() if not self[number].timed_out), default=None
+        )
+
+    def started(self, slot: int, pid: int, now: float) -> None:
+        row = self._slots[slot]
+        row.state, row.since, row.pid = SlotState.IDLE, now, pid
+        row.tasks_done = row.failed_starts = 0
+
+    def assign(self, slot: int, assignment: Assignment) -> None:
+        row = self._slots[slot]
+        row.state, row.since, row.assignment = SlotState.BUSY, assignment.started_at, assignment
+
+    def finished(self, slot: int, unit_id: int, now: float) -> Assignment | None:
+        """The worker answered. None if the answer is not to the unit that the slot holds."""
+        row = self._slots[slot]
+        assignment = row.assignment
+        if assignment is None or assignment.unit.id != unit_id:
+            return None
+        row.assignment, row.timed_out = None, False
+        row.tasks_done += len(assignment.records)
+        row.state, row.since = SlotState.IDLE, now
+        return assignment
+
+    def recycling(self, slot: int, now: float) -> None:
+        row = self._slots[slot]
+        row.state, row.since = SlotState.RECYCLING, now
+
+    def died(self, slot: int, *, was_ready: bool, now: float) -> Assignment | None:
+        """The worker is gone; what it held is handed back."""
+        row = self._slots[slot]
+        assignment, row.assignment = row.assignment, None
+        row.state, row.since, row.pid, row.timed_out = SlotState.STARTING, now, None, False
+        row.restarts += 1
+        row.failed_starts += 0 if was_ready else 1
+        return assignment
+
+    def _deadline(self, slot: int) -> float:
+        assignment = self._slots[slot].assignment
+        return assignment.deadline if assignment else float("inf")

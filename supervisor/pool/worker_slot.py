@@ -1,0 +1,152 @@
+"""One slot of the pool: a thread that keeps one worker process alive and speaks with it over its lane.
+
+Everything that can block on a worker blocks here, so a worker that is killed, stopped or stuck in the
+middle of a message holds up its own slot and nothing else.
+"""
+
+import os
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+import psutil
+
+from shared.messages import Unit, UnitDone, WorkerReady, WorkerUnfit
+from supervisor.events import Event, UnitFinished, WorkerDied, WorkerStarted
+from workers import lane
+
+START_BACKOFF_SECONDS = 0.1
+LONGEST_START_BACKOFF_SECONDS = 10.0
+GENTLE_EXIT_SECONDS = 2.0
+
+Launch = Callable[[int], tuple[BaseProcess, Connection]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What the loop wants of the worker with this pid; None = end. A later worker ignores it."""
+
+    pid: int | None
+    unit: Unit | None
+
+
+class WorkerSlot:
+    """`launch(slot)` starts a process and returns it with the supervisor's end of its lane.
+
+    `process_lock` is shared by all slots: multiprocessing reaps every child from whichever thread
+    starts or joins one, and two threads that reap the same child lose its exit code.
+    """
+
+    def __init__(
+        self, number: int, launch: Launch, process_lock: threading.Lock, post: Callable[[Event], None]
+    ) -> None:
+        self._number = number
+        self._launch = launch
+        self._process_lock = process_lock
+        self._post = post
+        self._process: BaseProcess | None = None
+        self._unit_id: int | None = None
+        self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
+        self._bell_out, self._bell_in = os.pipe()
+        self._closing = threading.Event()
+        self._failed_starts = 0
+
+    def dispatch(self, pid: int, unit: Unit) -> None:
+        """Give a unit to the idle worker `pid`. Dropped if that one is gone: its WorkerDied is on its way."""
+        self._ring(_Order(pid, unit))
+
+    def recycle(self, pid: int) -> None:
+        """Let the idle worker `pid` end; another takes its place."""
+        self._ring(_Order(pid, None))
+
+    def kill(self) -> None:
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def close(self) -> None:
+        """Let the worker end; the thread ends with it."""
+        self._closing.set()
+        self._ring(_Order(None, None))
+
+    def rss_bytes(self) -> int:
+        process = self._process
+        try:
+            return int(psutil.Process(process.pid).memory_info().rss) if process and process.pid else 0
+        except psutil.Error:
+            return 0
+
+    def run(self) -> None:
+        """The thread's work: a worker after another until `close`."""
+        while not self._closing.is_set():
+            try:
+                with self._process_lock:
+                    process, pipe = self._launch(self._number)
+            except (OSError, EOFError) as error:
+                self._bury(None, was_ready=False, reason=f"could not be started: {error}")
+                continue
+            self._process, self._unit_id = process, None
+            with pipe:
+                was_ready, reason = self._serve(process, pipe)
+            self._bury(self._reap(process), was_ready=was_ready, reason=reason)
+
+    def _serve(self, process: BaseProcess, pipe: Connection) -> tuple[bool, str]:
+        """Pass messages until the worker is gone or asked to go. Says if it was ready, and its last word."""
+        was_ready = False
+        while True:
+            heard = wait([pipe, process.sentinel, self._bell_out])
+            try:
+                if pipe in heard:
+                    message = lane.receive_message(pipe)
+                    if isinstance(message, WorkerUnfit):
+                        return was_ready, message.reason
+                    was_ready = True
+                    self._tell(message)
+                elif self._bell_out in heard and process.sentinel not in heard:
+                    order = self._answer_bell()
+                    if self._closing.is_set() or (order.pid == process.pid and order.unit is None):
+                        return was_ready, ""
+                    if order.pid == process.pid and order.unit is not None:
+                        self._unit_id = order.unit.id
+                        lane.send(pipe, order.unit)
+                else:
+                    return was_ready, ""
+            except (EOFError, OSError):
+                return was_ready, ""
+
+    def _tell(self, message: WorkerReady | UnitDone) -> None:
+        if isinstance(message, WorkerReady):
+            self._failed_starts = 0
+            self._post(WorkerStarted(self._number, message.pid))
+        else:
+            self._unit_id = None
+            self._post(UnitFinished(self._number, message))
+
+    def _reap(self, process: BaseProcess) -> int | None:
+        if not wait([process.sentinel], GENTLE_EXIT_SECONDS):
+            process.kill()
+            wait([process.sentinel])
+        self._process = None
+        with self._process_lock:
+            process.join()
+            return process.exitcode
+
+    def _bury(self, exit_code: int | None, *, was_ready: bool, reason: str) -> None:
+        if self._closing.is_set():
+            return
+        self._post(WorkerDied(self._number, self._unit_id, exit_code, was_ready, reason))
+        if not was_ready:
+            self._failed_starts += 1
+            backoff = START_BACKOFF_SECONDS * 2 ** min(self._failed_starts, 10)
+            self._closing.wait(min(backoff, LONGEST_START_BACKOFF_SECONDS))
+
+    def _ring(self, order: _Order) -> None:
+        self._orders.put(order)
+        os.write(self._bell_in, b"!")
+
+    def _answer_bell(self) -> _Order:
+        os.read(self._bell_out, 1)
+        return self._orders.get()

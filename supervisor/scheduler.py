@@ -1,0 +1,74 @@
+"""When to poll, and how much to ask for."""
+
+from collections.abc import Callable
+
+
+class TaskScheduler:
+    """Polls often while work arrives, seldom while none does. Owned by the loop; `clock` is monotonic.
+
+    After a poll that found work, the next follows `shortest_seconds` later, or at once if the page was
+    full and there is room. After one that found nothing new, or failed, the wait doubles up to
+    `longest_seconds`.
+    """
+
+    def __init__(
+        self, longest_seconds: float, shortest_seconds: float, capacity: int, clock: Callable[[], float]
+    ) -> None:
+        self._longest_seconds = longest_seconds
+        self._shortest_seconds = shortest_seconds
+        self._capacity = capacity
+        self._clock = clock
+        self._wait_seconds = shortest_seconds
+        self._next_at = clock()
+        self._more_waits = False
+        self._polling = False
+
+    @property
+    def polling(self) -> bool:
+        """A poll is under way."""
+        return self._polling
+
+    @property
+    def next_at(self) -> float:
+        """The monotonic time of the next poll, if nothing hastens or hinders it."""
+        return self._next_at
+
+    def room(self, backlog: int) -> int:
+        """How many more tasks the backlog may take."""
+        return max(0, self._capacity - backlog)
+
+    def due(self, backlog: int) -> bool:
+        """Is it time to poll, with so many tasks waiting to run?"""
+        if self._polling or backlog >= self._capacity:
+            return False
+        # Half empty, so that each poll brings enough to be worth listing again what is still held.
+        return self._clock() >= self._next_at or (self._more_waits and backlog <= self._capacity // 2)
+
+    def due_at(self, backlog: int) -> float | None:
+        """When `due` turns true by itself; None while a poll is under way or there is no room."""
+        return None if self._polling or backlog >= self._capacity else self._next_at
+
+    def started(self) -> None:
+        self._polling = True
+        self._more_waits = False
+
+    def found(self, new: int, *, full: bool) -> None:
+        """A poll brought `new` tasks not seen before; `full` if the API may have more."""
+        self._polling = False
+        if new:
+            self._more_waits = full
+            self._wait_seconds = self._shortest_seconds
+            self._next_at = self._clock() + self._shortest_seconds
+        else:
+            self._slow_down()
+
+    def failed(self, retry_after_seconds: float | None) -> None:
+        """A poll brought nothing but trouble."""
+        self._polling = False
+        self._slow_down()
+        if retry_after_seconds is not None:
+            self._next_at = self._clock() + retry_after_seconds
+
+    def _slow_down(self) -> None:
+        self._next_at = self._clock() + self._wait_seconds
+        self._wait_seconds = min(self._wait_seconds * 2, self._longest_seconds)

@@ -1,0 +1,121 @@
+"""A task's outcome is settled here: written down, put in the outbox, and told in one log line at its end."""
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from shared.log_events import LogEvent
+from shared.logs import get_logger
+from shared.metrics import SupervisorMetrics
+from shared.models import Output, TaskStatus
+from supervisor.api_client import ReportAnswer, ReportOutcome
+from supervisor.journal import TaskJournal, Waiting
+from supervisor.outbox import Letter, Outbox
+from supervisor.task_record import Report, TaskRecord
+from supervisor.wire import TaskAddress, failure_body, success_body
+
+REMEMBER_SECONDS = 600.0
+UNKNOWN_TYPE_LABEL = "unknown"
+
+log = get_logger("settlement")
+
+
+@dataclass(slots=True)
+class Settlement:
+    """From an outcome to an accepted report. Owned by the loop; `clock` is monotonic."""
+
+    journal: TaskJournal
+    outbox: Outbox
+    metrics: SupervisorMetrics
+    clock: Callable[[], float]
+    _reported_at: dict[str, float] = field(init=False, default_factory=dict)
+
+    def succeed(self, record: TaskRecord, output: Output, started_at: float) -> None:
+        report = self._report(record, TaskStatus.SUCCEEDED, started_at, output.usage.total_tokens)
+        self._finish(report, success_body(record.task.shape, output))
+
+    def fail(self, record: TaskRecord, message: str, started_at: float) -> None:
+        """`message` reaches the API: it says what happened and what to do."""
+        report = self._report(record, TaskStatus.FAILED, started_at)
+        self._finish(report, failure_body(record.task.shape, message))
+
+    def refuse(self, address: TaskAddress, message: str) -> None:
+        """Fail an item of a page that never became a task."""
+        report = Report(address.id, UNKNOWN_TYPE_LABEL, address.correlation_id, TaskStatus.FAILED)
+        self._finish(report, failure_body(address.shape, message))
+
+    def restore(self, waiting: Waiting) -> None:
+        """Take up a report that an earlier run still owed."""
+        age_seconds = max(0.0, time.time() - waiting.finished_at_seconds)
+        self.outbox.add(waiting.report, self.clock() - age_seconds)
+
+    def answered(self, task_id: str, answer: ReportAnswer) -> None:
+        """The API answered a report, or did not."""
+        self.metrics.reports.labels(answer.outcome).inc()
+        if answer.outcome is ReportOutcome.RETRY:
+            log.warning(LogEvent.REPORT_FAILED, task_id=task_id, detail=answer.detail)
+            self.outbox.postpone(task_id, self.clock(), answer.retry_after_seconds)
+            return
+        letter = self.outbox.settle(task_id)
+        if answer.outcome is ReportOutcome.REJECTED:
+            log.error(LogEvent.REPORT_REJECTED, task_id=task_id, detail=answer.detail)
+            self.journal.note_rejected(task_id, answer.detail)
+        else:
+            self.journal.forget(task_id)
+            self._remember(task_id)
+        self._conclude(letter, answer)
+
+    def reported_since(self, task_id: str, moment: float) -> bool:
+        """Was the task reported after `moment`? Then a page asked for at that moment is stale about it."""
+        return self._reported_at.get(task_id, -1.0) >= moment
+
+    def _report(self, record: TaskRecord, status: TaskStatus, started_at: float, tokens: int = 0) -> Report:
+        task = record.task
+        return Report(
+            task_id=task.id,
+            task_type=task.task_type,
+            correlation_id=task.correlation_id,
+            status=status,
+            attempts=record.attempts,
+            tokens=tokens,
+            created_at_seconds=task.created_at_seconds,
+            queue_seconds=started_at - record.received_at,
+            run_seconds=self.clock() - started_at,
+        )
+
+    def _finish(self, report: Report, body: bytes) -> None:
+        self.journal.note_finished(report, body)
+        self.outbox.add(report, self.clock())
+        self.metrics.processed.labels(report.task_type, report.status).inc()
+
+    def _remember(self, task_id: str) -> None:
+        now = self.clock()
+        self._reported_at.pop(task_id, None)
+        self._reported_at[task_id] = now
+        # The oldest stand first. Two go for each that comes, so that what is too old soon is gone.
+        for old in list(itertools.islice(self._reported_at, 2)):
+            if self._reported_at[old] < now - REMEMBER_SECONDS:
+                del self._reported_at[old]
+
+    def _conclude(self, letter: Letter, answer: ReportAnswer) -> None:
+        report = letter.report
+        created = report.created_at_seconds
+        total = time.time() - created if created is not None else None
+        if total is not None and answer.outcome is ReportOutcome.DONE:
+            self.metrics.end_to_end.labels(report.task_type).observe(max(0.0, total))
+        log.info(
+            LogEvent.TASK_FINISHED,
+            task_id=report.task_id,
+            task_type=report.task_type,
+            correlation_id=report.correlation_id,
+            status=report.status,
+            outcome=answer.outcome,
+            attempts=report.attempts,
+            tokens=report.tokens,
+            reports=letter.tries + 1,
+            queue_seconds=round(report.queue_seconds, 4),
+            run_seconds=round(report.run_seconds, 4),
+            report_seconds=round(self.clock() - letter.since, 4),
+            end_to_end_seconds=None if total is None else round(total, 3),
+        )

@@ -1,0 +1,59 @@
+"""A task and what has happened to it so far."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from shared.models import Task, TaskStatus
+
+
+class TaskState(StrEnum):
+    """The life of a task in this service. The journal keeps it; a reported task is forgotten.
+
+     ready -> running -> finished -> (reported)
+       ^         |           |
+       +---------+           +-> rejected
+    retry, crash, restart     the API refuses the report
+    """
+
+    READY = "ready"
+    RUNNING = "running"
+    FINISHED = "finished"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecord:
+    """A task that is to run. Times are monotonic seconds of this process."""
+
+    task: Task
+    received_at: float
+    attempts: int = 0
+    """Failed attempts that count toward MAX_RETRIES."""
+    crashes: int = 0
+    """Workers that died while they held the task."""
+
+    @property
+    def suspect(self) -> bool:
+        """It may be what kills workers, so it runs alone."""
+        return self.crashes > 0
+
+    def after_attempt(self) -> "TaskRecord":
+        return replace(self, attempts=self.attempts + 1)
+
+    def after_crash(self) -> "TaskRecord":
+        return replace(self, crashes=self.crashes + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A finished task's last word to the API, and what the log line at its end will say."""
+
+    task_id: str
+    task_type: str
+    correlation_id: str
+    status: TaskStatus
+    attempts: int = 0
+    tokens: int = 0
+    created_at_seconds: float | None = None
+    queue_seconds: float = 0.0
+    run_seconds: float = 0.0

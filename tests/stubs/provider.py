@@ -1,0 +1,170 @@
+"""A provider of embeddings on loopback, with faults to order.
+
+In a test:            with StubProvider() as provider: ... OPENAI_BASE_URL=provider.base_url
+As its own process:   python -m tests.stubs.provider --port 0 --latency-ms 50 --rate-429 0.1 --seed 7
+which prints `provider http://127.0.0.1:PORT`, and tells what it did at GET /stats.
+"""
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import orjson
+
+from tests.stubs.provider_answer import (
+    DEFAULT_DIMENSIONS,
+    Item,
+    embeddings_json,
+    error_json,
+    tokens_in,
+    vector_for,
+)
+from tests.stubs.provider_faults import Fault
+from tests.stubs.provider_http import Reply, Request, StubServer
+
+Policy = Callable[[Sequence[str]], Fault | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request for embeddings, as it came in."""
+
+    texts: tuple[str, ...]
+    model: str
+    dimensions: int | None
+    encoding_format: str
+    headers: Mapping[str, str]
+    fault: str | None
+    """The name of the fault it was answered with."""
+    at_seconds: float
+    """Monotonic."""
+
+
+class StubProvider:
+    """Answers POST /v1/embeddings with `vector_for` each text.
+
+    Faults of `script` are used up first, one a call; then `policy` is asked. A text counts as paid once
+    its call was accepted, whether the client lives to read the answer or not: that is how it is billed.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        dimensions: int = DEFAULT_DIMENSIONS,
+        latency_seconds: float = 0.0,
+        latency_per_text_seconds: float = 0.0,
+        policy: Policy | None = None,
+    ) -> None:
+        self.policy = policy
+        self.headers: dict[str, str] = {}
+        """Sent with every answer, `x-ratelimit-*` say."""
+        self.calls: list[Call] = []
+        self.paid: Counter[str] = Counter()
+        self._dimensions = dimensions
+        self._latency_seconds = latency_seconds
+        self._latency_per_text_seconds = latency_per_text_seconds
+        self._script: deque[Fault] = deque()
+        self._changed = threading.Condition()
+        self._server = StubServer(port, self._answer)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    @property
+    def base_url(self) -> str:
+        """For OPENAI_BASE_URL."""
+        return f"{self.url}/v1"
+
+    def script(self, *faults: Fault) -> None:
+        """Answer the next calls with these."""
+        with self._changed:
+            self._script.extend(faults)
+
+    def wait_for_calls(self, count: int, timeout_seconds: float = 10.0) -> bool:
+        """Wait until so many calls have come in; False when they did not in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self.calls) >= count, timeout_seconds)
+
+    def stats(self) -> dict[str, object]:
+        with self._changed:
+            faults = Counter(call.fault or "none" for call in self.calls)
+            return {
+                "calls": len(self.calls),
+                "texts": sum(len(call.texts) for call in self.calls),
+                "paid": self.paid.total(),
+                "paid_distinct": len(self.paid),
+                "paid_again": {text: count - 1 for text, count in self.paid.items() if count > 1},
+                "faults": dict(faults),
+            }
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.close()
+
+    def _answer(self, request: Request) -> Reply:
+        if request.path == "/stats":
+            return Reply(200, orjson.dumps(self.stats()))
+        if request.path == "/v1/models":
+            return Reply(200, b'{"object":"list","data":[]}')
+        if request.path != "/v1/embeddings" or request.method != "POST":
+            return Reply(404, error_json(f"Invalid URL ({request.method} {request.path})"))
+        return self._embeddings(request)
+
+    def _embeddings(self, request: Request) -> Reply:
+        asked = orjson.loads(request.body)
+        texts = (asked["input"],) if isinstance(asked["input"], str) else tuple(asked["input"])
+        fault = self._next_fault(texts)
+        call = Call(
+            texts=texts,
+            model=asked["model"],
+            dimensions=asked.get("dimensions"),
+            encoding_format=asked.get("encoding_format", "float"),
+            headers=request.headers,
+            fault=fault.name if fault else None,
+            at_seconds=time.monotonic(),
+        )
+        with self._changed:
+            self.calls.append(call)
+            if fault is None or fault.billed:
+                self.paid.update(texts)
+            self._changed.notify_all()
+        return self._reply(call, fault or Fault("none"))
+
+    def _next_fault(self, texts: Sequence[str]) -> Fault | None:
+        with self._changed:
+            if self._script:
+                return self._script.popleft()
+        return self.policy(texts) if self.policy else None
+
+    def _reply(self, call: Call, fault: Fault) -> Reply:
+        body = fault.body
+        if body is None:
+            length = call.dimensions or self._dimensions
+            items: Sequence[Item] = [
+                Item(place, vector_for(text, length)) for place, text in enumerate(call.texts)
+            ]
+            body = embeddings_json(
+                fault.edit(items) if fault.edit else items,
+                model=call.model,
+                tokens=tokens_in(call.texts) if fault.usage else None,
+                floats=fault.floats or call.encoding_format != "base64",
+            )
+        delay_seconds = self._latency_seconds + self._latency_per_text_seconds * len(call.texts)
+        return Reply(fault.status, body, {**self.headers, **fault.headers}, fault.delivery, delay_seconds)
+
+
+if __name__ == "__main__":
+    from tests.stubs.provider_command import main
+
+    main()

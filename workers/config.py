@@ -1,0 +1,33 @@
+"""What a worker process is told at its start."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from shared.models import Provider
+from shared.settings import LogFormat, LogLevel, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    provider: Provider
+    openai_api_key: SecretStr | None
+    openai_base_url: str | None
+    openai_timeout_seconds: float
+    metrics_directory: Path
+    log_level: LogLevel
+    log_format: LogFormat
+
+    @classmethod
+    def from_settings(cls, settings: Settings, metrics_directory: Path) -> "WorkerConfig":
+        """The part of `settings` that concerns a worker; its metric files go to `metrics_directory`."""
+        return cls(
+            provider=settings.embedding_provider,
+            openai_api_key=settings.openai_api_key,
+            openai_base_url=settings.openai_base_url,
+            openai_timeout_seconds=settings.openai_timeout,
+            metrics_directory=metrics_directory,
+            log_level=settings.log_level,
+            log_format=settings.log_format,
+        )

@@ -1,0 +1,22 @@
+"""Makes the importing process a forkserver of ours: its title, its signals, one thread a worker.
+
+Import before anything that brings native threads.
+"""
+
+import os
+
+from setproctitle import setproctitle
+
+from workers.signals import leave_signals_to_supervisor
+
+SINGLE_THREADED = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+"""Workers are the parallelism; and a process with threads cannot be forked safely."""
+
+setproctitle("ai-task-processor: forkserver")
+leave_signals_to_supervisor()
+os.environ.update(SINGLE_THREADED)

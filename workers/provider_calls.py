@@ -1,0 +1,61 @@
+"""What a worker sees of the provider while it runs a unit."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+from shared.errors import NonRetryableError, RetryableError
+from shared.messages import RateLimits
+from shared.metrics import WorkerMetrics
+from shared.models import Usage
+
+
+class CallStatus(StrEnum):
+    """Values of the label `status` beside those of RetryReason."""
+
+    OK = "ok"
+    REJECTED = "rejected"
+    ERROR = "error"
+
+
+class ProviderCalls:
+    """Counts calls under the model label of the unit that runs, and keeps what the last answer said is left.
+
+    It is told the label rather than the model's name: only the supervisor can bound label values for
+    all workers together.
+    """
+
+    def __init__(self, metrics: WorkerMetrics, clock: Callable[[], float]) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._model_label = ""
+        self.rate_limits: RateLimits | None = None
+
+    def begin_unit(self, model_label: str) -> None:
+        """What follows belongs to a new unit."""
+        self._model_label = model_label
+        self.rate_limits = None
+
+    @contextmanager
+    def call(self, texts: int) -> Iterator[None]:
+        """Counts what happens inside as one call for so many texts."""
+        started = self._clock()
+        status: str = CallStatus.ERROR
+        try:
+            yield
+            status = CallStatus.OK
+        except RetryableError as error:
+            status = error.reason
+            raise
+        except NonRetryableError:
+            status = CallStatus.REJECTED
+            raise
+        finally:
+            self._metrics.requests.labels(self._model_label, str(status)).inc()
+            self._metrics.batch.labels(self._model_label).observe(texts)
+            self._metrics.duration.labels(self._model_label).observe(self._clock() - started)
+
+    def billed(self, usage: Usage) -> None:
+        """Count the tokens of a call that succeeded."""
+        self._metrics.tokens.labels(self._model_label, "prompt").inc(usage.prompt_tokens)
+        self._metrics.tokens.labels(self._model_label, "total").inc(usage.total_tokens)
