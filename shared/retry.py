@@ -2,11 +2,19 @@
 
 import email.utils
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 MAX_BACKOFF_SECONDS = 60.0
 MAX_RETRY_AFTER_SECONDS = 3600.0
+
+
+class Headers(Protocol):
+    """Headers of an answer, by name without regard to case."""
+
+    def get(self, name: str, /) -> str | None:
+        """The header's value, if it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +41,17 @@ class Backoff:
             return self.ceiling_seconds
 
 
-def parse_retry_after(headers: Mapping[str, str], wall_seconds: float) -> float | None:
+def parse_retry_after(headers: Headers, wall_seconds: float) -> float | None:
     """Seconds that an answer asks to wait; None when it does not say, or says nonsense.
 
     Knows `retry-after-ms` (milliseconds), and `Retry-After` as seconds or as an HTTP date, which is
     compared with `wall_seconds` (epoch). Never below 0 nor above an hour: a header is no reason to
     stand still for a day.
     """
-    milliseconds = _number(headers.get("retry-after-ms"))
+    milliseconds = _number(headers.get("Retry-After-Ms"))
     if milliseconds is not None:
         return _bounded(milliseconds / 1000.0)
-    value = headers.get("retry-after")
+    value = headers.get("Retry-After")
     seconds = _number(value)
     if seconds is not None:
         return _bounded(seconds)

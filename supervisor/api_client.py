@@ -1,5 +1,8 @@
 """The task API over HTTP: two calls, and what their answers mean. Errors end here; callers get answers."""
 
+import http.client
+import ssl
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,11 +15,11 @@ from pydantic import SecretStr
 from urllib3.exceptions import HTTPError
 
 from shared.metrics import SupervisorMetrics
-from shared.retry import parse_retry_after
+from shared.retry import Headers, parse_retry_after
+from supervisor.patch_channel import PatchChannel
 from supervisor.wire import Page, parse_page
 
 MAX_PAGE_BYTES = 128 * 1024 * 1024
-MAX_ANSWER_BYTES = 64 * 1024
 MAX_DETAIL_CHARACTERS = 300
 CHUNK_BYTES = 64 * 1024
 PENDING_PATH = "/api/ai-tasks/pending"
@@ -88,7 +91,7 @@ class ReportAnswer:
 class _Response:
     status: int
     body: bytes
-    headers: urllib3.HTTPHeaderDict
+    headers: Headers
     complete: bool = True
 
 
@@ -113,13 +116,15 @@ class APIClient:
         base_url: str,
         token: SecretStr | None,
         timeout_seconds: float,
-        connections: int,
         metrics: SupervisorMetrics,
         new_correlation_id: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._prefix = urlsplit(base_url).path.rstrip("/")
-        self._pool = urllib3.connection_from_url(base_url, maxsize=connections)
+        self._base = urlsplit(base_url)
+        self._tls = ssl.create_default_context() if self._base.scheme == "https" else None
+        secure = {"ssl_context": self._tls} if self._tls else {}
+        self._pool = urllib3.connection_from_url(base_url, **secure)
+        self._threads = threading.local()
         self._timeout_seconds = timeout_seconds
         self._metrics = metrics
         self._new_correlation_id = new_correlation_id
@@ -135,8 +140,8 @@ class APIClient:
     def get_pending_tasks(self, limit: int) -> PollAnswer:
         """Ask for up to `limit` pending tasks."""
         requested_at = self._clock()
-        path = f"{PENDING_PATH}?limit={limit}"
-        got = self._exchange("GET", PENDING_PATH, path, None, {}, MAX_PAGE_BYTES)
+        got = self._get(f"{PENDING_PATH}?limit={limit}", requested_at + self._timeout_seconds)
+        self._measure("GET", PENDING_PATH, got, requested_at)
         if isinstance(got, _NoAnswer):
             return PollAnswer(got.result, Health.ILL, limit, requested_at, detail=got.detail)
         result, health, detail = _judge_poll(got)
@@ -152,58 +157,58 @@ class APIClient:
 
     def update_task(self, task_id: str, body: bytes, correlation_id: str) -> ReportAnswer:
         """Report on one task. The id becomes one percent-encoded segment of the path."""
-        path = TASK_PATH.format(id=quote(task_id, safe=""))
-        headers = {"Content-Type": "application/json", "X-Correlation-ID": correlation_id}
-        got = self._exchange("PATCH", TASK_PATH, path, body, headers, MAX_ANSWER_BYTES)
+        started = self._clock()
+        got = self._patch(TASK_PATH.format(id=quote(task_id, safe="")), body, correlation_id)
+        self._measure("PATCH", TASK_PATH, got, started)
         if isinstance(got, _NoAnswer):
             return ReportAnswer(ReportOutcome.RETRY, Health.ILL, None, got.detail)
         outcome, health = _judge_report(got.status)
-        detail = "" if outcome is ReportOutcome.DONE else f"status {got.status}: {_excerpt(got.body)}"
+        if outcome is ReportOutcome.DONE:
+            return ReportAnswer(outcome, health, got.status)
+        detail = f"status {got.status}: {_excerpt(got.body)}"
         return ReportAnswer(outcome, health, got.status, detail, parse_retry_after(got.headers, time.time()))
 
-    def close(self) -> None:
-        self._pool.close()
-
-    def _exchange(
-        self,
-        method: str,
-        endpoint: str,
-        path: str,
-        body: bytes | None,
-        headers: dict[str, str],
-        limit_bytes: int,
-    ) -> _Exchange:
-        started = self._clock()
-        result = self._send(method, path, body, headers, started + self._timeout_seconds, limit_bytes)
-        status = str(result.status) if isinstance(result, _Response) else NO_ANSWER
+    def _measure(self, method: str, endpoint: str, got: _Exchange, started: float) -> None:
+        status = str(got.status) if isinstance(got, _Response) else NO_ANSWER
         self._metrics.api_requests.labels(endpoint, method, status).inc()
         self._metrics.api_duration.labels(endpoint, method).observe(self._clock() - started)
-        return result
 
-    def _send(
-        self, method: str, path: str, body: bytes | None, headers: dict[str, str], deadline: float, limit: int
-    ) -> _Exchange:
+    def _patch(self, path: str, body: bytes, correlation_id: str) -> _Exchange:
+        channel: PatchChannel | None = getattr(self._threads, "channel", None)
+        if channel is None:
+            channel = PatchChannel(self._base, self._timeout_seconds, self._tls, self._clock)
+            self._threads.channel = channel
+        headers = self._headers | {"Content-Type": "application/json", "X-Correlation-ID": correlation_id}
+        try:
+            answer = channel.patch(self._base.path + path, body, headers)
+        except TimeoutError:
+            return self._too_late()
+        except (OSError, http.client.HTTPException) as error:
+            return _unreachable(error)
+        return _Response(answer.status, answer.body, answer.headers)
+
+    def _get(self, path: str, deadline: float) -> _Exchange:
         try:
             response = self._pool.urlopen(
-                method,
-                self._prefix + path,
-                body=body,
-                headers=self._headers | headers,
+                "GET",
+                self._base.path + path,
+                headers=self._headers,
                 timeout=self._timeout_seconds,
                 retries=False,
                 redirect=False,
                 preload_content=False,
             )
             try:
-                return self._read(response, deadline, limit)
+                return self._read(response, deadline, MAX_PAGE_BYTES)
             finally:
                 response.release_conn()
         except urllib3.exceptions.TimeoutError:
-            return _NoAnswer(PollResult.TIMEOUT, f"no answer within {self._timeout_seconds:g} s")
+            return self._too_late()
         except (HTTPError, OSError) as error:
-            return _NoAnswer(
-                PollResult.UNREACHABLE, f"{type(error).__name__}: {error}"[:MAX_DETAIL_CHARACTERS]
-            )
+            return _unreachable(error)
+
+    def _too_late(self) -> _NoAnswer:
+        return _NoAnswer(PollResult.TIMEOUT, f"no whole answer within {self._timeout_seconds:g} s")
 
     def _read(self, response: urllib3.BaseHTTPResponse, deadline: float, limit_bytes: int) -> _Exchange:
         chunks: list[bytes] = []
@@ -216,8 +221,12 @@ class APIClient:
                 return _Response(response.status, b"".join(chunks), response.headers, complete=False)
             if self._clock() > deadline:
                 response.close()
-                return _NoAnswer(PollResult.TIMEOUT, "the answer came too slowly to be whole in time")
+                return self._too_late()
         return _Response(response.status, b"".join(chunks), response.headers)
+
+
+def _unreachable(error: Exception) -> _NoAnswer:
+    return _NoAnswer(PollResult.UNREACHABLE, f"{type(error).__name__}: {error}"[:MAX_DETAIL_CHARACTERS])
 
 
 def _judge_poll(got: _Response) -> tuple[PollResult, Health, str]:
@@ -225,12 +234,12 @@ def _judge_poll(got: _Response) -> tuple[PollResult, Health, str]:
     if 200 <= status < 300:
         if not got.complete:
             return PollResult.BAD_PAGE, Health.WELL, f"the page is larger than {MAX_PAGE_BYTES} bytes"
-        if got.headers.get("Content-Encoding", "identity") != "identity":
+        if (got.headers.get("Content-Encoding") or "identity") != "identity":
             return PollResult.BAD_PAGE, Health.WELL, "the page is compressed, which was not asked for"
         return PollResult.TASKS, Health.WELL, ""
     detail = f"status {status}: {_excerpt(got.body)}"
     if status < 400:
-        target = urlsplit(got.headers.get("Location", "")).netloc[:100]
+        target = urlsplit(got.headers.get("Location") or "").netloc[:100]
         return (
             PollResult.REDIRECT,
             Health.UNSAID,

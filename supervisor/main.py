@@ -20,6 +20,7 @@ from supervisor.delivery import Delivery
 from supervisor.dispatcher import Dispatcher, DispatchLimits
 from supervisor.events import Inbox
 from supervisor.exit_codes import ExitCode
+from supervisor.history import History
 from supervisor.intake import Intake, Shard
 from supervisor.journal import TaskJournal
 from supervisor.loop import Supervisor
@@ -98,7 +99,6 @@ def build(settings: Settings, state: StateDirectory, notifier: Notifier) -> Serv
         settings.api_base_url,
         settings.api_token,
         settings.request_timeout,
-        settings.report_concurrency + 1,
         metrics,
         lambda: uuid.uuid4().hex,
     )
@@ -186,6 +186,7 @@ def _supervisor(
             shutdown_manager=shutdown_manager,
             api_gate=api_gate,
             provider_gate=provider_gate,
+            history=History(clock),
             board=board,
             clock=clock,
         ),
