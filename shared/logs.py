@@ -35,7 +35,9 @@ class LibraryMessages(logging.Handler):
     """Brings warnings of libraries into the same stream."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        get_logger(record.name).log(record.levelno, LogEvent.LIBRARY_MESSAGE, message=record.getMessage())
+        # Libraries may have levels of their own, which the logger would not know.
+        level = logging.ERROR if record.levelno >= logging.ERROR else logging.WARNING
+        get_logger(record.name).log(level, LogEvent.LIBRARY_MESSAGE, message=record.getMessage())
 
 
 def configure_logs(level: LogLevel, log_format: LogFormat, process: str) -> None:

@@ -5,6 +5,7 @@ goes on where the dead one stopped, so no counter falls and no file piles up.
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 MAX_LABEL_VALUES: Final = 50
 OTHER_LABEL: Final = "other"
+METRIC_FILE_BYTES: Final = 512 * 1024
+"""Room for every series of 50 models; the library doubles a file that is too small."""
 FAST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 SLOW_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600, 21600)
 BATCH_BUCKETS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2048)
@@ -39,6 +42,21 @@ def clean_metric_files(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     for stale in directory.glob("*.db"):
         stale.unlink()
+
+
+def reserve_metric_files(directory: Path, processes: Iterable[str]) -> None:
+    """Set disk space aside for the metric files of `processes`.
+
+    They are written through memory maps: on a full disk the first write to a page that has no space yet
+    would kill the writer with SIGBUS. Raises OSError if there is no room.
+    """
+    for process in processes:
+        for kind in ("counter", "histogram"):
+            descriptor = os.open(directory / f"{kind}_{process}.db", os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, METRIC_FILE_BYTES)
+            finally:
+                os.close(descriptor)
 
 
 def use_metric_files(directory: Path, process: str) -> None:

@@ -37,6 +37,14 @@ class Backlog:
         yield from self._suspects
         yield from (record for _, _, record in self._delayed)
 
+    def take_all(self) -> list[TaskRecord]:
+        """Empty it."""
+        records = list(self.records())
+        for kept in (self._ready, self._fragments, self._suspects, self._delayed):
+            kept.clear()
+        self._size = 0
+        return records
+
     def add(self, record: TaskRecord) -> None:
         """The task may run now, after those that came before it."""
         self._size += 1

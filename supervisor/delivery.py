@@ -9,13 +9,14 @@ from supervisor.journal import TaskJournal
 from supervisor.outbox import Outbox
 from supervisor.reporter import Reporter
 from supervisor.settlement import Settlement
+from supervisor.task_record import Report
 
 
 @dataclass(slots=True)
 class Delivery:
     """Owned by the loop; `clock` is monotonic."""
 
-    outbox: Outbox
+    outbox: Outbox[Report]
     journal: TaskJournal
     reporter: Reporter
     gate: APIGate

@@ -24,6 +24,14 @@ class ReportDone:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimDone:
+    """The API answered a claim or its return, or did not."""
+
+    task_id: str
+    answer: ReportAnswer
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerStarted:
     slot: int
     pid: int
@@ -75,6 +83,7 @@ class ThreadCrashed:
 Event: TypeAlias = (
     TasksPolled
     | ReportDone
+    | ClaimDone
     | WorkerStarted
     | UnitFinished
     | WorkerDied

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from supervisor.circuit_breaker import BreakerState
 from supervisor.pool.slot_table import SlotState
 from supervisor.status import Idle, Status, StatusBoard
 
@@ -63,7 +64,7 @@ def _trouble(status: Status) -> Iterable["Metric"]:
         "circuit_breaker_state", "0 closed, 1 open, 2 half-open.", labels=["service"]
     )
     for breaker in status.breakers:
-        breakers.add_metric([breaker.service], breaker.state)
+        breakers.add_metric([breaker.service], BreakerState[breaker.state.name])
     yield breakers
     holds = GaugeMetricFamily(
         "ai_provider_hold", "1 while a provider refuses us as a whole.", labels=["provider", "reason"]

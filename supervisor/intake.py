@@ -9,7 +9,7 @@ from shared.logs import get_logger
 from shared.metrics import SupervisorMetrics
 from shared.settings import UnknownTaskPolicy
 from supervisor.api_client import PollAnswer
-from supervisor.backlog import Backlog
+from supervisor.claims import Claims
 from supervisor.journal import TaskJournal
 from supervisor.settlement import Settlement
 from supervisor.task_record import TaskRecord
@@ -40,10 +40,10 @@ class Taken:
 
 @dataclass(slots=True)
 class Intake:
-    """Takes a page's new tasks into journal and backlog. Owned by the loop; `clock` is monotonic."""
+    """Takes a page's new tasks into the journal, to be claimed or run. Owned by the loop; monotonic clock."""
 
     journal: TaskJournal
-    backlog: Backlog
+    claims: Claims
     settlement: Settlement
     metrics: SupervisorMetrics
     policy: UnknownTaskPolicy
@@ -55,13 +55,13 @@ class Intake:
         page = answer.page
         now = self.clock()
         taken = 0
-        for task in page.tasks:
+        for task in self.claims.order(page.tasks):
             if taken >= room:
                 break
             if self._is_new(task.id, answer.requested_at):
                 record = TaskRecord(task, now)
                 self.journal.note_ready((record,))
-                self.backlog.add(record)
+                self.claims.admit(record)
                 taken += 1
         refused = sum(self._refuse(refusal, answer.requested_at) for refusal in page.refusals)
         return Taken(new=taken + refused, full=page.items >= answer.limit or taken >= room)

@@ -15,7 +15,7 @@ import orjson
 
 from shared.errors import ConfigurationError
 from shared.models import BatchKey, Task, TaskStatus, TaskType, WireShape
-from supervisor.task_record import Report, TaskRecord, TaskState
+from supervisor.task_record import Claim, Report, TaskRecord, TaskState
 
 APPLICATION_ID = 0x41545031
 SCHEMA_VERSION = 1
@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS tasks (
     task BLOB,
     attempts INTEGER NOT NULL DEFAULT 0,
     crashes INTEGER NOT NULL DEFAULT 0,
+    claim TEXT NOT NULL DEFAULT 'none',
     report BLOB,
     body BLOB,
     rejection TEXT,
@@ -38,9 +39,10 @@ CREATE TABLE IF NOT EXISTS tasks (
 ) STRICT
 """
 _READY = (
-    "INSERT INTO tasks (id, state, task, attempts, crashes, changed_at) VALUES (?, 'ready', ?, ?, ?, ?)"
+    "INSERT INTO tasks (id, state, task, attempts, crashes, claim, changed_at)"
+    " VALUES (?, 'ready', ?, ?, ?, ?, ?)"
     " ON CONFLICT (id) DO UPDATE SET state = 'ready', attempts = excluded.attempts,"
-    " crashes = excluded.crashes, changed_at = excluded.changed_at"
+    " crashes = excluded.crashes, claim = excluded.claim, changed_at = excluded.changed_at"
 )
 _RUNNING = "UPDATE tasks SET state = 'running', changed_at = ? WHERE id = ?"
 _FINISHED = (
@@ -114,7 +116,8 @@ class TaskJournal:
         now = time.time()
         for record in records:
             self._ids.add(record.task.id)
-            row = (record.task.id, orjson.dumps(record.task), record.attempts, record.crashes, now)
+            task = record.task
+            row = (task.id, orjson.dumps(task), record.attempts, record.crashes, record.claim, now)
             self._changes.append((_READY, row))
 
     def note_running(self, task_ids: Iterable[str]) -> None:
@@ -165,13 +168,13 @@ class TaskJournal:
     def recover(self, now: float) -> Recovery:
         """What an earlier run left, oldest first. `now` (monotonic) is when it counts as received."""
         rows = self._db.execute(
-            "SELECT state, task, attempts, crashes, report, changed_at FROM tasks ORDER BY rowid"
+            "SELECT state, task, attempts, crashes, claim, report, changed_at FROM tasks ORDER BY rowid"
         ).fetchall()
         records: list[TaskRecord] = []
         waiting: list[Waiting] = []
-        for state, task, attempts, crashes, report, changed_at in rows:
+        for state, task, attempts, crashes, claim, report, changed_at in rows:
             if state in (TaskState.READY, TaskState.RUNNING):
-                records.append(TaskRecord(_task(task), now, attempts, crashes))
+                records.append(TaskRecord(_task(task), now, attempts, crashes, Claim(claim)))
             elif state == TaskState.FINISHED:
                 waiting.append(Waiting(_report(report), changed_at))
         self._rejected = len(rows) - len(records) - len(waiting)

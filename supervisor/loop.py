@@ -10,9 +10,11 @@ from shared.metrics import SupervisorMetrics
 from supervisor.api_client import PollResult
 from supervisor.api_gate import APIGate
 from supervisor.backlog import Backlog
+from supervisor.claims import Claims
 from supervisor.delivery import Delivery
 from supervisor.dispatcher import Dispatcher
 from supervisor.events import (
+    ClaimDone,
     Event,
     Inbox,
     PauseRequested,
@@ -35,6 +37,7 @@ from supervisor.pool.slot_table import SlotTable
 from supervisor.scheduler import TaskScheduler
 from supervisor.settlement import Settlement
 from supervisor.shutdown import ShutdownManager
+from supervisor.task_record import Claim, Report
 
 LONGEST_WAIT_SECONDS = 1.0
 FAILED_STARTS_LIMIT = 5
@@ -50,11 +53,12 @@ class Supervisor:
     inbox: Inbox
     journal: TaskJournal
     backlog: Backlog
-    outbox: Outbox
+    outbox: Outbox[Report]
     table: SlotTable
     scheduler: TaskScheduler
     poller: Poller
     intake: Intake
+    claims: Claims
     dispatcher: Dispatcher
     delivery: Delivery
     settlement: Settlement
@@ -72,7 +76,7 @@ class Supervisor:
         """Take up what an earlier run left."""
         left = self.journal.recover(self.clock())
         for record in left.records:
-            self.backlog.add(record)
+            self.claims.admit(record)
         for waiting in left.waiting:
             self.settlement.restore(waiting)
         log.info(
@@ -98,9 +102,14 @@ class Supervisor:
         self.dispatcher.kill_overdue()
         self.conditions.outbox_full = len(self.outbox) >= self.outbox_limit
         if self._may_start_work():
+            self.claims.plan()
             self.dispatcher.plan()
+        elif self.shutdown_manager.draining:
+            self.claims.give_back()
+            self.claims.plan()
         if self._commit():
             self.dispatcher.act()
+            self.claims.act()
             self.delivery.send()
             self._poll_if_due()
         self.observer.look()
@@ -113,6 +122,8 @@ class Supervisor:
                 self.dispatcher.finished(event)
             case ReportDone():
                 self.delivery.answered(event)
+            case ClaimDone():
+                self.claims.answered(event.task_id, event.answer)
             case TasksPolled():
                 self._polled(event)
             case WorkerStarted():
@@ -146,7 +157,7 @@ class Supervisor:
         if self.shutdown_manager.draining:
             self.scheduler.found(0, full=False)
             return
-        taken = self.intake.take(answer, self.scheduler.room(len(self.backlog)))
+        taken = self.intake.take(answer, self.scheduler.room(self._waiting()))
         log.debug(LogEvent.POLL_FINISHED, listed=answer.page.items, new=taken.new, full=taken.full)
         self.scheduler.found(taken.new, full=taken.full)
 
@@ -161,7 +172,7 @@ class Supervisor:
     def _poll_if_due(self) -> None:
         if not self._may_start_work() or not self.api_gate.allows():
             return
-        waiting = len(self.backlog)
+        waiting = self._waiting()
         if not self.scheduler.due(waiting):
             return
         # What is held is pending to the API until it is reported, and so will be listed again.
@@ -169,6 +180,9 @@ class Supervisor:
         self.scheduler.started()
         self.api_gate.begin()
         self.poller.poll(min(wanted, MOST_TASKS_ASKED))
+
+    def _waiting(self) -> int:
+        return len(self.backlog) + len(self.claims)
 
     def _commit(self) -> bool:
         try:
@@ -193,7 +207,8 @@ class Supervisor:
 
     def _verdict(self) -> ExitCode | None:
         if self.shutdown_manager.draining:
-            if not self.table.busy() and not len(self.outbox) and self.conditions.journal_writable:
+            owed = bool(self.table.busy() or len(self.outbox) or len(self.claims))
+            if not owed and self.conditions.journal_writable:
                 return ExitCode.DRAINED
             if self.shutdown_manager.forced or self.shutdown_manager.expired:
                 left = {"running": self.table.tasks_in_flight(), "to_report": len(self.outbox)}
@@ -207,7 +222,7 @@ class Supervisor:
     def _release(self) -> None:
         """Forget tasks that were never tried: the API has them as pending, for whoever polls next."""
         for record in self.backlog.records():
-            if not record.attempts and not record.crashes:
+            if record.untouched and record.claim is Claim.NONE:
                 self.journal.forget(record.task.id)
         self._commit()
 
@@ -216,8 +231,10 @@ class Supervisor:
         if self.conditions.journal_writable:
             moments.append(self.delivery.next_at())
         if self._may_start_work():
-            moments.append(self.dispatcher.next_at())
+            moments += [self.dispatcher.next_at(), self.claims.next_at()]
             if self.api_gate.allows():
-                moments.append(self.scheduler.due_at(len(self.backlog)))
+                moments.append(self.scheduler.due_at(self._waiting()))
+        elif self.shutdown_manager.draining:
+            moments.append(self.claims.next_at())
         soonest = min(moment for moment in moments if moment is not None)
         return min(max(soonest - self.clock(), 0.0), LONGEST_WAIT_SECONDS)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from waitress.server import create_server
 from shared.errors import ConfigurationError
 from supervisor.events import Event
 from supervisor.gauges import StatusGauges
+from supervisor.page.document import CONTENT_SECURITY_POLICY, render_page
 from supervisor.status import NotReady, StatusBoard
 from supervisor.threads import start_thread
 
@@ -27,6 +27,16 @@ MAX_CONNECTIONS = 200
 IDLE_CONNECTION_SECONDS = 30
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
+HTML = "text/html; charset=utf-8"
+NOTHING_INSIDE = "default-src 'none'; frame-ancestors 'none'"
+HEADERS = (
+    ("Cache-Control", "no-store"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+)
 
 Answer = tuple[str, str, bytes]
 
@@ -53,7 +63,7 @@ class MetricsServer:
             "/ready": self._ready,
             "/metrics": self._metrics,
             "/status": self._status,
-            "/": self._status,
+            "/": self._page,
         }
         try:
             self._server = create_server(
@@ -89,13 +99,14 @@ class MetricsServer:
 
     def _answer(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         status, content_type, body = self._route(environ["REQUEST_METHOD"], environ["PATH_INFO"])
+        policy = CONTENT_SECURITY_POLICY if content_type == HTML else NOTHING_INSIDE
         start_response(
             status,
             [
                 ("Content-Type", content_type),
                 ("Content-Length", str(len(body))),
-                ("Cache-Control", "no-store"),
-                ("X-Content-Type-Options", "nosniff"),
+                ("Content-Security-Policy", policy),
+                *HEADERS,
             ],
         )
         return [body]
@@ -130,7 +141,10 @@ class MetricsServer:
         return "200 OK", CONTENT_TYPE_PLAIN_0_0_4, generate_latest(self._registry)
 
     def _status(self) -> Answer:
-        status = self._board.read()
+        status = self._board.read_aged(self._clock())
         if status is None:
             return "503 Service Unavailable", JSON, b'{"phase":"starting"}'
-        return "200 OK", JSON, orjson.dumps(asdict(status), option=orjson.OPT_INDENT_2)
+        return "200 OK", JSON, orjson.dumps(status)
+
+    def _page(self) -> Answer:
+        return "200 OK", HTML, render_page(self._board.read_aged(self._clock()))

@@ -1,25 +1,31 @@
 """Looks at all that the loop owns and pins a status for everyone else to read."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from supervisor.api_gate import APIGate
 from supervisor.backlog import Backlog
-from supervisor.circuit_breaker import CircuitBreaker
+from supervisor.circuit_breaker import BreakerState, CircuitBreaker
+from supervisor.history import History
 from supervisor.journal import TaskJournal
 from supervisor.outbox import Outbox
 from supervisor.pool.base import WorkerPool
 from supervisor.pool.slot_table import SlotState, SlotTable
-from supervisor.provider_gate import ProviderGate
+from supervisor.provider_gate import Blocked, ProviderGate
 from supervisor.scheduler import TaskScheduler
 from supervisor.shutdown import ShutdownManager
+from supervisor.task_record import Report
 from supervisor.status import (
+    BreakerPhase,
     BreakerStatus,
     HoldStatus,
     Idle,
     NotReady,
     Phase,
     PollStatus,
+    ProviderStatus,
+    RateLimitStatus,
     Status,
     StatusBoard,
     WorkerStatus,
@@ -27,6 +33,12 @@ from supervisor.status import (
 
 LOOK_EVERY_SECONDS = 0.1
 WEIGH_EVERY_SECONDS = 1.0
+
+_PHASES = {
+    BreakerState.CLOSED: BreakerPhase.CLOSED,
+    BreakerState.OPEN: BreakerPhase.OPEN,
+    BreakerState.HALF_OPEN: BreakerPhase.HALF_OPEN,
+}
 
 
 @dataclass(slots=True)
@@ -43,22 +55,28 @@ class Conditions:
 
 @dataclass(slots=True)
 class Observer:
-    """Owned by the loop; `clock` is monotonic. `provider` names the provider in labels."""
+    """Owned by the loop; `clock` is monotonic, `wall` gives epoch seconds.
+
+    `provider` names the provider in labels. `rate_limits` gives what is left of the provider's limits.
+    """
 
     version: str
     provider: str
     conditions: Conditions
     journal: TaskJournal
     backlog: Backlog
-    outbox: Outbox
+    outbox: Outbox[Report]
     table: SlotTable
     pool: WorkerPool
     scheduler: TaskScheduler
     shutdown_manager: ShutdownManager
     api_gate: APIGate
     provider_gate: ProviderGate
+    history: History
     board: StatusBoard
     clock: Callable[[], float]
+    wall: Callable[[], float] = time.time
+    rate_limits: Callable[[], tuple[RateLimitStatus, ...]] = tuple
     _started_at: float = field(init=False)
     _stale: bool = field(init=False, default=True)
     _looked_at: float = field(init=False, default=-LOOK_EVERY_SECONDS)
@@ -83,12 +101,17 @@ class Observer:
     def draw(self) -> Status:
         now = self.clock()
         in_flight = self.table.tasks_in_flight()
+        blocked = self.provider_gate.blocked()
+        idle = None if in_flight else self._idle(blocked)
         return Status(
             version=self.version,
+            at_seconds=self.wall(),
             phase=self._phase(),
             uptime_seconds=now - self._started_at,
             not_ready=tuple(self._not_ready()),
-            idle=None if in_flight else self._idle(),
+            idle=idle,
+            wait_seconds=_until(None if idle is None else self._ends_at(idle), now),
+            drain_seconds_left=_until(self.shutdown_manager.deadline, now),
             backlog=len(self.backlog),
             in_flight=in_flight,
             outbox=len(self.outbox),
@@ -96,15 +119,17 @@ class Observer:
             rejected=self.journal.rejected,
             workers=self._workers(now),
             breakers=(
-                self._breaker("api", self.api_gate.breaker, now),
-                self._breaker(self.provider, self.provider_gate.breaker, now),
+                _breaker("api", self.api_gate.breaker, now),
+                _breaker(self.provider, self.provider_gate.breaker, now),
             ),
             holds=self._holds(),
-            poll=PollStatus(
-                self.conditions.last_poll_result,
-                self.conditions.last_poll_success_at_seconds,
-                max(0.0, self.scheduler.next_at - now),
-            ),
+            provider=ProviderStatus(self.provider, blocked, _until(self.provider_gate.opens_at(), now)),
+            poll=self._poll(now),
+            rate_limits=self.rate_limits(),
+            tokens=self.history.tokens(),
+            activity=self.history.activity(),
+            failures=self.history.failures(),
+            deaths=self.history.deaths(),
         )
 
     def _weigh(self, now: float) -> None:
@@ -134,9 +159,8 @@ class Observer:
         }
         return [reason for reason, holds in reasons.items() if holds]
 
-    def _idle(self) -> Idle:
+    def _idle(self, blocked: Blocked | None) -> Idle:
         """The first thing that stands in the way of work."""
-        blocked = self.provider_gate.blocked() if len(self.backlog) else None
         reasons = {
             Idle.DRAINING: self.shutdown_manager.draining,
             Idle.PAUSED: self.conditions.paused,
@@ -148,11 +172,34 @@ class Observer:
         for reason, holds in reasons.items():
             if holds:
                 return reason
-        if blocked is not None:
-            return Idle(blocked.value)
-        if self.api_gate.probing and not len(self.backlog):
-            return Idle.API_CIRCUIT_OPEN
-        return Idle.RETRY_WAIT if len(self.backlog) else Idle.NO_WORK
+        if not len(self.backlog):
+            return Idle.API_CIRCUIT_OPEN if self.api_gate.probing else Idle.NO_WORK
+        return Idle.RETRY_WAIT if blocked is None else Idle(blocked.value)
+
+    def _ends_at(self, idle: Idle) -> float | None:
+        """When (monotonic) this reason may end by itself; None if only an event or a person can end it."""
+        match idle:
+            case Idle.NO_WORK:
+                return self._next_poll_at()
+            case Idle.API_CIRCUIT_OPEN:
+                return self.api_gate.opens_at()
+            case Idle.PROVIDER_HOLD | Idle.PROVIDER_CIRCUIT_OPEN | Idle.RATE_LIMITED:
+                return self.provider_gate.opens_at()
+            case Idle.RETRY_WAIT:
+                return self.backlog.next_due_at
+            case _:
+                return None
+
+    def _next_poll_at(self) -> float:
+        return max(self.scheduler.next_at, self.api_gate.opens_at() or 0.0)
+
+    def _poll(self, now: float) -> PollStatus:
+        return PollStatus(
+            last_result=self.conditions.last_poll_result,
+            last_success_at_seconds=self.conditions.last_poll_success_at_seconds,
+            next_in_seconds=max(0.0, self._next_poll_at() - now),
+            under_way=self.scheduler.polling,
+        )
 
     def _workers(self, now: float) -> tuple[WorkerStatus, ...]:
         return tuple(
@@ -162,6 +209,7 @@ class Observer:
                 seconds_in_state=now - slot.since,
                 pid=slot.pid,
                 tasks_held=len(slot.assignment.records) if slot.assignment else 0,
+                model=slot.assignment.unit.model_label if slot.assignment else "",
                 tasks_done=slot.tasks_done,
                 restarts=slot.restarts,
                 rss_bytes=slot.rss_bytes,
@@ -169,12 +217,14 @@ class Observer:
             for number, slot in enumerate(self.table)
         )
 
-    def _breaker(self, service: str, breaker: CircuitBreaker, now: float) -> BreakerStatus:
-        reopens_at = breaker.reopens_at
-        return BreakerStatus(
-            service, breaker.state, None if reopens_at is None else max(0.0, reopens_at - now)
-        )
-
     def _holds(self) -> tuple[HoldStatus, ...]:
         hold = self.provider_gate.hold
         return () if hold is None else (HoldStatus(self.provider, hold.reason, hold.message),)
+
+
+def _breaker(service: str, breaker: CircuitBreaker, now: float) -> BreakerStatus:
+    return BreakerStatus(service, _PHASES[breaker.state], _until(breaker.reopens_at, now))
+
+
+def _until(moment: float | None, now: float) -> float | None:
+    return None if moment is None else max(0.0, moment - now)

@@ -1,28 +1,41 @@
-"""Finished tasks that the API has not yet been told of: which to report next, and when to try again."""
+"""What the API has yet to be told: which message goes next, and when to try again."""
 
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar
 
 from shared.retry import Backoff
-from supervisor.task_record import Report
+
+
+class Message(Protocol):
+    """Something to tell the API about one task."""
+
+    @property
+    def task_id(self) -> str: ...
+
+    @property
+    def correlation_id(self) -> str: ...
+
+
+M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A report on its way. `since` is the monotonic time at which the task was finished."""
+class Letter(Generic[M]):
+    """A message on its way. `since` is the monotonic time from which it has waited."""
 
-    report: Report
+    message: M
     since: float
     tries: int = 0
 
 
-class Outbox:
-    """Oldest first, a backoff for each report, and a slow start after trouble. Owned by the loop.
+class Outbox(Generic[M]):
+    """Oldest first, a backoff for each message, and a slow start after trouble. Owned by the loop.
 
-    At most `window` reports are under way at once. The window falls to one when a report fails for
+    At most `window` messages are under way at once. The window falls to one when a message fails for
     the API's sake and grows by one with each that is accepted, so that an API that has just come back
     is not met by the whole backlog at once.
     """
@@ -31,9 +44,9 @@ class Outbox:
         self._backoff = backoff
         self._full_window = window
         self._window = window
-        self._ready: deque[Letter] = deque()
-        self._delayed: list[tuple[float, int, Letter]] = []
-        self._under_way: dict[str, Letter] = {}
+        self._ready: deque[Letter[M]] = deque()
+        self._delayed: list[tuple[float, int, Letter[M]]] = []
+        self._under_way: dict[str, Letter[M]] = {}
         self._order = itertools.count()
 
     def __len__(self) -> int:
@@ -45,39 +58,45 @@ class Outbox:
 
     @property
     def next_due_at(self) -> float | None:
-        """When the next report that waits for its backoff may be tried; None if none waits."""
+        """When the next message that waits for its backoff may be tried; None if none waits."""
         return self._delayed[0][0] if self._delayed else None
 
     def oldest_age_seconds(self, now: float) -> float:
-        """How long the oldest report has waited; 0 if none does."""
-        heads: list[Letter] = [*self._under_way.values(), *itertools.islice(self._ready, 1)]
+        """How long the oldest message has waited; 0 if none does."""
+        heads: list[Letter[M]] = [*self._under_way.values(), *itertools.islice(self._ready, 1)]
         heads.extend(letter for _, _, letter in self._delayed)
         return max((now - letter.since for letter in heads), default=0.0)
 
-    def add(self, report: Report, since: float) -> None:
-        self._ready.append(Letter(report, since))
+    def add(self, message: M, since: float) -> None:
+        self._ready.append(Letter(message, since))
 
-    def take(self, now: float, most: int | None = None) -> list[Report]:
-        """The reports to send now. They are under way until `settle`, `postpone` or `recall`."""
+    def take(self, now: float, most: int | None = None) -> list[M]:
+        """The messages to send now. They are under way until `settle`, `postpone` or `recall`."""
         while self._delayed and self._delayed[0][0] <= now:
             self._ready.appendleft(heapq.heappop(self._delayed)[2])
         room = self._window - len(self._under_way)
-        taken: list[Report] = []
+        taken: list[M] = []
         while self._ready and len(taken) < (room if most is None else min(room, most)):
             letter = self._ready.popleft()
-            self._under_way[letter.report.task_id] = letter
-            taken.append(letter.report)
+            self._under_way[letter.message.task_id] = letter
+            taken.append(letter.message)
         return taken
 
-    def settle(self, task_id: str) -> Letter:
+    def settle(self, task_id: str) -> Letter[M]:
         """The API has answered for good."""
         self._window = min(self._window + 1, self._full_window)
         return self._under_way.pop(task_id)
 
-    def postpone(self, task_id: str, now: float, retry_after_seconds: float | None) -> None:
-        """Try again later."""
+    def postpone(
+        self,
+        task_id: str,
+        now: float,
+        retry_after_seconds: float | None,
+        change: Callable[[M], M] = lambda message: message,
+    ) -> None:
+        """Try again later, with the message as `change` makes it."""
         letter = self._under_way.pop(task_id)
-        letter = replace(letter, tries=letter.tries + 1)
+        letter = replace(letter, message=change(letter.message), tries=letter.tries + 1)
         seconds = (
             retry_after_seconds if retry_after_seconds is not None else self._backoff.seconds(letter.tries)
         )
@@ -88,3 +107,10 @@ class Outbox:
         """These were handed over but not sent; they wait at the front again."""
         for task_id in reversed(list(task_ids)):
             self._ready.appendleft(self._under_way.pop(task_id))
+
+    def take_back(self) -> list[M]:
+        """Give up all that is not under way."""
+        letters = [*self._ready, *(letter for _, _, letter in self._delayed)]
+        self._ready.clear()
+        self._delayed.clear()
+        return [letter.message for letter in letters]

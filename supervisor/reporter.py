@@ -6,33 +6,42 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from supervisor.api_client import APIClient
-from supervisor.events import Event, ReportDone
-from supervisor.task_record import Report
+from supervisor.events import ClaimDone, Event, ReportDone
+from supervisor.outbox import Message
 from supervisor.threads import start_thread
 
 
 @dataclass(frozen=True, slots=True)
 class _Parcel:
-    report: Report
+    message: Message
     body: bytes
 
 
 class Reporter:
-    """Sends what it is handed, in order, on a few threads; each answer comes back as an event."""
+    """Sends what it is handed, in order, on a few threads; each answer comes back as a `done` event."""
 
-    def __init__(self, api: APIClient, threads: int, post: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        api: APIClient,
+        threads: int,
+        post: Callable[[Event], None],
+        name: str = "reporter",
+        done: type[ReportDone | ClaimDone] = ReportDone,
+    ) -> None:
         self._api = api
+        self._name = name
+        self._done = done
         self._count = threads
         self._post = post
         self._parcels: queue.SimpleQueue[_Parcel | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        names = (f"reporter-{number}" for number in range(self._count))
+        names = (f"{self._name}-{number}" for number in range(self._count))
         self._threads = [start_thread(name, self._work, self._post) for name in names]
 
-    def send(self, report: Report, body: bytes) -> None:
-        self._parcels.put(_Parcel(report, body))
+    def send(self, message: Message, body: bytes) -> None:
+        self._parcels.put(_Parcel(message, body))
 
     def recall(self) -> list[str]:
         """Take back what no thread has begun to send: the ids of those tasks, in order."""
@@ -43,7 +52,7 @@ class Reporter:
             except queue.Empty:
                 return task_ids
             if parcel is not None:
-                task_ids.append(parcel.report.task_id)
+                task_ids.append(parcel.message.task_id)
 
     def close(self) -> None:
         """End the threads, each after what it is sending."""
@@ -52,6 +61,6 @@ class Reporter:
 
     def _work(self) -> None:
         while (parcel := self._parcels.get()) is not None:
-            report = parcel.report
-            answer = self._api.update_task(report.task_id, parcel.body, report.correlation_id)
-            self._post(ReportDone(report.task_id, answer))
+            message = parcel.message
+            answer = self._api.update_task(message.task_id, parcel.body, message.correlation_id)
+            self._post(self._done(message.task_id, answer))

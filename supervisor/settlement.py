@@ -26,7 +26,7 @@ class Settlement:
     """From an outcome to an accepted report. Owned by the loop; `clock` is monotonic."""
 
     journal: TaskJournal
-    outbox: Outbox
+    outbox: Outbox[Report]
     metrics: SupervisorMetrics
     clock: Callable[[], float]
     _reported_at: dict[str, float] = field(init=False, default_factory=dict)
@@ -98,8 +98,8 @@ class Settlement:
             if self._reported_at[old] < now - REMEMBER_SECONDS:
                 del self._reported_at[old]
 
-    def _conclude(self, letter: Letter, answer: ReportAnswer) -> None:
-        report = letter.report
+    def _conclude(self, letter: Letter[Report], answer: ReportAnswer) -> None:
+        report = letter.message
         created = report.created_at_seconds
         total = time.time() - created if created is not None else None
         if total is not None and answer.outcome is ReportOutcome.DONE:

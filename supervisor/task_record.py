@@ -21,6 +21,15 @@ class TaskState(StrEnum):
     REJECTED = "rejected"
 
 
+class Claim(StrEnum):
+    """Whether the API was told that the task is ours (CLAIM_TASKS)."""
+
+    NONE = "none"
+    ASKED = "asked"
+    """Told, but the answer is not known: at a restart the task may be ours."""
+    HELD = "held"
+
+
 @dataclass(frozen=True, slots=True)
 class TaskRecord:
     """A task that is to run. Times are monotonic seconds of this process."""
@@ -31,11 +40,20 @@ class TaskRecord:
     """Failed attempts that count toward MAX_RETRIES."""
     crashes: int = 0
     """Workers that died while they held the task."""
+    claim: Claim = Claim.NONE
 
     @property
     def suspect(self) -> bool:
         """It may be what kills workers, so it runs alone."""
         return self.crashes > 0
+
+    @property
+    def untouched(self) -> bool:
+        """No work was done on it: it can be left to whoever polls next."""
+        return not self.attempts and not self.crashes
+
+    def with_claim(self, claim: Claim) -> "TaskRecord":
+        return replace(self, claim=claim)
 
     def after_attempt(self) -> "TaskRecord":
         return replace(self, attempts=self.attempts + 1)

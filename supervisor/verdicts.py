@@ -85,7 +85,8 @@ class Verdicts:
             unit_id=assignment.unit.id,
             tasks=len(records),
             reason=failure.retry or failure.blame,
-            detail=failure.message,
+            # A refusal may quote a task's text, which is never logged; the API is told.
+            detail=failure.message if failure.retry else None,
         )
         if failure.retry is not None:
             self._retry(records, failure.retry, failure, assignment.started_at)

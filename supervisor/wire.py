@@ -114,6 +114,16 @@ def failure_body(shape: WireShape, message: str) -> bytes:
     return orjson.dumps({"status": "failed", "output_data": None, "error_message": text})
 
 
+def claim_body(shape: WireShape) -> bytes:
+    """The body that tells the API that this service works on the task."""
+    return b'{"state":"in_progress"}' if shape is WireShape.NESTJS else b'{"status":"processing"}'
+
+
+def give_back_body(shape: WireShape) -> bytes:
+    """The body that makes a claimed task anyone's again."""
+    return b'{"state":"pending"}' if shape is WireShape.NESTJS else b'{"status":"pending"}'
+
+
 def _parse_json(body: bytes) -> object:
     try:
         return orjson.loads(body)

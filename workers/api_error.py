@@ -1,5 +1,6 @@
 """The error object in the body of a provider's refusal."""
 
+import re
 from dataclasses import dataclass
 
 import orjson
@@ -39,7 +40,8 @@ class ApiError:
 
     def names_model(self, model: str) -> bool:
         """Is it the model that is not there, rather than the address?"""
-        return model in self.message or "model" in f"{self.message} {self.code} {self.param}".lower()
+        named = re.search(rf"(?<!\w){re.escape(model)}(?!\w)", self.message)
+        return bool(named) or "model" in f"{self.message} {self.code} {self.param}".lower()
 
 
 def _text(value: object) -> str:

@@ -4,6 +4,7 @@ Import before anything that brings native threads.
 """
 
 import os
+import signal
 
 from setproctitle import setproctitle
 
@@ -19,4 +20,6 @@ SINGLE_THREADED = {
 
 setproctitle("ai-task-processor: forkserver")
 leave_signals_to_supervisor()
+# The workers show their stacks; the forkserver has none worth showing, and would end.
+signal.signal(signal.SIGQUIT, signal.SIG_IGN)
 os.environ.update(SINGLE_THREADED)

@@ -1,0 +1,52 @@
+"""Keeps a task's text out of what is shown: messages from outside may quote it."""
+
+from collections.abc import Iterable, Mapping
+
+from shared.models import JsonValue
+
+SHORTEST_QUOTE_CHARACTERS = 24
+SHORTEST_TEXT_CHARACTERS = 4
+HIDDEN = "[text]"
+
+_PROBE = SHORTEST_QUOTE_CHARACTERS // 2
+
+
+def strings_of(payload: JsonValue) -> Iterable[str]:
+    """Every string in a task's input."""
+    if isinstance(payload, str):
+        yield payload
+    elif isinstance(payload, Mapping):
+        for value in payload.values():
+            yield from strings_of(value)
+    elif isinstance(payload, list | tuple):
+        for value in payload:
+            yield from strings_of(value)
+
+
+def without_quotes(message: str, texts: Iterable[str]) -> str:
+    """`message` without what it has in common with a text: all of it, or a run of 24 characters or more."""
+    for text in texts:
+        if len(text) >= SHORTEST_TEXT_CHARACTERS:
+            message = message.replace(text, HIDDEN)
+            message = _without_runs(message, text)
+    return message
+
+
+def _without_runs(message: str, text: str) -> str:
+    # A shared run of 24 holds a whole probe of 12 that starts at a multiple of 12: few searches find none.
+    starts = range(0, len(message) - _PROBE + 1, _PROBE)
+    if len(text) < SHORTEST_QUOTE_CHARACTERS or not any(message[i : i + _PROBE] in text for i in starts):
+        return message
+    kept: list[str] = []
+    position = 0
+    while position < len(message):
+        end = position + SHORTEST_QUOTE_CHARACTERS
+        if end > len(message) or message[position:end] not in text:
+            kept.append(message[position])
+            position += 1
+            continue
+        while end < len(message) and message[position : end + 1] in text:
+            end += 1
+        kept.append(HIDDEN)
+        position = end
+    return "".join(kept)

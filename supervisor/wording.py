@@ -1,0 +1,73 @@
+"""Numbers and times as people read them, and text from outside made fit to be shown."""
+
+from datetime import UTC, datetime
+
+MINUTE = 60
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+MANY_PER_SECOND = 10
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """`1 task`, `1,203 tasks`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """At most two units: `0.21 s`, `12 s`, `3 min 5 s`, `2 h`, `3 d 4 h`."""
+    if seconds < 1:
+        return "0 s" if seconds < 0.0005 else f"{seconds * 1000:.0f} ms"  # noqa: PLR2004  rounds to 0 ms
+    if seconds < 10:  # noqa: PLR2004  below ten, a tenth matters
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for unit, name, part, part_name in (
+        (DAY, "d", HOUR, "h"),
+        (HOUR, "h", MINUTE, "min"),
+        (MINUTE, "min", 1, "s"),
+    ):
+        if whole >= unit:
+            rest = whole % unit // part
+            return f"{whole // unit} {name}" + (f" {rest} {part_name}" if rest else "")
+    return f"{whole} s"
+
+
+def waits(tasks: int) -> str:
+    """`1 task waits`, `1,203 tasks wait`."""
+    return f"{count(tasks, 'task')} wait{'s' if tasks == 1 else ''}"
+
+
+def ago(seconds: float) -> str:
+    """`just now`, `12 s ago`, `3 min ago`: one unit is enough for what is past."""
+    if seconds < 1:
+        return "just now"
+    number, unit = duration(max(seconds, 1.0)).split(" ")[:2]
+    return f"{number.split('.')[0]} {unit} ago"
+
+
+def rate(per_second: float) -> str:
+    """`41/s`, `0.4/s`, `6/min`."""
+    if per_second == 0:
+        return "0/s"
+    if per_second >= MANY_PER_SECOND:
+        return f"{per_second:,.0f}/s"
+    return f"{per_second:.1f}/s" if per_second >= 1 else f"{per_second * MINUTE:.1g}/min"
+
+
+def megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 2**20:,.0f} MB"
+
+
+def clock_time(at_seconds: float) -> str:
+    """Epoch seconds as the time of day in UTC, as the logs have it."""
+    return datetime.fromtimestamp(at_seconds, UTC).strftime("%H:%M:%S")
+
+
+def iso_time(at_seconds: float) -> str:
+    return datetime.fromtimestamp(at_seconds, UTC).isoformat(timespec="seconds")
+
+
+def visible(text: str) -> str:
+    """`text` on one line, with what a screen would obey or hide shown as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in text)

@@ -1,0 +1,66 @@
+"""The service, its peers, and their end whatever happens."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.pace import Gate
+from tests.acceptance.service import API_TOKEN, OPENAI_KEY, ServiceProcess
+from tests.acceptance.task_api import Peer
+from tests.stubs.provider import StubProvider
+
+StartService = Callable[..., ServiceProcess]
+"""`start_service(**settings)`: a running ServiceProcess with these settings, numbered log files a start."""
+
+
+@pytest.fixture
+def task_api(tmp_path: Path) -> Iterator[Peer]:
+    peer = Peer(tmp_path / "tasks.sqlite3", API_TOKEN)
+    yield peer
+    if peer.running:
+        peer.stop()
+
+
+@pytest.fixture
+def provider() -> Iterator[StubProvider]:
+    with StubProvider(dimensions=16) as running:
+        yield running
+
+
+@pytest.fixture
+def gate(provider: StubProvider) -> Iterator[Gate]:
+    """Holds every call to the provider until a test opens it."""
+    provider.policy = gate = Gate()
+    yield gate
+    gate.open()
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[StartService]:
+    """Starts services with the settings given, and ends them with the test."""
+    started: list[ServiceProcess] = []
+
+    def start(**settings: str) -> ServiceProcess:
+        started.append(ServiceProcess(tmp_path, settings, f"service-{len(started) + 1}"))
+        return started[-1]
+
+    yield start
+    for service in started:
+        service.clean_up()
+
+
+@pytest.fixture
+def start_service(launch: StartService, task_api: Peer, provider: StubProvider) -> StartService:
+    """Starts services between the reference task API and the stub provider."""
+
+    def start(**settings: str) -> ServiceProcess:
+        peers = {
+            "API_BASE_URL": task_api.url,
+            "API_TOKEN": API_TOKEN,
+            "OPENAI_BASE_URL": provider.base_url,
+            "OPENAI_API_KEY": OPENAI_KEY,
+        }
+        return launch(**(peers | settings))
+
+    return start

@@ -1,0 +1,112 @@
+"""A service that cannot start says why, in lines that a person can act on."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.command import Outcome, run_command
+from tests.acceptance.conftest import StartService
+from tests.acceptance.service import API_TOKEN, OPENAI_KEY
+from tests.acceptance.task_api import Peer
+
+GOOD = {"API_BASE_URL": "http://127.0.0.1:9", "OPENAI_API_KEY": OPENAI_KEY, "METRICS_PORT": "0"}
+
+
+def assert_refused(outcome: Outcome, *starts: str) -> None:
+    """Exit code 2 and one line on stderr for each of these, and nothing else."""
+    assert outcome.exit_code == 2, outcome
+    assert [line.partition(": ")[0] for line in outcome.errors] == list(starts)
+    assert all(line.partition(": ")[2] for line in outcome.errors)
+
+
+@pytest.mark.parametrize("command", ["run", None])
+def test_missing_settings_are_named_a_line_each(tmp_path: Path, command: str | None) -> None:
+    outcome = run_command(tmp_path, *([command] if command else []))
+    assert_refused(outcome, "API_BASE_URL", "OPENAI_API_KEY")
+    assert outcome.lines == []
+
+
+def test_every_invalid_setting_is_named_and_no_secret_is_shown(tmp_path: Path) -> None:
+    outcome = run_command(
+        tmp_path,
+        "run",
+        API_BASE_URL="ftp://127.0.0.1",
+        API_TOKEN=f"{API_TOKEN} with a space",
+        OPENAI_API_KEY="your-openai-api-key-here",
+        CONCURRENCY_LIMIT="0",
+        BATCH_MAX_TASKS="2049",
+        LOG_FORMAT="xml",
+        SHARD_COUNT="2",
+        SHARD_INDEX="2",
+    )
+    assert_refused(
+        outcome,
+        "API_BASE_URL",
+        "API_TOKEN",
+        "OPENAI_API_KEY",
+        "CONCURRENCY_LIMIT",
+        "BATCH_MAX_TASKS",
+        "SHARD_INDEX",
+        "LOG_FORMAT",
+    )
+    assert API_TOKEN not in "".join(outcome.errors)
+
+
+def test_second_service_on_the_same_state_directory_or_port_is_refused(
+    tmp_path: Path, start_service: StartService, task_api: Peer
+) -> None:
+    service = start_service(CONCURRENCY_LIMIT="1")
+    service.wait_until_ready()
+    assert_refused(run_command(tmp_path, "run", **GOOD, STATE_DIR=str(service.state_dir)), "STATE_DIR")
+    other = {**GOOD, "METRICS_HOST": "127.0.0.1", "METRICS_PORT": str(service.port)}
+    refused = run_command(tmp_path, "run", **other, STATE_DIR=str(tmp_path / "other"))
+    assert_refused(refused, "METRICS_HOST, METRICS_PORT")
+    assert f"127.0.0.1:{service.port}" in refused.errors[0]
+    task_api.add(10)
+    task_api.wait_until_done()
+    assert service.metrics().sum("ai_reports_total", outcome="done") <= 10
+    assert service.stop() == 0
+
+
+def test_state_directory_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    outcome = run_command(tmp_path, "run", **GOOD, STATE_DIR=str(tmp_path / "file" / "state"))
+    assert_refused(outcome, "STATE_DIR")
+    assert str(tmp_path / "file" / "state") in outcome.errors[0]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_state_directory_without_permission_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    outcome = run_command(tmp_path, "run", **GOOD, STATE_DIR=str(tmp_path / "locked" / "state"))
+    assert_refused(outcome, "STATE_DIR")
+
+
+def test_journal_of_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    journal = state / "journal.sqlite3"
+    foreign = sqlite3.connect(journal)
+    foreign.execute("CREATE TABLE precious (thing TEXT)")
+    foreign.close()
+    before = journal.read_bytes()
+    outcome = run_command(tmp_path, "run", **GOOD, STATE_DIR=str(state))
+    assert_refused(outcome, "STATE_DIR")
+    assert str(journal) in outcome.errors[0]
+    assert journal.read_bytes() == before
+
+
+def test_local_provider_without_its_package_ends_with_4_and_says_what_to_install(
+    tmp_path: Path, start_service: StartService
+) -> None:
+    hiding = tmp_path / "hiding"
+    hiding.mkdir()
+    (hiding / "wordllama.py").write_text("raise ImportError('not installed')\n")
+    service = start_service(EMBEDDING_PROVIDER="local", PYTHONPATH=str(hiding), CONCURRENCY_LIMIT="1")
+    assert service.wait() == 4
+    deaths = service.log_lines("worker_died")
+    assert all("pip install -r requirements-local.txt" in death["how"] for death in deaths)
+    assert service.log_lines()[-1]["reason"] == "workers_keep_dying"
+    assert "Traceback" not in service.output()

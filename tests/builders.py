@@ -1,0 +1,79 @@
+"""Values that tests need much of, with every field that does not matter filled in."""
+
+from shared.embedding_input import DEFAULT_MODEL
+from shared.messages import Unit
+from shared.models import BatchKey, Output, Task, TaskStatus, TaskType, Usage, WireShape
+from shared.settings import Settings
+from supervisor.pool.slot_table import Assignment
+from supervisor.task_record import Report, TaskRecord
+
+
+def make_task(
+    task_id: str = "task-1",
+    *,
+    text: str = "a text",
+    model: str = DEFAULT_MODEL,
+    dimensions: int | None = None,
+    shape: WireShape = WireShape.FLAT,
+    created_at_seconds: float | None = None,
+) -> Task:
+    return Task(
+        id=task_id,
+        key=BatchKey(TaskType.TEXT_EMBEDDING, model, dimensions),
+        payload={"text": text, "model": model, "dimensions": dimensions},
+        shape=shape,
+        correlation_id=f"correlation-{task_id}",
+        estimated_tokens=max(1, len(text) // 4),
+        created_at_seconds=created_at_seconds,
+    )
+
+
+def make_record(
+    task_id: str = "task-1",
+    *,
+    model: str = DEFAULT_MODEL,
+    shape: WireShape = WireShape.FLAT,
+    received_at: float = 1000.0,
+    attempts: int = 0,
+    crashes: int = 0,
+) -> TaskRecord:
+    return TaskRecord(make_task(task_id, model=model, shape=shape), received_at, attempts, crashes)
+
+
+def make_records(count: int, *, model: str = DEFAULT_MODEL) -> tuple[TaskRecord, ...]:
+    return tuple(make_record(f"task-{number}", model=model) for number in range(1, count + 1))
+
+
+def make_assignment(*records: TaskRecord, unit_id: int = 1, started_at: float = 1000.0) -> Assignment:
+    unit = Unit(unit_id, tuple(record.task for record in records))
+    return Assignment(unit, records, started_at, deadline=started_at + 180.0)
+
+
+def make_output(value: bytes = b"[0.5,-0.25]", tokens: int = 3) -> Output:
+    return Output(
+        name="embedding",
+        value=value,
+        model=DEFAULT_MODEL,
+        usage=Usage(prompt_tokens=tokens, total_tokens=tokens),
+    )
+
+
+def make_report(
+    task_id: str = "task-1",
+    *,
+    status: TaskStatus = TaskStatus.SUCCEEDED,
+    created_at_seconds: float | None = None,
+) -> Report:
+    return Report(
+        task_id=task_id,
+        task_type=TaskType.TEXT_EMBEDDING,
+        correlation_id=f"correlation-{task_id}",
+        status=status,
+        created_at_seconds=created_at_seconds,
+    )
+
+
+def make_settings(**fields: object) -> Settings:
+    """The defaults, and `fields` unchecked; the environment and its files are not looked at."""
+    chosen: dict[str, object] = {"api_base_url": "http://api.test", "openai_api_key": None, **fields}
+    return Settings.model_construct(None, **chosen)

@@ -1,0 +1,241 @@
+"""The whole supervisor on fakes: real loop, journal and everything between, no thread, socket or process."""
+
+from pathlib import Path
+
+import orjson
+
+from shared.errors import Blame, RetryReason
+from shared.messages import Failure, RateLimits, Unit, UnitDone
+from shared.metrics import SupervisorMetrics
+from shared.models import Output
+from shared.settings import Settings
+from supervisor.api_client import Health, PollAnswer, PollResult, ReportAnswer, ReportOutcome
+from supervisor.backlog import Backlog
+from supervisor.composition import Outside, compose
+from supervisor.events import (
+    Event,
+    Inbox,
+    ReportDone,
+    StopRequested,
+    TasksPolled,
+    UnitFinished,
+    WorkerDied,
+    WorkerStarted,
+)
+from supervisor.exit_codes import ExitCode
+from supervisor.journal import TaskJournal
+from supervisor.loop import Supervisor
+from supervisor.notifier import Notifier
+from supervisor.outbox import Outbox
+from supervisor.pool.slot_table import SlotTable
+from supervisor.status import Status, StatusBoard
+from supervisor.wire import parse_page
+from tests.builders import make_output, make_settings
+from tests.fakes.api import HeldPoller, HeldReporter, Parcel
+from tests.fakes.clock import Clock
+from tests.fakes.disk import Disk
+from tests.fakes.pool import FakePool
+
+IN_MEMORY = Path(":memory:")
+MOST_TURNS = 1000
+
+_ANSWERS = {
+    ReportOutcome.DONE: ReportAnswer(ReportOutcome.DONE, Health.WELL, 200),
+    ReportOutcome.GONE: ReportAnswer(ReportOutcome.GONE, Health.UNSAID, 404, "status 404: gone"),
+    ReportOutcome.REJECTED: ReportAnswer(ReportOutcome.REJECTED, Health.UNSAID, 422, "status 422: no"),
+    ReportOutcome.RETRY: ReportAnswer(ReportOutcome.RETRY, Health.ILL, 503, "status 503: busy"),
+}
+
+
+class Notices(Notifier):
+    """Keeps what systemd would have been told."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def __call__(self, message: str) -> None:
+        self.heard.append(message)
+
+
+class House:
+    """Wired by the program's own composition root, with a clock and everything outside replaced.
+
+    Backoffs are drawn at their longest. With a `path` the journal outlives the house: a second house on
+    it is the service after a restart.
+    """
+
+    def __init__(
+        self, settings: Settings | None = None, path: Path = IN_MEMORY, clock: Clock | None = None
+    ) -> None:
+        self.settings = settings or make_settings()
+        self.clock = clock or Clock()
+        self.metrics = SupervisorMetrics()
+        self.pool = FakePool()
+        self.poller = HeldPoller()
+        self.reporter = HeldReporter()
+        self.claimer = HeldReporter()
+        self.notices = Notices()
+        self.board = StatusBoard()
+        self.journal = TaskJournal(path)
+        self.disk = Disk.under(self.journal)
+        self.supervisor = self._compose()
+        self._next_pid = 100
+
+    def _compose(self) -> Supervisor:
+        return compose(
+            self.settings,
+            Outside(
+                inbox=Inbox(),
+                journal=self.journal,
+                poller=self.poller,
+                reporter=self.reporter,
+                claimer=self.claimer,
+                pool=self.pool,
+                metrics=self.metrics,
+                board=self.board,
+                notify=self.notices,
+                clock=self.clock,
+                draw=_longest,
+            ),
+        )
+
+    @property
+    def backlog(self) -> Backlog:
+        return self.supervisor.backlog
+
+    @property
+    def outbox(self) -> Outbox:
+        return self.supervisor.outbox
+
+    @property
+    def table(self) -> SlotTable:
+        return self.supervisor.table
+
+    @property
+    def status(self) -> Status:
+        """How things are now."""
+        return self.supervisor.observer.draw()
+
+    @property
+    def held(self) -> dict[int, Unit]:
+        """The units in the hands of workers, by slot."""
+        return {number: slot.assignment.unit for number, slot in enumerate(self.table) if slot.assignment}
+
+    def turn(self, *events: Event) -> ExitCode | None:
+        """One turn of the loop on these events."""
+        return self.supervisor.turn(list(events))
+
+    def wait(self) -> float:
+        """How long the loop would wait for the next event, in seconds."""
+        return self.supervisor._wait_seconds()
+
+    def pass_time(self, seconds: float) -> ExitCode | None:
+        """Let time pass, with the loop waking as often as it asks to."""
+        until = self.clock() + seconds
+        for _ in range(MOST_TURNS):
+            left = until - self.clock()
+            if left <= 0:
+                return None
+            self.clock.advance(min(left, max(self.wait(), 0.001)))
+            code = self.turn()
+            if code is not None:
+                return code
+        raise AssertionError(f"the loop spun: {MOST_TURNS} turns in {seconds:g} s")
+
+    def start_workers(self, count: int | None = None) -> None:
+        """Let the first `count` workers be ready; all, if not said."""
+        slots = self.settings.concurrency_limit if count is None else count
+        self.turn(*(self.worker_started(slot) for slot in range(slots)))
+
+    def worker_started(self, slot: int) -> WorkerStarted:
+        self._next_pid += 1
+        return WorkerStarted(slot, self._next_pid)
+
+    def list_tasks(self, *tasks: str | dict[str, object]) -> ExitCode | None:
+        """Answer the poll under way with these: whole items, or ids of ordinary tasks."""
+        return self.turn(self.page(*tasks))
+
+    def page(self, *tasks: str | dict[str, object]) -> TasksPolled:
+        """The answer to the oldest poll under way; it was asked for just now."""
+        items = [item(task) if isinstance(task, str) else task for task in tasks]
+        page = parse_page(orjson.dumps(items), lambda: "made-here")
+        result = PollResult.TASKS if items else PollResult.EMPTY
+        return TasksPolled(PollAnswer(result, Health.WELL, self.poller.limits.pop(0), self.clock(), page))
+
+    def poll_fails(
+        self, result: PollResult, health: Health, retry_after_seconds: float | None = None
+    ) -> None:
+        """Answer the poll under way with trouble."""
+        limit = self.poller.limits.pop(0)
+        self.turn(
+            TasksPolled(
+                PollAnswer(result, health, limit, self.clock(), retry_after_seconds=retry_after_seconds)
+            )
+        )
+
+    def finish(self, slot: int, output: Output | None = None) -> ExitCode | None:
+        """Let the slot's worker answer with an output for each task."""
+        return self.turn(self.unit_finished(slot, output))
+
+    def unit_finished(self, slot: int, output: Output | None = None) -> UnitFinished:
+        unit = self.held[slot]
+        outcomes = {task.id: output or make_output() for task in unit.tasks}
+        return UnitFinished(slot, UnitDone(unit.id, outcomes, rate_limits=RateLimits()))
+
+    def fail(
+        self,
+        slot: int,
+        message: str = "it went wrong",
+        *,
+        retry: RetryReason | None = None,
+        retry_after_seconds: float | None = None,
+        blame: Blame = Blame.SOME_TASKS,
+    ) -> ExitCode | None:
+        """Let the slot's worker answer that the unit failed as a whole."""
+        failure = Failure(message, retry, retry_after_seconds, blame)
+        return self.turn(UnitFinished(slot, UnitDone(self.held[slot].id, failure=failure)))
+
+    def die(self, slot: int, exit_code: int | None = -9) -> ExitCode | None:
+        """Let the slot's worker die with what it holds, and another take its place."""
+        return self.turn(self.worker_died(slot, exit_code), self.worker_started(slot))
+
+    def worker_died(self, slot: int, exit_code: int | None = -9) -> WorkerDied:
+        unit = self.held.get(slot)
+        return WorkerDied(slot, unit.id if unit else None, exit_code, was_ready=True)
+
+    def answer(
+        self,
+        parcel: Parcel | None = None,
+        outcome: ReportOutcome = ReportOutcome.DONE,
+        answer: ReportAnswer | None = None,
+    ) -> Parcel:
+        """Send the oldest waiting report (or take one already sent) and let the API answer it."""
+        parcel = parcel or self.reporter.send_one()
+        self.turn(ReportDone(parcel.report.task_id, answer or _ANSWERS[outcome]))
+        return parcel
+
+    def answer_all(self) -> list[Parcel]:
+        """Let the API accept every report there is."""
+        parcels: list[Parcel] = []
+        while self.reporter.parcels:
+            parcels.append(self.answer())
+        return parcels
+
+    def stop(self) -> ExitCode | None:
+        """SIGTERM."""
+        return self.turn(StopRequested())
+
+
+def item(task_id: str, **fields: object) -> dict[str, object]:
+    """An item of a page in the flat shape."""
+    return {
+        "id": task_id,
+        "type": "text-embedding",
+        "status": "pending",
+        "input_data": {"text": f"text of {task_id}"},
+        **fields,
+    }
+
+
+def _longest(_: float, high: float) -> float:
+    return high

@@ -1,0 +1,207 @@
+"""A worker as a real process, started from a real forkserver, on a real lane."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+
+import orjson
+import psutil
+import pytest
+from pydantic import SecretStr
+
+from shared.messages import RateLimits, UnitDone, WorkerMessage, WorkerReady, WorkerUnfit
+from shared.models import Output, Provider
+from shared.settings import LogFormat, LogLevel
+from tests.stubs.provider import StubProvider
+from tests.stubs.provider_answer import vector_for
+from tests.unit.workers.units import make_unit
+from workers import lane
+from workers.config import WorkerConfig
+from workers.entrypoint import EXIT_UNFIT, worker_main
+from workers.forkserver import start_forkserver
+
+PATIENCE_SECONDS = 20.0
+CHECKOUT = Path(__file__).parents[2]
+
+
+class Started:
+    """A worker process and the supervisor's end of its lane."""
+
+    def __init__(self, context: ForkServerContext, config: WorkerConfig) -> None:
+        self.pipe, theirs = context.Pipe()
+        self.process: ForkServerProcess = context.Process(target=worker_main, args=(3, theirs, config))
+        self.process.start()
+        theirs.close()
+
+    def receive(self) -> WorkerMessage:
+        assert self.pipe.poll(PATIENCE_SECONDS)
+        return lane.receive_message(self.pipe)
+
+    def seen(self) -> psutil.Process:
+        return psutil.Process(self.process.pid)
+
+    def forkserver(self) -> psutil.Process:
+        parent = self.seen().parent()
+        assert parent is not None
+        return parent
+
+    def close(self) -> None:
+        self.pipe.close()
+        self.process.kill()
+        self.process.join()
+        self.process.close()
+
+
+@pytest.fixture(scope="module")
+def context() -> ForkServerContext:
+    return start_forkserver(Provider.OPENAI)
+
+
+@pytest.fixture
+def provider() -> Iterator[StubProvider]:
+    with StubProvider(dimensions=8) as provider:
+        yield provider
+
+
+@pytest.fixture
+def config(provider: StubProvider, tmp_path: Path) -> WorkerConfig:
+    return WorkerConfig(
+        provider=Provider.OPENAI,
+        openai_api_key=SecretStr("sk-integration-0123456789"),
+        openai_base_url=provider.base_url,
+        openai_timeout_seconds=10.0,
+        metrics_directory=tmp_path,
+        log_level=LogLevel.INFO,
+        log_format=LogFormat.JSON,
+    )
+
+
+@pytest.fixture
+def start(context: ForkServerContext, config: WorkerConfig) -> Iterator[Callable[..., Started]]:
+    started: list[Started] = []
+
+    def starter(config: WorkerConfig = config) -> Started:
+        started.append(Started(context, config))
+        return started[-1]
+
+    yield starter
+    for one in started:
+        one.close()
+
+
+@pytest.fixture
+def worker(start: Callable[..., Started]) -> Started:
+    """One that is ready."""
+    worker = start()
+    assert worker.receive() == WorkerReady(worker.process.pid or 0)
+    return worker
+
+
+def test_units_are_answered_one_after_the_other(worker: Started, provider: StubProvider) -> None:
+    provider.headers = {"x-ratelimit-remaining-tokens": "9"}
+    for number in range(3):
+        lane.send(worker.pipe, make_unit([f"text {number}", "other"], unit_id=number))
+        done = worker.receive()
+        assert isinstance(done, UnitDone)
+        assert done.unit_id == number
+        assert done.rate_limits == RateLimits(remaining_tokens=9)
+        output = done.outcomes["t-0"]
+        assert isinstance(output, Output)
+        assert orjson.loads(output.value) == pytest.approx(vector_for(f"text {number}", 8).tolist(), abs=1e-7)
+
+
+def test_metrics_are_in_files_named_by_slot(worker: Started, tmp_path: Path) -> None:
+    lane.send(worker.pipe, make_unit(["text"]))
+    worker.receive()
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"counter_worker-3.db", "histogram_worker-3.db"}
+
+
+def test_closing_the_lane_ends_the_worker_well(worker: Started) -> None:
+    worker.pipe.close()
+    worker.process.join(PATIENCE_SECONDS)
+    assert worker.process.exitcode == 0
+
+
+def test_signals_to_the_group_end_neither_worker_nor_forkserver(worker: Started) -> None:
+    for number in (
+        signal.SIGTERM,
+        signal.SIGINT,
+        signal.SIGHUP,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGQUIT,
+    ):
+        os.kill(worker.process.pid or 0, number)
+        os.kill(worker.forkserver().pid, number)
+    assert worker.forkserver().is_running()
+    lane.send(worker.pipe, make_unit(["text"]))
+    assert isinstance(worker.receive(), UnitDone)
+
+
+def test_sigquit_shows_the_stacks_and_the_process_goes_on() -> None:
+    script = "import os, signal, workers.signals as s; s.show_stacks(); os.kill(os.getpid(), signal.SIGQUIT)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=CHECKOUT
+    )
+    assert "most recent call first" in done.stderr
+
+
+def test_a_killed_worker_is_an_end_of_file_on_its_lane(worker: Started) -> None:
+    os.kill(worker.process.pid or 0, signal.SIGKILL)
+    assert worker.pipe.poll(PATIENCE_SECONDS)
+    with pytest.raises((EOFError, ConnectionError)):
+        lane.receive_message(worker.pipe)
+    worker.process.join(PATIENCE_SECONDS)
+    assert worker.process.exitcode == -signal.SIGKILL
+
+
+def test_processes_say_who_they_are(worker: Started) -> None:
+    assert worker.seen().cmdline()[0] == "ai-task-processor: worker-3"
+    assert worker.forkserver().cmdline()[0] == "ai-task-processor: forkserver"
+
+
+def test_nothing_runs_beside_the_forkservers_one_thread(worker: Started) -> None:
+    # Threads do not survive a fork, and locks they held never open again.
+    assert worker.forkserver().num_threads() == 1
+
+
+def test_a_worker_shares_most_of_its_memory(worker: Started) -> None:
+    assert worker.seen().memory_full_info().uss < 15_000_000
+
+
+def test_the_local_model_works_in_a_worker_too(
+    start: Callable[..., Started], config: WorkerConfig, tmp_path: Path
+) -> None:
+    local = WorkerConfig(
+        provider=Provider.LOCAL,
+        openai_api_key=None,
+        openai_base_url=None,
+        openai_timeout_seconds=1.0,
+        metrics_directory=tmp_path,
+        log_level=LogLevel.INFO,
+        log_format=LogFormat.JSON,
+    )
+    worker = start(local)
+    assert isinstance(worker.receive(), WorkerReady)
+    lane.send(worker.pipe, make_unit(["bread"]))
+    done = worker.receive()
+    assert isinstance(done, UnitDone)
+    output = done.outcomes["t-0"]
+    assert isinstance(output, Output)
+    assert len(orjson.loads(output.value)) == 256
+
+
+def test_a_worker_that_cannot_start_says_why_and_exits_with_2(
+    start: Callable[..., Started], tmp_path: Path
+) -> None:
+    worker = start(WorkerConfig(Provider.OPENAI, None, None, 1.0, tmp_path, LogLevel.INFO, LogFormat.JSON))
+    message = worker.receive()
+    assert isinstance(message, WorkerUnfit)
+    assert "OPENAI_API_KEY" in message.reason
+    worker.process.join(PATIENCE_SECONDS)
+    assert worker.process.exitcode == EXIT_UNFIT

@@ -1,0 +1,96 @@
+"""What counts as the input of an embedding task, and what is said of what does not."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.embedding_input import DEFAULT_MODEL, MAX_DIMENSIONS, MAX_MODEL_CHARACTERS, EmbeddingInput
+from shared.errors import NonRetryableError
+from shared.models import BatchKey, JsonValue, TaskType
+from shared.task_inputs import INPUT_PARSERS, parse_embedding
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters())
+JSON_VALUES: st.SearchStrategy[JsonValue] = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+)
+
+
+def refusal(payload: JsonValue) -> str:
+    with pytest.raises(NonRetryableError) as caught:
+        EmbeddingInput.parse(payload)
+    return str(caught.value)
+
+
+def test_bare_string_is_the_text() -> None:
+    assert EmbeddingInput.parse("hello") == EmbeddingInput("hello", DEFAULT_MODEL, None)
+
+
+def test_object_may_name_model_and_dimensions() -> None:
+    parsed = EmbeddingInput.parse({"text": "hello", "model": "large", "dimensions": 256, "more": 1})
+    assert parsed == EmbeddingInput("hello", "large", 256)
+
+
+def test_null_model_and_dimensions_mean_the_defaults() -> None:
+    parsed = EmbeddingInput.parse({"text": "hello", "model": None, "dimensions": None})
+    assert parsed == EmbeddingInput("hello")
+
+
+@pytest.mark.parametrize("payload", [None, 1, 1.5, True, [], ["text"]])
+def test_what_is_neither_text_nor_object_is_refused(payload: JsonValue) -> None:
+    assert refusal(payload) == 'input: expected a text, or an object with "text"'
+
+
+@pytest.mark.parametrize("text", [None, 1, ["a"], {"text": "a"}])
+def test_text_that_is_no_string_is_refused(text: JsonValue) -> None:
+    assert refusal({"text": text}) == 'input: "text" is missing or no string'
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t\u2003"])
+def test_text_without_a_word_is_refused(text: str) -> None:
+    assert refusal(text) == refusal({"text": text}) == 'input: "text" is empty'
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udfffb"])
+def test_text_with_a_lone_surrogate_is_refused(text: str) -> None:
+    assert "lone surrogate" in refusal(text)
+
+
+@pytest.mark.parametrize("model", ["", " ", 5, ["m"], "m" * (MAX_MODEL_CHARACTERS + 1), "\ud800"])
+def test_model_without_a_usable_name_is_refused(model: JsonValue) -> None:
+    assert '"model" must be a name of 1 to 256 characters' in refusal({"text": "a", "model": model})
+
+
+@pytest.mark.parametrize("dimensions", [0, -1, 1.5, "256", True, MAX_DIMENSIONS + 1, [256]])
+def test_dimensions_that_are_no_whole_number_in_range_are_refused(dimensions: JsonValue) -> None:
+    said = refusal({"text": "a", "dimensions": dimensions})
+    assert said == 'input: "dimensions" must be a whole number from 1 to 65536'
+
+
+@given(JSON_VALUES)
+def test_no_input_raises_anything_but_a_refusal(payload: JsonValue) -> None:
+    try:
+        parsed = parse_embedding(payload)
+    except NonRetryableError as error:
+        assert str(error).startswith("input: ")
+    else:
+        assert parsed.estimated_tokens >= 1
+
+
+@given(text=st.text(min_size=1).filter(lambda text: not text.isspace()))
+def test_what_was_parsed_is_parsed_again_to_the_same(text: str) -> None:
+    once = parse_embedding({"text": text, "model": "m", "dimensions": 3})
+    assert parse_embedding(once.payload) == once
+
+
+def test_tasks_share_a_call_by_type_model_and_dimensions() -> None:
+    parsed = parse_embedding({"text": "a", "model": "m", "dimensions": 3})
+    assert parsed.key == BatchKey(TaskType.TEXT_EMBEDDING, "m", 3)
+
+
+@pytest.mark.parametrize(("text", "tokens"), [("a", 1), ("a" * 400, 100), ("é" * 400, 200)])
+def test_tokens_are_estimated_by_bytes(text: str, tokens: int) -> None:
+    assert parse_embedding(text).estimated_tokens == tokens
+
+
+def test_every_task_type_has_a_parser() -> None:
+    assert set(INPUT_PARSERS) == set(TaskType)

@@ -1,0 +1,88 @@
+"""A status to start from: a service that works well and has nothing to complain of."""
+
+from dataclasses import replace
+
+from supervisor.history import BUCKET_SECONDS, BUCKETS, EMPTY_BUCKET
+from supervisor.pool.slot_table import SlotState
+from supervisor.status import (
+    Activity,
+    BreakerPhase,
+    BreakerStatus,
+    Bucket,
+    Idle,
+    Phase,
+    PollStatus,
+    ProviderStatus,
+    Status,
+    TokensStatus,
+    WorkerStatus,
+)
+
+AT_SECONDS = 1_767_225_600.0
+
+IDLE_WORKER = WorkerStatus(
+    slot=0,
+    state=SlotState.IDLE,
+    seconds_in_state=3.0,
+    pid=4711,
+    tasks_held=0,
+    model="",
+    tasks_done=12,
+    restarts=0,
+    rss_bytes=120 * 2**20,
+)
+BUSY_WORKER = replace(
+    IDLE_WORKER, slot=1, state=SlotState.BUSY, tasks_held=100, model="text-embedding-3-small"
+)
+BUSY_BUCKET = Bucket(succeeded=420, failed=2, median_seconds=0.4, p95_seconds=1.9)
+
+WORKING = Status(
+    version="1.2.3",
+    at_seconds=AT_SECONDS,
+    phase=Phase.RUNNING,
+    uptime_seconds=7384.0,
+    not_ready=(),
+    idle=None,
+    wait_seconds=None,
+    drain_seconds_left=None,
+    backlog=1203,
+    in_flight=100,
+    outbox=17,
+    outbox_oldest_age_seconds=0.4,
+    rejected=0,
+    workers=(IDLE_WORKER, BUSY_WORKER),
+    breakers=(
+        BreakerStatus("api", BreakerPhase.CLOSED, None),
+        BreakerStatus("openai", BreakerPhase.CLOSED, None),
+    ),
+    holds=(),
+    provider=ProviderStatus("openai", None, None),
+    poll=PollStatus("tasks", AT_SECONDS - 0.8, 0.2, under_way=False),
+    rate_limits=(),
+    tokens=(TokensStatus("text-embedding-3-small", 36_000, 5_184_000),),
+    activity=Activity(
+        BUCKET_SECONDS,
+        42.1,
+        replace(BUSY_BUCKET, succeeded=840, failed=4),
+        (*[EMPTY_BUCKET] * (BUCKETS - 2), BUSY_BUCKET, BUSY_BUCKET),
+    ),
+    failures=(),
+    deaths=(),
+)
+
+
+def idle(reason: Idle, wait_seconds: float | None = None) -> Status:
+    """The same service, idle for `reason`."""
+    phases = {
+        Idle.STARTING: Phase.STARTING,
+        Idle.PAUSED: Phase.PAUSED,
+        Idle.DRAINING: Phase.DRAINING,
+    }
+    return replace(
+        WORKING,
+        phase=phases.get(reason, Phase.RUNNING),
+        idle=reason,
+        wait_seconds=wait_seconds,
+        in_flight=0,
+        workers=(IDLE_WORKER,),
+    )

@@ -1,0 +1,75 @@
+from collections.abc import Sequence
+
+import numpy as np
+import orjson
+import pytest
+
+from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason
+from shared.models import Output, Usage
+from tests.unit.workers.units import MODEL, make_task, make_unit
+from workers.processors.text_embedding import TextEmbeddingProcessor
+from workers.provider import Embeddings
+from workers.vectors import Vectors
+
+
+class Provider:
+    """Gives each text the vector [its length, its place]."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.asked: list[tuple[list[str], str, int | None]] = []
+        self._error = error
+
+    def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embeddings:
+        self.asked.append((list(texts), model, dimensions))
+        if self._error:
+            raise self._error
+        rows = [np.array([len(text), place], dtype=np.float32) for place, text in enumerate(texts)]
+        vectors = Vectors.check(rows, texts=len(texts), dimensions=None)
+        return Embeddings(vectors, "answered-by", Usage(10, 10))
+
+
+def test_a_unit_is_one_call() -> None:
+    provider = Provider()
+    unit = make_unit(["a", {"text": "bb"}], dimensions=2)
+    TextEmbeddingProcessor(provider).process_batch(unit.tasks)
+    assert provider.asked == [(["a", "bb"], MODEL, 2)]
+
+
+def test_each_task_gets_the_vector_of_its_own_text() -> None:
+    outcomes = TextEmbeddingProcessor(Provider()).process_batch(make_unit(["a", "bbb", "cc"]).tasks)
+    values = {task_id: _output(outcome).value for task_id, outcome in outcomes.items()}
+    assert values == {"t-0": b"[1.0,0.0]", "t-1": b"[3.0,1.0]", "t-2": b"[2.0,2.0]"}
+
+
+def test_usage_is_shared_by_size_and_adds_up() -> None:
+    tasks = [make_task(task_id="small", tokens=1), make_task(task_id="large", tokens=3)]
+    outcomes = TextEmbeddingProcessor(Provider()).process_batch(tasks)
+    assert _output(outcomes["small"]).usage == Usage(3, 3)
+    assert _output(outcomes["large"]).usage == Usage(7, 7)
+
+
+def test_one_task_can_be_run_alone() -> None:
+    output = TextEmbeddingProcessor(Provider()).process(make_task("four"))
+    assert output.name == "embedding"
+    assert orjson.loads(output.value) == [4.0, 0.0]
+    assert output.model == "answered-by"
+    assert output.usage == Usage(10, 10)
+
+
+def test_a_payload_that_slipped_through_does_not_reach_the_provider() -> None:
+    provider = Provider()
+    with pytest.raises(NonRetryableError, match='"text"') as caught:
+        TextEmbeddingProcessor(provider).process_batch(make_unit(["good", {"txt": "bad"}]).tasks)
+    assert caught.value.blame is Blame.SOME_TASKS
+    assert provider.asked == []
+
+
+def test_the_providers_error_concerns_the_whole_unit() -> None:
+    error = RetryableError("down", reason=RetryReason.CONNECTION)
+    with pytest.raises(RetryableError):
+        TextEmbeddingProcessor(Provider(error)).process_batch(make_unit(["a", "b"]).tasks)
+
+
+def _output(outcome: object) -> Output:
+    assert isinstance(outcome, Output)
+    return outcome

@@ -1,0 +1,86 @@
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+
+from shared.errors import RetryableError, RetryReason
+from workers import guarded_http
+from workers.guarded_http import BoundedBody, make_http_client
+
+
+class Body(httpx2.SyncByteStream):
+    """Gives its chunks, then raises `error` if there is one."""
+
+    def __init__(self, *chunks: bytes, error: Exception | None = None) -> None:
+        self._chunks = chunks
+        self._error = error
+        self.closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._chunks
+        if self._error:
+            raise self._error
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Clock:
+    """Moves on by a second each time it is read."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+
+    def __call__(self) -> float:
+        self._seconds += 1.0
+        return self._seconds
+
+
+def read(body: Body, timeout_seconds: float = 1000.0) -> bytes:
+    return b"".join(BoundedBody(body, timeout_seconds, Clock()))
+
+
+def test_a_whole_body_passes_unchanged() -> None:
+    assert read(Body(b"ab", b"cd")) == b"abcd"
+
+
+def test_a_body_over_the_bound_is_refused_before_it_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guarded_http, "MAX_ANSWER_BYTES", 3)
+    with pytest.raises(RetryableError, match="larger than 3 bytes") as caught:
+        read(Body(b"ab", b"cd"))
+    assert caught.value.reason is RetryReason.BAD_RESPONSE
+
+
+def test_a_body_that_drips_ends_at_the_deadline() -> None:
+    with pytest.raises(RetryableError, match="not complete after 3 s") as caught:
+        read(Body(*[b"x"] * 10), timeout_seconds=3.0)
+    assert caught.value.reason is RetryReason.TIMEOUT
+
+
+def test_a_body_that_breaks_off_is_a_bad_answer() -> None:
+    with pytest.raises(RetryableError, match="broke off after 2 bytes") as caught:
+        read(Body(b"ab", error=httpx2.RemoteProtocolError("peer closed connection")))
+    assert caught.value.reason is RetryReason.BAD_RESPONSE
+
+
+def test_silence_within_a_body_stays_a_timeout_for_the_sdk() -> None:
+    with pytest.raises(httpx2.ReadTimeout):
+        read(Body(b"ab", error=httpx2.ReadTimeout("silence")))
+
+
+def test_closing_reaches_the_connection() -> None:
+    body = Body(b"")
+    BoundedBody(body, 1.0, Clock()).close()
+    assert body.closed
+
+
+def test_the_client_follows_no_redirect_and_asks_for_plain_answers() -> None:
+    with make_http_client(30.0, Clock()) as http:
+        assert http.follow_redirects is False
+        assert http.headers["accept-encoding"] == "identity"
+        assert http.timeout == httpx2.Timeout(30.0, connect=10.0)
+
+
+def test_connecting_may_not_take_longer_than_the_whole_call() -> None:
+    with make_http_client(2.0, Clock()) as http:
+        assert http.timeout.connect == 2.0

@@ -1,0 +1,104 @@
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import pytest
+
+from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason
+from shared.messages import Failure, RateLimits, Unit, UnitDone
+from shared.metrics import WorkerMetrics
+from shared.models import Output, Task, TaskType, Usage
+from tests.unit.workers.samples import requests_by_status, sample
+from tests.unit.workers.units import make_unit
+from workers.factory import ProcessorFactory
+from workers.processors.base import BaseProcessor
+from workers.provider_calls import ProviderCalls
+from workers.worker import Worker
+
+OUTPUT = Output("echo", b"1", "none", Usage(1, 1))
+
+
+class Scripted(BaseProcessor):
+    """Raises `error` if given, else succeeds; in both cases it has seen limits."""
+
+    task_type: ClassVar[TaskType] = TaskType.TEXT_EMBEDDING
+
+    def __init__(self, calls: ProviderCalls, error: BaseException | None) -> None:
+        self._calls = calls
+        self._error = error
+
+    def process(self, task: Task) -> Output:
+        return OUTPUT
+
+    def process_batch(self, tasks: Sequence[Task]) -> Mapping[str, Output | Failure]:
+        with self._calls.call(len(tasks)):
+            self._calls.rate_limits = RateLimits(remaining_tokens=5)
+            if self._error:
+                raise self._error
+        return super().process_batch(tasks)
+
+
+def run(unit: Unit, error: BaseException | None = None, metrics: WorkerMetrics | None = None) -> UnitDone:
+    seconds = iter(range(100))
+    clock = lambda: float(next(seconds))  # noqa: E731
+    calls = ProviderCalls(metrics or WorkerMetrics(), clock)
+    factory = ProcessorFactory([Scripted(calls, error)])
+    return worker_of(factory, calls, clock).work(unit)
+
+
+def worker_of(factory: ProcessorFactory, calls: ProviderCalls, clock: object) -> Worker:
+    # The lane is not touched by work().
+    return Worker(pipe=None, parent_sentinel=-1, factory=factory, calls=calls, clock=clock)  # type: ignore[arg-type]
+
+
+def test_a_unit_is_answered_task_by_task() -> None:
+    done = run(make_unit(["a", "b"], unit_id=8))
+    assert done.unit_id == 8
+    assert done.outcomes == {"t-0": OUTPUT, "t-1": OUTPUT}
+    assert done.failure is None
+    assert done.duration_seconds > 0
+
+
+def test_an_error_of_the_unit_is_one_failure_for_all() -> None:
+    done = run(make_unit(["a", "b"]), RetryableError("down", reason=RetryReason.CONNECTION))
+    assert done.outcomes == {}
+    assert done.failure == Failure("down", retry=RetryReason.CONNECTION)
+
+
+def test_a_refusal_of_the_unit_keeps_its_blame() -> None:
+    done = run(make_unit(["a"]), NonRetryableError("no", blame=Blame.WHOLE_UNIT))
+    assert done.failure == Failure("no", blame=Blame.WHOLE_UNIT)
+
+
+def test_an_unexpected_error_blames_some_tasks_so_that_a_split_finds_them() -> None:
+    done = run(make_unit(["a", "b"]), RuntimeError("what"))
+    assert done.failure == Failure("RuntimeError: what", blame=Blame.SOME_TASKS)
+
+
+def test_want_of_memory_ends_the_worker() -> None:
+    with pytest.raises(MemoryError):
+        run(make_unit(["a"]), MemoryError())
+
+
+@pytest.mark.parametrize("error", [None, RetryableError("429", reason=RetryReason.RATE_LIMIT)])
+def test_limits_travel_back_with_success_and_failure(error: RetryableError | None) -> None:
+    assert run(make_unit(["a"]), error).rate_limits == RateLimits(remaining_tokens=5)
+
+
+def test_metrics_carry_the_label_the_supervisor_chose() -> None:
+    metrics = WorkerMetrics()
+    unit = make_unit(["a"])
+    run(Unit(unit.id, unit.tasks, "other"), metrics=metrics)
+    assert sample(metrics.requests, model="other", status="ok") == 1
+
+
+def test_an_error_that_has_no_class_is_counted_as_error() -> None:
+    metrics = WorkerMetrics()
+    run(make_unit(["a"]), RuntimeError("what"), metrics)
+    assert requests_by_status(metrics) == {"error": 1.0}
+
+
+def test_a_unit_without_a_processor_fails_whole() -> None:
+    calls = ProviderCalls(WorkerMetrics(), lambda: 0.0)
+    done = worker_of(ProcessorFactory([]), calls, lambda: 0.0).work(make_unit(["a"]))
+    assert done.failure is not None
+    assert "no processor" in done.failure.message

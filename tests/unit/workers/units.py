@@ -1,0 +1,34 @@
+"""Tasks and units as the supervisor would send them."""
+
+from collections.abc import Sequence
+
+from shared.messages import Unit
+from shared.models import BatchKey, JsonValue, Task, TaskType, WireShape
+
+MODEL = "text-embedding-3-small"
+
+
+def make_task(
+    payload: JsonValue = "a text",
+    *,
+    task_id: str = "t-1",
+    model: str = MODEL,
+    dimensions: int | None = None,
+    tokens: int = 10,
+) -> Task:
+    return Task(
+        id=task_id,
+        key=BatchKey(TaskType.TEXT_EMBEDDING, model, dimensions),
+        payload=payload,
+        shape=WireShape.FLAT,
+        correlation_id=f"c-{task_id}",
+        estimated_tokens=tokens,
+    )
+
+
+def make_unit(payloads: Sequence[JsonValue], *, unit_id: int = 1, dimensions: int | None = None) -> Unit:
+    tasks = [
+        make_task(payload, task_id=f"t-{place}", dimensions=dimensions)
+        for place, payload in enumerate(payloads)
+    ]
+    return Unit(unit_id, tuple(tasks), MODEL)
