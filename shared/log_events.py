@@ -29,6 +29,8 @@ class LogEvent(StrEnum):
     UNIT_TIMED_OUT = "unit_timed_out"
     REPORT_FAILED = "report_failed"
     REPORT_REJECTED = "report_rejected"
+    REJECTED_RETRIED = "rejected_retried"
+    REJECTED_DROPPED = "rejected_dropped"
     WORKER_STARTED = "worker_started"
     WORKER_DIED = "worker_died"
     WORKER_UNFIT = "worker_unfit"

@@ -1,5 +1,6 @@
 """Structured logs: one JSON object a line on stdout."""
 
+import json
 import logging
 import os
 from typing import BinaryIO, TextIO, cast
@@ -78,4 +79,8 @@ def get_logger(name: str) -> FilteringBoundLogger:
 
 
 def _to_json(event: EventDict, **_: object) -> bytes:
-    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS)
+    try:
+        return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:
+        # The faster encoder refuses what JSON can say: huge numbers, lone surrogates.
+        return json.dumps(event, default=str, skipkeys=True).encode()

@@ -22,8 +22,8 @@ class Unit:
         return self.tasks[0].key
 
     @property
-    def estimated_tokens(self) -> int:
-        return sum(task.estimated_tokens for task in self.tasks)
+    def size_bytes(self) -> int:
+        return sum(task.size_bytes for task in self.tasks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,13 @@ class UnitDone:
     failure: Failure | None = None
     rate_limits: RateLimits | None = None
     duration_seconds: float = 0.0
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens billed for the unit; 0 if it was refused."""
+        return sum(
+            outcome.usage.total_tokens for outcome in self.outcomes.values() if isinstance(outcome, Output)
+        )
 
 
 WorkerMessage: TypeAlias = WorkerReady | WorkerUnfit | UnitDone

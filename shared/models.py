@@ -57,7 +57,8 @@ class Task:
     payload: JsonValue
     shape: WireShape
     correlation_id: str
-    estimated_tokens: int
+    size_bytes: int
+    """UTF-8 bytes of the text: never fewer than its tokens."""
     created_at_seconds: float | None = None
     """Epoch seconds at which the API says the task was created."""
 

@@ -4,12 +4,12 @@ import os
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from shared.errors import ConfigurationError
 from shared.models import Provider
@@ -21,6 +21,7 @@ _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
+Kind = TypeVar("Kind", bound="Whereabouts")
 
 
 class UnknownTaskPolicy(StrEnum):
@@ -42,12 +43,21 @@ class LogFormat(StrEnum):
     CONSOLE = "console"
 
 
-class Settings(BaseSettings):
-    """Read from the environment, then `.env`, then one file a setting in a secrets directory."""
+class Whereabouts(BaseSettings):
+    """Where a service keeps its state and where it answers: all that the commands for people need to know."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
+
+    state_dir: Path = Field(default_factory=lambda: Path(os.environ.get("STATE_DIRECTORY") or "state"))
+    metrics_host: str = "0.0.0.0"  # noqa: S104  Prometheus scrapes from another container
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 8001
+    """0 takes a free port and logs which."""
+
+
+class Settings(Whereabouts):
+    """Read from the environment, then `.env`, then one file a setting in a secrets directory."""
 
     api_base_url: str
     api_token: SecretStr | None = None
@@ -83,12 +93,7 @@ class Settings(BaseSettings):
     shard_count: Positive = 1
     shard_index: Count = 0
 
-    state_dir: Path = Field(default_factory=lambda: Path(os.environ.get("STATE_DIRECTORY") or "state"))
     drain_timeout_seconds: Seconds = 25.0
-
-    metrics_host: str = "0.0.0.0"  # noqa: S104  Prometheus scrapes from another container
-    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 8001
-    """0 takes a free port and logs which."""
 
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.JSON
@@ -108,14 +113,17 @@ class Settings(BaseSettings):
     def _url(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        parts = urlsplit(value.strip())
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(value.strip())
+            usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            usable = False  # the library's message would repeat what may hold a password
+        if not usable:
             raise ValueError("must be an address like https://host or http://host:8000")
         if parts.username or parts.password:
             raise ValueError("must not carry a user or password; use the token or key setting")
         if parts.query or parts.fragment:
             raise ValueError("must not have a query or fragment")
-        _ = parts.port  # raises ValueError where it is no port
         return value.strip().rstrip("/")
 
     @field_validator("api_token", "openai_api_key")
@@ -133,8 +141,8 @@ class Settings(BaseSettings):
     @field_validator("shard_index")
     @classmethod
     def _shard(cls, value: int, info: ValidationInfo) -> int:
-        count = info.data.get("shard_count", 1)
-        if value >= count:
+        count = info.data.get("shard_count")
+        if count is not None and value >= count:
             raise ValueError(f"must be below SHARD_COUNT ({count})")
         return value
 
@@ -153,11 +161,25 @@ def _require_key(text: str, info: ValidationInfo) -> None:
 
 def load_settings() -> Settings:
     """The settings of this process. Raises ConfigurationError with a line for each fault."""
+    return _load(Settings)
+
+
+def load_whereabouts() -> Whereabouts:
+    """The same for a command that only needs to find the service; nothing has to be set."""
+    return _load(Whereabouts)
+
+
+def _load(kind: type[Kind]) -> Kind:
     directories = [MOUNTED_FILES_DIRECTORY, os.environ.get("CREDENTIALS_DIRECTORY", "")]
     try:
-        return Settings(_secrets_dir=[path for path in directories if path and Path(path).is_dir()])
+        return kind(_secrets_dir=[path for path in directories if path and Path(path).is_dir()])
     except ValidationError as error:
         raise ConfigurationError(*_readable(error)) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(".env: is not UTF-8 text; save it as UTF-8") from error
+    except SettingsError as error:
+        name = str(error).partition('field "')[2].partition('"')[0].upper()
+        raise ConfigurationError(f"{name}: its file cannot be read as UTF-8 text") from error
 
 
 def _readable(error: ValidationError) -> list[str]:

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from shared.embedding_input import EmbeddingInput
 from shared.models import BatchKey, JsonValue, TaskType
 
-BYTES_A_TOKEN = 4
-
 
 @dataclass(frozen=True, slots=True)
 class TaskInput:
-    """A checked input: what the processor gets, what the task may share a call with, and its size."""
+    """A checked input: what the processor gets, what the task may share a call with, and its size.
+
+    `size_bytes` of UTF-8 bound the tokens of a text from above.
+    """
 
     key: BatchKey
     payload: JsonValue
-    estimated_tokens: int
+    size_bytes: int
 
 
 def parse_embedding(payload: JsonValue) -> TaskInput:
@@ -24,7 +25,7 @@ def parse_embedding(payload: JsonValue) -> TaskInput:
     return TaskInput(
         key=BatchKey(TaskType.TEXT_EMBEDDING, parsed.model, parsed.dimensions),
         payload={"text": parsed.text, "model": parsed.model, "dimensions": parsed.dimensions},
-        estimated_tokens=max(1, len(parsed.text.encode()) // BYTES_A_TOKEN),
+        size_bytes=len(parsed.text.encode()),
     )
 
 

@@ -3,7 +3,7 @@
 import heapq
 import itertools
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from shared.models import BatchKey
 from supervisor.task_record import TaskRecord
@@ -80,35 +80,56 @@ class Backlog:
         self._size -= len(due)
         self.put_back(due)
 
-    def take(self, slots: int, most: int) -> list[Group]:
-        """Up to `slots` groups of up to `most` tasks each, for as many idle workers.
+    def take(self, slots: int, most: int, most_bytes: Callable[[BatchKey], int]) -> Iterator[Group]:
+        """Up to `slots` groups of up to `most` tasks, for as many idle workers, each formed when asked for.
 
         Suspects run alone, on at most half of the slots while others wait too. The rest is spread over
-        the slots evenly, batch keys in turn.
+        the slots evenly, batch keys in turn. A group holds no more bytes of text than `most_bytes` of its
+        key allows at that moment, but one task in any case; at 0 the key has to wait.
         """
-        groups: list[Group] = []
         others = bool(self._fragments or self._ready)
         alone = min(len(self._suspects), max(1, slots // 2) if others else slots)
-        groups.extend((self._suspects.popleft(),) for _ in range(alone))
-        while self._fragments and len(groups) < slots:
-            groups.append(self._next_fragment(most))
-        while self._ready and len(groups) < slots:
-            groups.append(self._next_batch(slots - len(groups), most))
-        while self._suspects and len(groups) < slots:
-            groups.append((self._suspects.popleft(),))
-        self._size -= sum(map(len, groups))
-        return groups
+        sources = itertools.chain(
+            itertools.repeat(self._next_suspect, alone),
+            itertools.repeat(self._next_fragment, slots),
+            itertools.repeat(self._next_batch, slots),
+            itertools.repeat(self._next_suspect, slots),
+        )
+        left = slots
+        for source in sources:
+            if not left:
+                return
+            group = source(left, most, most_bytes)
+            if group:
+                left -= 1
+                self._size -= len(group)
+                yield group
 
-    def _next_fragment(self, most: int) -> Group:
+    def _next_suspect(self, _slots: int, _most: int, most_bytes: Callable[[BatchKey], int]) -> Group:
+        if not self._suspects or not most_bytes(self._suspects[0].task.key):
+            return ()
+        return (self._suspects.popleft(),)
+
+    def _next_fragment(self, _slots: int, most: int, most_bytes: Callable[[BatchKey], int]) -> Group:
+        if not self._fragments:
+            return ()
         group = self._fragments.popleft()
-        if len(group) > most:
-            self._fragments.appendleft(group[most:])
-        return group[:most]
+        size = _fitting(group, most, most_bytes(group[0].task.key))
+        if group[size:]:
+            self._fragments.appendleft(group[size:])
+        return group[:size]
 
-    def _next_batch(self, slots: int, most: int) -> Group:
-        key, queue = next(iter(self._ready.items()))
-        slots_for_key = max(1, slots // len(self._ready))
-        size = min(most, -(-len(queue) // slots_for_key))
+    def _next_batch(self, slots: int, most: int, most_bytes: Callable[[BatchKey], int]) -> Group:
+        for key in list(self._ready):
+            allowed = most_bytes(key)
+            if allowed:
+                return self._batch(key, slots, most, allowed)
+        return ()
+
+    def _batch(self, key: BatchKey, slots: int, most: int, allowed_bytes: int) -> Group:
+        queue = self._ready[key]
+        share = -(-len(queue) // max(1, slots // len(self._ready)))
+        size = _fitting(queue, min(most, share), allowed_bytes)
         group = tuple(queue.popleft() for _ in range(size))
         if queue:
             self._ready.move_to_end(key)
@@ -121,3 +142,16 @@ class Backlog:
         if queue is None:
             queue = self._ready[key] = deque()
         return queue
+
+
+def _fitting(records: Iterable[TaskRecord], most: int, allowed_bytes: int) -> int:
+    """How many of the first records make a unit: at least one, unless nothing is allowed."""
+    if not allowed_bytes:
+        return 0
+    total = size = 0
+    for record in itertools.islice(records, most):
+        total += record.task.size_bytes
+        if total > allowed_bytes and size:
+            break
+        size += 1
+    return size

@@ -5,8 +5,10 @@ import sys
 from collections.abc import Callable, Sequence
 
 from shared.errors import ConfigurationError
-from shared.settings import load_settings
+from shared.settings import load_settings, load_whereabouts
 from supervisor.exit_codes import ExitCode
+from supervisor.state_directory import JOURNAL_FILE
+from supervisor.task_record import TaskState
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,6 +45,22 @@ def _check(_: argparse.Namespace) -> int:
     return run_check()
 
 
+def _status(options: argparse.Namespace) -> int:
+    from supervisor.service_address import service_url  # noqa: PLC0415
+    from supervisor.status_command import run_status  # noqa: PLC0415
+
+    url = options.url or service_url(load_whereabouts())
+    return run_status(url, as_json=options.json, watch=options.watch)
+
+
+def _journal(options: argparse.Namespace) -> int:
+    from supervisor.journal_command import JournalCommand  # noqa: PLC0415
+
+    command = JournalCommand(load_whereabouts().state_dir / JOURNAL_FILE)
+    act: Callable[[JournalCommand, argparse.Namespace], int] = options.act
+    return act(command, options)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="run.py", description="Runs AI tasks from an HTTP API.")
     parser.set_defaults(run=_run)
@@ -54,4 +72,33 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
     check = commands.add_parser("check", help="check settings, state directory, API and provider")
     check.set_defaults(run=_check)
+    status = commands.add_parser("status", help="what the running service does, and why not more")
+    status.add_argument("--watch", action="store_true", help="show it anew every 2 s until Ctrl-C")
+    status.add_argument("--json", action="store_true", help="as JSON; docs/status.schema.json describes it")
+    status.add_argument("--url", metavar="URL", help="where the service is (default: from METRICS_PORT)")
+    status.set_defaults(run=_status)
+    _add_journal(
+        commands.add_parser("journal", help="what the journal holds; retry and drop rejected reports")
+    )
     return parser
+
+
+def _add_journal(journal: argparse.ArgumentParser) -> None:
+    journal.set_defaults(run=_journal)
+    acts = journal.add_subparsers(metavar="ACT", required=True)
+    listed = acts.add_parser("list", help="its tasks, the oldest first")
+    states = [state.value for state in TaskState]
+    listed.add_argument("--state", choices=states, help="only tasks in this state")
+    listed.add_argument("--limit", type=int, default=200, metavar="N", help="how many at most (default 200)")
+    listed.set_defaults(act=lambda command, options: command.list(options.state, options.limit))
+    show = acts.add_parser("show", help="all about one task but its text and vector")
+    show.add_argument("id")
+    show.add_argument("--body", action="store_true", help="print the report that the API is to get")
+    show.set_defaults(act=lambda command, options: command.show(options.id, body=options.body))
+    retry = acts.add_parser("retry", help="send rejected reports once more")
+    retry.set_defaults(act=lambda command, options: command.retry(options.id, every=options.all))
+    drop = acts.add_parser("drop", help="forget rejected reports and their results")
+    drop.set_defaults(act=lambda command, options: command.drop(options.id, every=options.all))
+    for act in (retry, drop):
+        act.add_argument("id", nargs="*", help="ids of tasks whose report was rejected")
+        act.add_argument("--all", action="store_true", help="all rejected reports")

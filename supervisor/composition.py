@@ -10,6 +10,7 @@ from shared.metrics import SupervisorMetrics
 from shared.retry import Backoff
 from shared.settings import Settings
 from shared.version import VERSION
+from supervisor.amendments import AmendmentWatch
 from supervisor.api_gate import APIGate
 from supervisor.backlog import Backlog
 from supervisor.circuit_breaker import BreakerState, CircuitBreaker
@@ -27,6 +28,7 @@ from supervisor.poller import Poller
 from supervisor.pool.base import WorkerPool
 from supervisor.pool.slot_table import SlotTable
 from supervisor.provider_gate import ProviderGate
+from supervisor.rate_limiter import RateLimiter
 from supervisor.reporter import Reporter
 from supervisor.scheduler import TaskScheduler
 from supervisor.settlement import Settlement
@@ -62,91 +64,141 @@ class Outside:
     draw: Callable[[float, float], float] = random.uniform
 
 
+@dataclass(frozen=True, slots=True)
+class _State:
+    """Everything that the loop owns, one owner for each piece."""
+
+    backlog: Backlog
+    outbox: Outbox[Report]
+    claim_outbox: Outbox[ClaimMessage]
+    table: SlotTable
+    api_gate: APIGate
+    provider_gate: ProviderGate
+    limiter: RateLimiter
+    scheduler: TaskScheduler
+    shutdown_manager: ShutdownManager
+    conditions: Conditions
+    history: History
+
+
 def compose(settings: Settings, outside: Outside) -> Supervisor:
-    """The loop and everything it owns."""
+    """The loop, with everything it owns and everything it uses."""
     clock, journal, metrics = outside.clock, outside.journal, outside.metrics
-    backlog = Backlog()
-    table = SlotTable(settings.concurrency_limit, clock())
-    api_gate = APIGate(_breaker(settings, "api", clock), clock)
-    provider_gate = ProviderGate(_breaker(settings, settings.embedding_provider, clock), clock)
-    window = settings.report_concurrency * REPORTS_A_THREAD
-    api_backoff = Backoff(API_BACKOFF_FACTOR, outside.draw)
-    outbox: Outbox[Report] = Outbox(api_backoff, window)
-    claim_outbox: Outbox[ClaimMessage] = Outbox(api_backoff, window)
-    units = settings.concurrency_limit * settings.batch_max_tasks
-    history = History(clock)
-    settlement = Settlement(journal, outbox, metrics, clock)
-    claims = Claims(
-        settings.claim_tasks,
-        CLAIMED_UNITS_AHEAD * units,
-        journal,
-        backlog,
-        claim_outbox,
-        outside.claimer,
-        api_gate,
-        clock,
-    )
-    verdicts = Verdicts(
-        journal,
-        backlog,
-        settlement,
-        provider_gate,
-        Backoff(settings.retry_backoff_factor, outside.draw),
-        metrics,
-        settings.max_retries,
-        settings.worker_crash_limit,
-        clock,
-    )
+    state = _state(settings, outside)
+    settlement = Settlement(journal, state.outbox, metrics, state.history, clock)
+    claims = _claims(settings, outside, state)
     shard = Shard(settings.shard_count, settings.shard_index)
-    scheduler = TaskScheduler(
-        settings.polling_interval_seconds,
-        settings.shortest_poll_seconds,
-        max(SMALLEST_CAPACITY, UNITS_AHEAD * units),
-        clock,
-    )
-    shutdown_manager = ShutdownManager(settings.drain_timeout_seconds, clock)
-    conditions = Conditions()
     return Supervisor(
         inbox=outside.inbox,
         journal=journal,
-        backlog=backlog,
-        outbox=outbox,
-        table=table,
-        scheduler=scheduler,
+        backlog=state.backlog,
+        outbox=state.outbox,
+        table=state.table,
+        scheduler=state.scheduler,
         poller=outside.poller,
         intake=Intake(journal, claims, settlement, metrics, settings.unknown_task_policy, shard, clock),
         claims=claims,
-        dispatcher=Dispatcher(
-            outside.pool, table, backlog, journal, provider_gate, verdicts, metrics, _limits(settings), clock
-        ),
-        delivery=Delivery(outbox, journal, outside.reporter, api_gate, settlement, clock),
+        dispatcher=_dispatcher(settings, outside, state, settlement),
+        delivery=Delivery(state.outbox, journal, outside.reporter, state.api_gate, settlement, clock),
         settlement=settlement,
-        api_gate=api_gate,
-        shutdown_manager=shutdown_manager,
-        conditions=conditions,
-        observer=Observer(
-            version=VERSION,
-            provider=settings.embedding_provider,
-            conditions=conditions,
-            journal=journal,
-            backlog=backlog,
-            outbox=outbox,
-            table=table,
-            pool=outside.pool,
-            scheduler=scheduler,
-            shutdown_manager=shutdown_manager,
-            api_gate=api_gate,
-            provider_gate=provider_gate,
-            history=history,
-            board=outside.board,
-            clock=clock,
-        ),
+        amendments=AmendmentWatch(journal, settlement, clock),
+        api_gate=state.api_gate,
+        shutdown_manager=state.shutdown_manager,
+        conditions=state.conditions,
+        observer=_observer(settings, outside, state),
         metrics=metrics,
         notify=outside.notify,
         outbox_limit=OUTBOX_LIMIT,
         shard_count=settings.shard_count,
         clock=clock,
     )
+
+
+def _state(settings: Settings, outside: Outside) -> _State:
+    clock = outside.clock
+    backoff = Backoff(API_BACKOFF_FACTOR, outside.draw)
+    window = settings.report_concurrency * REPORTS_A_THREAD
+    capacity = max(SMALLEST_CAPACITY, UNITS_AHEAD * _tasks_at_once(settings))
+    longest, shortest = settings.polling_interval_seconds, settings.shortest_poll_seconds
+    requests, tokens = settings.openai_requests_per_minute, settings.openai_tokens_per_minute
+    return _State(
+        backlog=Backlog(),
+        outbox=Outbox(backoff, window),
+        claim_outbox=Outbox(backoff, window),
+        table=SlotTable(settings.concurrency_limit, clock()),
+        api_gate=APIGate(_breaker(settings, "api", clock), clock),
+        provider_gate=ProviderGate(_breaker(settings, settings.embedding_provider, clock), clock),
+        limiter=RateLimiter(requests, tokens, clock),
+        scheduler=TaskScheduler(longest, shortest, capacity, clock),
+        shutdown_manager=ShutdownManager(settings.drain_timeout_seconds, clock),
+        conditions=Conditions(),
+        history=History(clock),
+    )
+
+
+def _claims(settings: Settings, outside: Outside, state: _State) -> Claims:
+    return Claims(
+        enabled=settings.claim_tasks,
+        ahead=CLAIMED_UNITS_AHEAD * _tasks_at_once(settings),
+        journal=outside.journal,
+        backlog=state.backlog,
+        outbox=state.claim_outbox,
+        claimer=outside.claimer,
+        gate=state.api_gate,
+        clock=outside.clock,
+    )
+
+
+def _dispatcher(settings: Settings, outside: Outside, state: _State, settlement: Settlement) -> Dispatcher:
+    verdicts = Verdicts(
+        journal=outside.journal,
+        backlog=state.backlog,
+        settlement=settlement,
+        gate=state.provider_gate,
+        backoff=Backoff(settings.retry_backoff_factor, outside.draw),
+        metrics=outside.metrics,
+        max_retries=settings.max_retries,
+        crash_limit=settings.worker_crash_limit,
+        clock=outside.clock,
+    )
+    return Dispatcher(
+        pool=outside.pool,
+        table=state.table,
+        backlog=state.backlog,
+        journal=outside.journal,
+        gate=state.provider_gate,
+        limiter=state.limiter,
+        verdicts=verdicts,
+        metrics=outside.metrics,
+        history=state.history,
+        limits=_limits(settings),
+        clock=outside.clock,
+    )
+
+
+def _observer(settings: Settings, outside: Outside, state: _State) -> Observer:
+    return Observer(
+        version=VERSION,
+        provider=settings.embedding_provider,
+        conditions=state.conditions,
+        journal=outside.journal,
+        backlog=state.backlog,
+        outbox=state.outbox,
+        table=state.table,
+        pool=outside.pool,
+        scheduler=state.scheduler,
+        shutdown_manager=state.shutdown_manager,
+        api_gate=state.api_gate,
+        provider_gate=state.provider_gate,
+        history=state.history,
+        board=outside.board,
+        clock=outside.clock,
+        rate_limits=state.limiter.rates,
+    )
+
+
+def _tasks_at_once(settings: Settings) -> int:
+    return settings.concurrency_limit * settings.batch_max_tasks
 
 
 def _breaker(settings: Settings, service: str, clock: Callable[[], float]) -> CircuitBreaker:

@@ -10,10 +10,12 @@ from shared.messages import Unit
 from shared.metrics import BoundedLabels, SupervisorMetrics
 from supervisor.backlog import Backlog, Group
 from supervisor.events import UnitFinished, WorkerDied
+from supervisor.history import History
 from supervisor.journal import TaskJournal
 from supervisor.pool.base import WorkerPool
 from supervisor.pool.slot_table import Assignment, Slot, SlotState, SlotTable
 from supervisor.provider_gate import ProviderGate
+from supervisor.rate_limiter import RateLimiter
 from supervisor.verdicts import Verdicts, describe_death
 
 log = get_logger("dispatcher")
@@ -38,8 +40,10 @@ class Dispatcher:
     backlog: Backlog
     journal: TaskJournal
     gate: ProviderGate
+    limiter: RateLimiter
     verdicts: Verdicts
     metrics: SupervisorMetrics
+    history: History
     limits: DispatchLimits
     clock: Callable[[], float]
     _unit_ids: Iterator[int] = field(init=False, default_factory=lambda: itertools.count(1))
@@ -53,7 +57,11 @@ class Dispatcher:
         if not idle or not len(self.backlog) or self.gate.blocked():
             return
         probing = self.gate.probing
-        groups = self.backlog.take(1 if probing else len(idle), 1 if probing else self.limits.batch_max_tasks)
+        groups = self.backlog.take(
+            1 if probing else len(idle),
+            1 if probing else self.limits.batch_max_tasks,
+            lambda key: self.limiter.most_bytes(key.model),
+        )
         for slot, group in zip(idle, groups, strict=False):
             self._plan_unit(slot, group)
 
@@ -76,7 +84,9 @@ class Dispatcher:
         )
         for record in assignment.records:
             self.metrics.processing.labels(record.task.task_type).observe(seconds)
-        self.verdicts.answered(assignment, event.done)
+        unit, done = assignment.unit, event.done
+        self.limiter.answered(unit.key.model, unit.id, unit.size_bytes, done.total_tokens, done.rate_limits)
+        self.verdicts.answered(assignment, done)
         self._recycle_if_due(event.slot)
 
     def died(self, event: WorkerDied) -> None:
@@ -84,6 +94,8 @@ class Dispatcher:
         row = self.table[event.slot]
         how = self._tell_death(event, row)
         assignment = self.table.died(event.slot, was_ready=event.was_ready, now=self.clock())
+        if assignment is not None:
+            self.limiter.lost(assignment.unit.key.model, assignment.unit.id)
         if assignment is not None and assignment.unit.id == event.unit_id:
             self.verdicts.worker_died(assignment, how)
         elif assignment is not None:
@@ -100,7 +112,11 @@ class Dispatcher:
         """The next moment at which `plan` may have something to do, unless an event comes first."""
         if not self.table.idle():
             return None
-        moments = (self.gate.opens_at(), self.backlog.next_due_at)
+        moments = (
+            self.gate.opens_at(),
+            self.backlog.next_due_at,
+            self.limiter.opens_at() if len(self.backlog) else None,
+        )
         return min((moment for moment in moments if moment is not None), default=None)
 
     def _plan_unit(self, slot: int, group: Group) -> None:
@@ -110,6 +126,7 @@ class Dispatcher:
         self.table.assign(slot, Assignment(unit, group, now, now + self.limits.task_timeout_seconds))
         self.journal.note_running(task.id for task in tasks)
         self.gate.begin()
+        self.limiter.reserve(unit.key.model, unit.id, unit.size_bytes)
         self._planned.append((slot, self.table[slot].pid or 0, unit))
         for record in group:
             self.metrics.queue_wait.labels(record.task.task_type).observe(now - record.received_at)
@@ -128,6 +145,7 @@ class Dispatcher:
         ).inc()
         held = len(row.assignment.records) if row.assignment else 0
         log.error(LogEvent.WORKER_DIED, slot=event.slot, how=how, exit_code=event.exit_code, tasks=held)
+        self.history.died(event.slot, how, held)
         return how
 
     def _recycle_if_due(self, slot: int) -> None:

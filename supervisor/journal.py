@@ -1,7 +1,7 @@
 """The durable memory of the service: what was polled, what runs, what is to be reported.
 
-The only importer of sqlite3. Changes are noted as they happen and written together by `commit`, so
-that one disk sync serves a whole turn of the loop. Owned by the loop's thread.
+Changes are noted as they happen and written together by `commit`, so that one disk sync serves a
+whole turn of the loop. Owned by the loop's thread.
 """
 
 import sqlite3
@@ -14,30 +14,11 @@ from pathlib import Path
 import orjson
 
 from shared.errors import ConfigurationError
-from shared.models import BatchKey, Task, TaskStatus, TaskType, WireShape
+from supervisor.journal_file import open_journal, read_report, read_task
 from supervisor.task_record import Claim, Report, TaskRecord, TaskState
 
-APPLICATION_ID = 0x41545031
-SCHEMA_VERSION = 1
-PAGE_BYTES = 16_384
-"""A vector's report of about 20 KB fills few pages: measured at less than half the CPU of 4 KB pages."""
 MOST_FRESH_BYTES = 16 * 2**20
-CHECKPOINT_BYTES = 32 * 2**20
-"""Most results are reported and gone before a checkpoint would copy them into the file."""
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS tasks (
-    id TEXT PRIMARY KEY,
-    state TEXT NOT NULL,
-    task BLOB,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    crashes INTEGER NOT NULL DEFAULT 0,
-    claim TEXT NOT NULL DEFAULT 'none',
-    report BLOB,
-    body BLOB,
-    rejection TEXT,
-    changed_at REAL NOT NULL
-) STRICT
-"""
+
 _READY = (
     "INSERT INTO tasks (id, state, task, attempts, crashes, claim, changed_at)"
     " VALUES (?, 'ready', ?, ?, ?, ?, ?)"
@@ -77,6 +58,14 @@ class Recovery:
     rejected: int
 
 
+@dataclass(frozen=True, slots=True)
+class Amendments:
+    """What a person did to rejected reports: those to be sent once more, and those given up."""
+
+    retried: tuple[Waiting, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
 class TaskJournal:
     """One SQLite file in WAL mode, synced at each commit."""
 
@@ -84,11 +73,12 @@ class TaskJournal:
         """Opens or creates the file. Raises ConfigurationError for a file that is damaged or foreign."""
         self._path = path
         self._changes: list[tuple[str, Row]] = []
-        self._rejected = 0
+        self._rejected: set[str] = set()
         self._fresh: dict[str, bytes] = {}
         self._fresh_bytes = 0
         try:
-            self._db = _open(path)
+            self._db = open_journal(path)
+            self._data_version = self._read_data_version()
             self._ids = {row[0] for row in self._db.execute("SELECT id FROM tasks")}
         except sqlite3.OperationalError as error:
             raise ConfigurationError(f"STATE_DIR: cannot use the journal {path}: {error}") from error
@@ -105,7 +95,7 @@ class TaskJournal:
     @property
     def rejected(self) -> int:
         """How many finished tasks the API has refused to take."""
-        return self._rejected
+        return len(self._rejected)
 
     def holds(self, task_id: str) -> bool:
         """Is there anything about this task, in whatever state?"""
@@ -134,7 +124,7 @@ class TaskJournal:
 
     def note_rejected(self, task_id: str, reason: str) -> None:
         """The API will not take the report; a person must look."""
-        self._rejected += 1
+        self._rejected.add(task_id)
         self._changes.append((_REJECTED, (reason, time.time(), task_id)))
 
     def forget(self, task_id: str) -> None:
@@ -168,20 +158,44 @@ class TaskJournal:
     def recover(self, now: float) -> Recovery:
         """What an earlier run left, oldest first. `now` (monotonic) is when it counts as received."""
         rows = self._db.execute(
-            "SELECT state, task, attempts, crashes, claim, report, changed_at FROM tasks ORDER BY rowid"
+            "SELECT id, state, task, attempts, crashes, claim, report, changed_at FROM tasks ORDER BY rowid"
         ).fetchall()
         records: list[TaskRecord] = []
         waiting: list[Waiting] = []
-        for state, task, attempts, crashes, claim, report, changed_at in rows:
+        for task_id, state, task, attempts, crashes, claim, report, changed_at in rows:
             if state in (TaskState.READY, TaskState.RUNNING):
-                records.append(TaskRecord(_task(task), now, attempts, crashes, Claim(claim)))
+                records.append(TaskRecord(read_task(task), now, attempts, crashes, Claim(claim)))
             elif state == TaskState.FINISHED:
-                waiting.append(Waiting(_report(report), changed_at))
-        self._rejected = len(rows) - len(records) - len(waiting)
-        return Recovery(tuple(records), tuple(waiting), self._rejected)
+                waiting.append(Waiting(read_report(report), changed_at))
+            else:
+                self._rejected.add(task_id)
+        return Recovery(tuple(records), tuple(waiting), len(self._rejected))
+
+    def changed_by_others(self) -> Amendments:
+        """What another process has done to rejected reports since the last call. Cheap if nothing."""
+        try:
+            version = self._read_data_version()
+            if version == self._data_version or self._changes:
+                return Amendments()
+            rows = self._db.execute(
+                "SELECT id, state, report, changed_at FROM tasks WHERE report IS NOT NULL"
+            )
+            left = {row[0]: row[1:] for row in rows if row[0] in self._rejected}
+        except sqlite3.Error:
+            return Amendments()  # a disk in trouble shows at the next commit; this is asked again
+        self._data_version = version
+        dropped = tuple(task_id for task_id in self._rejected if task_id not in left)
+        retried = {key: row for key, row in left.items() if row[0] == TaskState.FINISHED}
+        self._ids.difference_update(dropped)
+        self._rejected.difference_update(dropped, retried)
+        return Amendments(tuple(Waiting(read_report(row[1]), row[2]) for row in retried.values()), dropped)
 
     def close(self) -> None:
         self._db.close()
+
+    def _read_data_version(self) -> int:
+        """Changes whenever another connection has committed."""
+        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:
@@ -190,41 +204,3 @@ class TaskJournal:
 
 def _statement(change: tuple[str, Row]) -> str:
     return change[0]
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
-    application = db.execute("PRAGMA application_id").fetchone()[0]
-    fresh = application == 0 and not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-    if not fresh and (application != APPLICATION_ID or _version(db) != SCHEMA_VERSION):
-        raise sqlite3.DatabaseError("it has another application or version mark")
-    db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_BYTES // PAGE_BYTES}")
-    db.execute("PRAGMA synchronous = FULL")
-    if fresh:
-        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        db.execute(SCHEMA)
-    verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if verdict != "ok":
-        raise sqlite3.DatabaseError(verdict)
-    return db
-
-
-def _version(db: sqlite3.Connection) -> int:
-    return int(db.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _task(row: bytes) -> Task:
-    fields = orjson.loads(row)
-    key = fields.pop("key")
-    fields["key"] = BatchKey(TaskType(key["task_type"]), key["model"], key["dimensions"])
-    fields["shape"] = WireShape(fields["shape"])
-    return Task(**fields)
-
-
-def _report(row: bytes) -> Report:
-    fields = orjson.loads(row)
-    fields["status"] = TaskStatus(fields["status"])
-    return Report(**fields)

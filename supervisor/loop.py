@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from shared.log_events import LogEvent
 from shared.logs import get_logger
 from shared.metrics import SupervisorMetrics
+from supervisor.amendments import AmendmentWatch
 from supervisor.api_client import PollResult
 from supervisor.api_gate import APIGate
 from supervisor.backlog import Backlog
@@ -62,6 +63,7 @@ class Supervisor:
     dispatcher: Dispatcher
     delivery: Delivery
     settlement: Settlement
+    amendments: AmendmentWatch
     api_gate: APIGate
     shutdown_manager: ShutdownManager
     conditions: Conditions
@@ -110,6 +112,7 @@ class Supervisor:
         if self._commit():
             self.dispatcher.act()
             self.claims.act()
+            self.amendments.look()
             self.delivery.send()
             self._poll_if_due()
         self.observer.look()

@@ -15,7 +15,6 @@ from supervisor.pool.slot_table import SlotState, SlotTable
 from supervisor.provider_gate import Blocked, ProviderGate
 from supervisor.scheduler import TaskScheduler
 from supervisor.shutdown import ShutdownManager
-from supervisor.task_record import Report
 from supervisor.status import (
     BreakerPhase,
     BreakerStatus,
@@ -30,6 +29,7 @@ from supervisor.status import (
     StatusBoard,
     WorkerStatus,
 )
+from supervisor.task_record import Report
 
 LOOK_EVERY_SECONDS = 0.1
 WEIGH_EVERY_SECONDS = 1.0

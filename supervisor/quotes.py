@@ -11,16 +11,17 @@ HIDDEN = "[text]"
 _PROBE = SHORTEST_QUOTE_CHARACTERS // 2
 
 
-def strings_of(payload: JsonValue) -> Iterable[str]:
-    """Every string in a task's input."""
+def texts_of(payload: JsonValue, but: str = "") -> Iterable[str]:
+    """Every string in a task's input except `but`: the model's name may be shown."""
     if isinstance(payload, str):
-        yield payload
+        if payload != but:
+            yield payload
     elif isinstance(payload, Mapping):
         for value in payload.values():
-            yield from strings_of(value)
-    elif isinstance(payload, list | tuple):
+            yield from texts_of(value, but)
+    elif isinstance(payload, list):
         for value in payload:
-            yield from strings_of(value)
+            yield from texts_of(value, but)
 
 
 def without_quotes(message: str, texts: Iterable[str]) -> str:

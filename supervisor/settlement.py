@@ -10,8 +10,10 @@ from shared.logs import get_logger
 from shared.metrics import SupervisorMetrics
 from shared.models import Output, TaskStatus
 from supervisor.api_client import ReportAnswer, ReportOutcome
+from supervisor.history import History
 from supervisor.journal import TaskJournal, Waiting
 from supervisor.outbox import Letter, Outbox
+from supervisor.quotes import texts_of
 from supervisor.task_record import Report, TaskRecord
 from supervisor.wire import TaskAddress, failure_body, success_body
 
@@ -28,22 +30,27 @@ class Settlement:
     journal: TaskJournal
     outbox: Outbox[Report]
     metrics: SupervisorMetrics
+    history: History
     clock: Callable[[], float]
     _reported_at: dict[str, float] = field(init=False, default_factory=dict)
 
     def succeed(self, record: TaskRecord, output: Output, started_at: float) -> None:
         report = self._report(record, TaskStatus.SUCCEEDED, started_at, output.usage.total_tokens)
         self._finish(report, success_body(record.task.shape, output))
+        self.history.succeeded(report, record.task.key.model)
 
     def fail(self, record: TaskRecord, message: str, started_at: float) -> None:
         """`message` reaches the API: it says what happened and what to do."""
         report = self._report(record, TaskStatus.FAILED, started_at)
         self._finish(report, failure_body(record.task.shape, message))
+        task = record.task
+        self.history.failed(report, message, texts_of(task.payload, but=task.key.model))
 
     def refuse(self, address: TaskAddress, message: str) -> None:
         """Fail an item of a page that never became a task."""
         report = Report(address.id, UNKNOWN_TYPE_LABEL, address.correlation_id, TaskStatus.FAILED)
         self._finish(report, failure_body(address.shape, message))
+        self.history.failed(report, message)
 
     def restore(self, waiting: Waiting) -> None:
         """Take up a report that an earlier run still owed."""

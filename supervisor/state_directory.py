@@ -7,6 +7,7 @@ from pathlib import Path
 from shared.errors import ConfigurationError
 
 DIRECTORY_MODE = 0o700
+JOURNAL_FILE = "journal.sqlite3"
 
 
 class StateDirectory:
@@ -15,7 +16,7 @@ class StateDirectory:
     def __init__(self, path: Path) -> None:
         """Raises ConfigurationError where it cannot be written or another service has it."""
         self.path = path.absolute()
-        self.journal = self.path / "journal.sqlite3"
+        self.journal = self.path / JOURNAL_FILE
         self.metrics = self.path / "metrics"
         lock_file = self.path / "lock"
         try:

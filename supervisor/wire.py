@@ -174,7 +174,7 @@ def _parse_task(item: Mapping[str, JsonValue], address: TaskAddress) -> Task | R
         payload=parsed.payload,
         shape=address.shape,
         correlation_id=address.correlation_id,
-        estimated_tokens=parsed.estimated_tokens,
+        size_bytes=parsed.size_bytes,
         created_at_seconds=_epoch_seconds(item.get("createdAt" if nestjs else "created_at")),
     )
 

@@ -1,5 +1,7 @@
 """Values that tests need much of, with every field that does not matter filled in."""
 
+from typing import Any
+
 from shared.embedding_input import DEFAULT_MODEL
 from shared.messages import Unit
 from shared.models import BatchKey, Output, Task, TaskStatus, TaskType, Usage, WireShape
@@ -23,7 +25,7 @@ def make_task(
         payload={"text": text, "model": model, "dimensions": dimensions},
         shape=shape,
         correlation_id=f"correlation-{task_id}",
-        estimated_tokens=max(1, len(text) // 4),
+        size_bytes=len(text.encode()),
         created_at_seconds=created_at_seconds,
     )
 
@@ -75,5 +77,6 @@ def make_report(
 
 def make_settings(**fields: object) -> Settings:
     """The defaults, and `fields` unchecked; the environment and its files are not looked at."""
-    chosen: dict[str, object] = {"api_base_url": "http://api.test", "openai_api_key": None, **fields}
+    # Any: pydantic knows the types of the fields, and checks none of them here.
+    chosen: dict[str, Any] = {"api_base_url": "http://api.test", "openai_api_key": None, **fields}
     return Settings.model_construct(None, **chosen)

@@ -85,7 +85,7 @@ def _old_outbox(status: Status) -> Bulletin | None:
     return Bulletin(
         Tone.CAUTION,
         f"A result has waited {duration(age)} to be reported",
-        f"{count(status.outbox, 'result')} in the outbox; the log event report_failed says what the API answers.",
+        f"{count(status.outbox, 'result')} in the outbox; report_failed in the log says why.",
     )
 
 

@@ -1,4 +1,4 @@
-"""The status page: one document with its style and script inside, and the policy that lets nothing else in."""
+"""The status page: one document with style and script inside, and the policy that lets nothing else in."""
 
 import base64
 import hashlib
@@ -59,7 +59,7 @@ def _head(headline: Bulletin) -> Html:
         el("meta", name="viewport", content="width=device-width, initial-scale=1"),
         el("meta", name="color-scheme", content="light dark"),
         el("meta", name="build", content=_BUILD),
-        el("title", f"{headline.title} – AI task processor"),
+        el("title", f"{headline.title} | AI task processor"),
         el("link", rel="icon", href=_icon(headline.tone)),
         el("style", Html(_STYLE)),
         el("noscript", el("meta", http_equiv="refresh", content=REFRESH_SECONDS)),

@@ -145,7 +145,7 @@ def pill(tone: str, text: str) -> Html:
 
 def _worker(row: WorkerStatus) -> Row:
     held = (
-        count(row.tasks_held, "task") + (f" of {row.model}" if row.model else "") if row.tasks_held else "–"
+        count(row.tasks_held, "task") + (f" of {row.model}" if row.model else "") if row.tasks_held else "-"
     )
     return (
         str(row.slot),
@@ -154,8 +154,8 @@ def _worker(row: WorkerStatus) -> Row:
         duration(row.seconds_in_state),
         f"{row.tasks_done:,}",
         f"{row.restarts:,}",
-        megabytes(row.rss_bytes) if row.rss_bytes else "–",
-        str(row.pid) if row.pid else "–",
+        megabytes(row.rss_bytes) if row.rss_bytes else "-",
+        str(row.pid) if row.pid else "-",
     )
 
 

@@ -2,17 +2,21 @@
 
 from dataclasses import dataclass
 
+from supervisor.outbox import Message
 from supervisor.poller import Poller
 from supervisor.reporter import Reporter
-from supervisor.task_record import Report
 
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """A report that waits to be sent."""
+    """A message that waits to be sent."""
 
-    report: Report
+    message: Message
     body: bytes
+
+    @property
+    def task_id(self) -> str:
+        return self.message.task_id
 
 
 class HeldPoller(Poller):
@@ -40,15 +44,15 @@ class HeldReporter(Reporter):
     def start(self) -> None:
         """There is no thread."""
 
-    def send(self, report: Report, body: bytes) -> None:
-        self.parcels.append(Parcel(report, body))
+    def send(self, message: Message, body: bytes) -> None:
+        self.parcels.append(Parcel(message, body))
 
     def send_one(self) -> Parcel:
         """What a thread would take up now."""
         return self.parcels.pop(0)
 
     def recall(self) -> list[str]:
-        task_ids = [parcel.report.task_id for parcel in self.parcels]
+        task_ids = [parcel.task_id for parcel in self.parcels]
         self.parcels.clear()
         return task_ids
 

@@ -13,6 +13,7 @@ from supervisor.api_client import Health, PollAnswer, PollResult, ReportAnswer, 
 from supervisor.backlog import Backlog
 from supervisor.composition import Outside, compose
 from supervisor.events import (
+    ClaimDone,
     Event,
     Inbox,
     ReportDone,
@@ -25,10 +26,10 @@ from supervisor.events import (
 from supervisor.exit_codes import ExitCode
 from supervisor.journal import TaskJournal
 from supervisor.loop import Supervisor
-from supervisor.notifier import Notifier
 from supervisor.outbox import Outbox
 from supervisor.pool.slot_table import SlotTable
 from supervisor.status import Status, StatusBoard
+from supervisor.task_record import Report
 from supervisor.wire import parse_page
 from tests.builders import make_output, make_settings
 from tests.fakes.api import HeldPoller, HeldReporter, Parcel
@@ -45,16 +46,6 @@ _ANSWERS = {
     ReportOutcome.REJECTED: ReportAnswer(ReportOutcome.REJECTED, Health.UNSAID, 422, "status 422: no"),
     ReportOutcome.RETRY: ReportAnswer(ReportOutcome.RETRY, Health.ILL, 503, "status 503: busy"),
 }
-
-
-class Notices(Notifier):
-    """Keeps what systemd would have been told."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    def __call__(self, message: str) -> None:
-        self.heard.append(message)
 
 
 class House:
@@ -74,7 +65,7 @@ class House:
         self.poller = HeldPoller()
         self.reporter = HeldReporter()
         self.claimer = HeldReporter()
-        self.notices = Notices()
+        self.notices: list[str] = []
         self.board = StatusBoard()
         self.journal = TaskJournal(path)
         self.disk = Disk.under(self.journal)
@@ -93,7 +84,7 @@ class House:
                 pool=self.pool,
                 metrics=self.metrics,
                 board=self.board,
-                notify=self.notices,
+                notify=self.notices.append,
                 clock=self.clock,
                 draw=_longest,
             ),
@@ -104,7 +95,7 @@ class House:
         return self.supervisor.backlog
 
     @property
-    def outbox(self) -> Outbox:
+    def outbox(self) -> Outbox[Report]:
         return self.supervisor.outbox
 
     @property
@@ -211,7 +202,7 @@ class House:
     ) -> Parcel:
         """Send the oldest waiting report (or take one already sent) and let the API answer it."""
         parcel = parcel or self.reporter.send_one()
-        self.turn(ReportDone(parcel.report.task_id, answer or _ANSWERS[outcome]))
+        self.turn(ReportDone(parcel.task_id, answer or _ANSWERS[outcome]))
         return parcel
 
     def answer_all(self) -> list[Parcel]:
@@ -220,6 +211,14 @@ class House:
         while self.reporter.parcels:
             parcels.append(self.answer())
         return parcels
+
+    def answer_claim(
+        self, outcome: ReportOutcome = ReportOutcome.DONE, answer: ReportAnswer | None = None
+    ) -> Parcel:
+        """Send the oldest waiting claim (or return of one) and let the API answer it."""
+        parcel = self.claimer.send_one()
+        self.turn(ClaimDone(parcel.task_id, answer or _ANSWERS[outcome]))
+        return parcel
 
     def stop(self) -> ExitCode | None:
         """SIGTERM."""

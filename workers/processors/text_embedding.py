@@ -29,7 +29,7 @@ class TextEmbeddingProcessor(BaseProcessor):
         texts = [EmbeddingInput.parse(task.payload).text for task in tasks]
         key = tasks[0].key
         embeddings = self._provider.embed(texts, key.model, key.dimensions)
-        usages = share_usage(embeddings.usage, [task.estimated_tokens for task in tasks])
+        usages = share_usage(embeddings.usage, [task.size_bytes for task in tasks])
         return [
             Output(name=OUTPUT_NAME, value=value, model=embeddings.model, usage=usage)
             for value, usage in zip(embeddings.vectors.to_json(), usages, strict=True)

@@ -11,7 +11,8 @@ from shared.task_inputs import INPUT_PARSERS, parse_embedding
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters())
 JSON_VALUES: st.SearchStrategy[JsonValue] = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
 )
 
 
@@ -73,7 +74,7 @@ def test_no_input_raises_anything_but_a_refusal(payload: JsonValue) -> None:
     except NonRetryableError as error:
         assert str(error).startswith("input: ")
     else:
-        assert parsed.estimated_tokens >= 1
+        assert parsed.size_bytes >= 1
 
 
 @given(text=st.text(min_size=1).filter(lambda text: not text.isspace()))
@@ -89,7 +90,7 @@ def test_tasks_share_a_call_by_type_model_and_dimensions() -> None:
 
 @pytest.mark.parametrize(("text", "tokens"), [("a", 1), ("a" * 400, 100), ("é" * 400, 200)])
 def test_tokens_are_estimated_by_bytes(text: str, tokens: int) -> None:
-    assert parse_embedding(text).estimated_tokens == tokens
+    assert parse_embedding(text).size_bytes == tokens
 
 
 def test_every_task_type_has_a_parser() -> None:

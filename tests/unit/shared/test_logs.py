@@ -106,7 +106,9 @@ def test_traceback_is_one_field(terminal: Terminal) -> None:
 
 def test_secret_is_written_as_stars(terminal: Terminal) -> None:
     configure_logs(LogLevel.INFO, LogFormat.JSON, "supervisor")
-    get_logger("x").info(LogEvent.SERVICE_STARTING, key=SecretStr("hunter2"), nested={"k": SecretStr("hunter2")})
+    get_logger("x").info(
+        LogEvent.SERVICE_STARTING, key=SecretStr("hunter2"), nested={"k": SecretStr("hunter2")}
+    )
     assert b"hunter2" not in terminal.written
     assert b"****" in terminal.written
 
@@ -124,7 +126,11 @@ def test_warning_of_a_library_is_a_line_like_any_other(terminal: Terminal) -> No
     configure_logs(LogLevel.INFO, LogFormat.JSON, "supervisor")
     logging.getLogger("some.library").warning("look at %s", "this")
     line = terminal.line
-    assert (line["event"], line["logger"], line["message"]) == ("library_message", "some.library", "look at this")
+    assert (line["event"], line["logger"], line["message"]) == (
+        "library_message",
+        "some.library",
+        "look at this",
+    )
 
 
 def test_chatter_of_libraries_is_left_out_even_at_debug(terminal: Terminal) -> None:
@@ -151,13 +157,13 @@ def test_line_that_cannot_be_written_is_lost_without_harm(monkeypatch: pytest.Mo
 
 
 ANY_TEXT = st.text(st.characters())
-ANY_VALUE = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.binary(max_size=20), ANY_TEXT
-)
+ANY_VALUE = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.binary(max_size=20), ANY_TEXT)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(value=ANY_VALUE | st.lists(ANY_VALUE, max_size=3) | st.dictionaries(st.integers(), ANY_VALUE, max_size=3))
+@given(
+    value=ANY_VALUE | st.lists(ANY_VALUE, max_size=3) | st.dictionaries(st.integers(), ANY_VALUE, max_size=3)
+)
 def test_no_value_stops_a_line_from_being_written(terminal: Terminal, value: object) -> None:
     configure_logs(LogLevel.INFO, LogFormat.JSON, "supervisor")
     terminal.written = b""

@@ -15,7 +15,7 @@ def test_unit_shares_the_key_of_its_tasks() -> None:
 
 
 def test_unit_costs_what_its_tasks_cost() -> None:
-    assert Unit(1, (make_task("a", text="x" * 40), make_task("b", text="x" * 80))).estimated_tokens == 30
+    assert Unit(1, (make_task("a", text="x" * 40), make_task("b", text="x" * 80))).size_bytes == 30
 
 
 @pytest.mark.parametrize(

@@ -84,15 +84,28 @@ def test_absent_header_says_nothing() -> None:
     assert parse_retry_after(HTTPHeaderDict(), WALL_SECONDS) is None
 
 
-DATE_WORDS = st.sampled_from(
-    ["Mon,", "Mon", "1", "99", "Jan", "jan,", "2024", "24", "0", "10:11:12", "10:11", "10.11.12", "GMT"]
-    + ["-0000", "+9999", "-9999", "+", "-", ",", ":", "²", "2024-01-01", "10:11:12+0100", "99999999999999999"]
+DAYS = ["Mon,", "Mon", "1", "99", "Jan", "jan,", "2024", "24", "0", "2024-01-01", "99999999999999999", "²"]
+TIMES = [
+    "10:11:12",
+    "10:11",
+    "10.11.12",
+    "10:11:12+0100",
+    "GMT",
+    "-0000",
+    "+9999",
+    "-9999",
+    "+",
+    "-",
+    ",",
+    ":",
+]
+DATE_WORDS = st.sampled_from(DAYS + TIMES)
+
+
+@given(
+    value=st.text() | st.lists(DATE_WORDS, max_size=7).map(" ".join),
+    name=st.sampled_from(["retry-after", "retry-after-ms"]),
 )
-
-
-@given(value=st.text() | st.lists(DATE_WORDS, max_size=7).map(" ".join), name=st.sampled_from(
-    ["retry-after", "retry-after-ms"]
-))
 def test_no_header_raises_or_asks_for_more_than_an_hour(value: str, name: str) -> None:
     seconds = retry_after(value, name)
     assert seconds is None or 0.0 <= seconds <= MAX_RETRY_AFTER_SECONDS

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.errors import ConfigurationError
+from shared.models import Provider
 from shared.settings import PLACEHOLDER_KEY, load_settings
 from tests.unit.shared.conftest import Surroundings
 
@@ -31,7 +32,7 @@ def test_local_model_needs_no_key(surroundings: Surroundings, key: str | None) -
     surroundings.set(API_BASE_URL="http://api.test", EMBEDDING_PROVIDER="local")
     if key is not None:
         surroundings.set(OPENAI_API_KEY=key)
-    assert load_settings()
+    assert load_settings().embedding_provider is Provider.LOCAL
 
 
 def test_secrets_lose_the_space_around_them(complete: Surroundings) -> None:

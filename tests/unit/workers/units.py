@@ -22,7 +22,7 @@ def make_task(
         payload=payload,
         shape=WireShape.FLAT,
         correlation_id=f"c-{task_id}",
-        estimated_tokens=tokens,
+        size_bytes=tokens,
     )
 
 

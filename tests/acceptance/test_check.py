@@ -1,0 +1,68 @@
+"""`python run.py check`: the preflight."""
+
+from pathlib import Path
+
+from tests.acceptance.command import Outcome, run_command
+from tests.acceptance.conftest import StartService
+from tests.acceptance.service import API_TOKEN, OPENAI_KEY
+from tests.acceptance.task_api import Peer
+from tests.stubs.provider import StubProvider
+
+
+def marks(outcome: Outcome) -> dict[str, str]:
+    """The mark of each subject."""
+    return {line[9:].partition(": ")[0]: line.split()[0] for line in outcome.lines}
+
+
+def test_check_finds_everything_in_order_with_settings_from_every_source(
+    tmp_path: Path, task_api: Peer, provider: StubProvider
+) -> None:
+    (tmp_path / ".env").write_text(f"API_BASE_URL={task_api.url}\nOPENAI_BASE_URL={provider.base_url}\n")
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "api_token").write_text(f"{API_TOKEN}\n")
+    outcome = run_command(
+        tmp_path, "check", OPENAI_API_KEY=OPENAI_KEY, CREDENTIALS_DIRECTORY=str(credentials)
+    )
+    assert outcome.exit_code == 0, outcome
+    assert marks(outcome) == dict.fromkeys(("settings", "STATE_DIR", "task API", "provider"), "ok")
+    assert outcome.errors == []
+    assert API_TOKEN not in repr(outcome)
+    assert OPENAI_KEY not in repr(outcome)
+
+
+def test_check_says_what_is_wrong_in_a_line_each(
+    tmp_path: Path, task_api: Peer, start_service: StartService
+) -> None:
+    service = start_service(CONCURRENCY_LIMIT="1")
+    service.wait_until_ready()
+    outcome = run_command(
+        tmp_path,
+        "check",
+        API_BASE_URL=task_api.url,
+        API_TOKEN="wrong-token",
+        OPENAI_API_KEY=OPENAI_KEY,
+        OPENAI_BASE_URL="http://127.0.0.1:9/v1",
+        STATE_DIR=str(service.state_dir),
+        TASK_TIMEOUT_SECONDS="10",
+    )
+    assert outcome.exit_code == 2
+    assert marks(outcome) == {
+        "settings": "ok",
+        "TASK_TIMEOUT_SECONDS": "warning",
+        "STATE_DIR": "failed",
+        "task API": "failed",
+        "provider": "failed",
+    }
+    told = "\n".join(outcome.lines)
+    assert "401; check API_TOKEN" in told
+    assert "another service is running" in told
+    assert "check OPENAI_BASE_URL" in told
+    assert "wrong-token" not in told
+    assert not service.not_ready(), "the running service took no harm"
+
+
+def test_check_without_settings_names_them(tmp_path: Path) -> None:
+    outcome = run_command(tmp_path, "check")
+    assert outcome.exit_code == 2
+    assert marks(outcome) == {"API_BASE_URL": "failed", "OPENAI_API_KEY": "failed"}

@@ -1,0 +1,48 @@
+"""`python -m tests.chaos --seed 1`: one chaos run, its table, and exit 1 for a broken promise."""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.chaos.course import Course
+from tests.chaos.plan import Plan
+
+
+def main() -> int:
+    options = _options()
+    plan = Plan(
+        tasks=options.tasks,
+        seed=options.seed,
+        worker_kill_seconds=options.worker_kill_seconds,
+        supervisor_kills=options.supervisor_kills,
+        limit_seconds=options.limit_seconds,
+    )
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="chaos-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    outcome = Course(plan, folder).run()
+    broken = outcome.broken_promises()
+    print(outcome.table())
+    print("\n".join(f"BROKEN: {promise}" for promise in broken) or "every promise held", flush=True)
+    if broken:
+        print(f"logs, journal and the API's database are in {folder}")
+    elif not options.folder:
+        shutil.rmtree(folder)
+    return 1 if broken else 0
+
+
+def _options() -> argparse.Namespace:
+    usual = Plan()
+    parser = argparse.ArgumentParser("python -m tests.chaos", description=__doc__)
+    parser.add_argument("--tasks", type=int, default=usual.tasks)
+    parser.add_argument("--seed", type=int, default=usual.seed)
+    parser.add_argument("--worker-kill-seconds", type=float, default=usual.worker_kill_seconds)
+    parser.add_argument("--supervisor-kills", type=int, default=usual.supervisor_kills)
+    parser.add_argument("--limit-seconds", type=float, default=usual.limit_seconds)
+    parser.add_argument("--folder", type=Path, help="empty, and kept (default: a temporary one)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

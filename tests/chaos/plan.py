@@ -1,0 +1,47 @@
+"""What a chaos run does, and the settings of the service under it."""
+
+from dataclasses import dataclass
+
+API_TOKEN = "chaos-api-token"
+PATIENCE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run. The same seed draws the same faults, victims and moments; the machine adds its own chance."""
+
+    tasks: int = 5000
+    seed: int = 1
+    worker_kill_seconds: float = 0.2
+    supervisor_kills: int = 20
+    open_tasks: int = 300
+    """So many tasks at most stand at the API without a final state: others come as these are finished."""
+    limit_seconds: float = 900.0
+    """A run that takes longer has failed."""
+
+
+def settings(api_url: str, provider_url: str, state_dir: str, **more: str) -> dict[str, str]:
+    """The service's settings.
+
+    Attempts are counted for random faults too, so MAX_RETRIES is higher than a user's. The same holds for
+    WORKER_CRASH_LIMIT: at five random deaths a second a task alone with its worker dies with it about
+    once in ten times, and three times in a row now and then. Ten deaths or eleven counted errors in a row
+    by chance are less than one in a million, so a FAILED task still means that something is miscounted.
+    """
+    chosen = {
+        "API_BASE_URL": api_url,
+        "API_TOKEN": API_TOKEN,
+        "OPENAI_BASE_URL": provider_url,
+        "OPENAI_API_KEY": "sk-chaos",
+        "STATE_DIR": state_dir,
+        "CONCURRENCY_LIMIT": "4",
+        "BATCH_MAX_TASKS": "4",
+        "REQUEST_TIMEOUT": f"{PATIENCE_SECONDS:g}",
+        "OPENAI_TIMEOUT": f"{PATIENCE_SECONDS:g}",
+        "TASK_TIMEOUT_SECONDS": "10",
+        "MAX_RETRIES": "10",
+        "RETRY_BACKOFF_FACTOR": "1",
+        "WORKER_CRASH_LIMIT": "10",
+        "CIRCUIT_BREAKER_RECOVERY_SECONDS": "0.5",
+    }
+    return chosen | more

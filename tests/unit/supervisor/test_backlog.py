@@ -1,0 +1,198 @@
+"""Which tasks run next, and together with which."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supervisor.backlog import Backlog, Group
+from tests.builders import make_record, make_records
+
+
+def ids(groups: list[Group]) -> list[list[str]]:
+    return [[record.task.id for record in group] for group in groups]
+
+
+def take(backlog: Backlog, slots: int, most: int, most_bytes: int = 10**9) -> list[Group]:
+    return list(backlog.take(slots, most, lambda _: most_bytes))
+
+
+def filled(count: int, model: str = "m") -> Backlog:
+    backlog = Backlog()
+    for record in make_records(count, model=model):
+        backlog.add(record)
+    return backlog
+
+
+def test_empty_backlog_gives_nothing() -> None:
+    backlog = Backlog()
+    assert take(backlog, 5, 100) == []
+    assert len(backlog) == 0
+    assert backlog.next_due_at is None
+
+
+@given(count=st.integers(1, 300), slots=st.integers(1, 20), most=st.integers(1, 100))
+def test_tasks_are_spread_evenly_over_the_slots_in_their_order(count: int, slots: int, most: int) -> None:
+    groups = take(filled(count), slots, most)
+    sizes = [len(group) for group in groups]
+    assert max(sizes) - min(sizes) <= 1
+    assert sum(sizes) == min(count, slots * most)
+    assert len(groups) == min(slots, count)
+    taken = [record.task.id for group in groups for record in group]
+    assert taken == [f"task-{number}" for number in range(1, sum(sizes) + 1)]
+
+
+def test_group_shares_one_batch_key() -> None:
+    backlog = Backlog()
+    for number in range(6):
+        backlog.add(make_record(f"t{number}", model="ab"[number % 2]))
+    assert ids(take(backlog, 2, 100)) == [["t0", "t2", "t4"], ["t1", "t3", "t5"]]
+
+
+def test_batch_keys_take_turns() -> None:
+    backlog = Backlog()
+    for number in range(4):
+        backlog.add(make_record(f"a{number}", model="a"))
+    for number in range(4):
+        backlog.add(make_record(f"b{number}", model="b"))
+    assert [ids(take(backlog, 1, 2))[0] for _ in range(4)] == [["a0", "a1"], ["b0", "b1"], ["a2", "a3"], ["b2", "b3"]]
+
+
+def test_more_keys_than_slots_wait_their_turn() -> None:
+    backlog = Backlog()
+    for model in "abc":
+        backlog.add(make_record(model, model=model))
+    assert ids(take(backlog, 2, 100)) == [["a"], ["b"]]
+    assert ids(take(backlog, 2, 100)) == [["c"]]
+
+
+def test_suspect_runs_alone() -> None:
+    backlog = filled(4)
+    backlog.add(make_record("suspect", model="m", crashes=1))
+    groups = ids(take(backlog, 3, 100))
+    assert ["suspect"] in groups
+    assert len(groups) == 3
+
+
+def test_suspects_take_at_most_half_of_the_slots_while_others_wait() -> None:
+    backlog = filled(100)
+    for number in range(10):
+        backlog.add(make_record(f"suspect-{number}", crashes=1))
+    groups = ids(take(backlog, 4, 10))
+    assert sum(group[0].startswith("suspect") for group in groups) == 2
+    assert len(groups) == 4
+
+
+def test_suspects_take_all_slots_where_nothing_else_waits() -> None:
+    backlog = Backlog()
+    for number in range(10):
+        backlog.add(make_record(f"suspect-{number}", crashes=1))
+    assert len(take(backlog, 4, 10)) == 4
+
+
+def test_suspects_take_the_slots_that_others_leave_free() -> None:
+    backlog = filled(1)
+    for number in range(10):
+        backlog.add(make_record(f"suspect-{number}", crashes=1))
+    groups = ids(take(backlog, 4, 10))
+    assert sum(group[0].startswith("suspect") for group in groups) == 3
+
+
+def test_fragment_runs_as_it_is() -> None:
+    backlog = filled(4)
+    backlog.add_fragment((make_record("f1", model="m"), make_record("f2", model="m")))
+    assert ids(take(backlog, 2, 100)) == [["f1", "f2"], ["task-1", "task-2", "task-3", "task-4"]]
+
+
+def test_fragment_larger_than_a_unit_may_be_is_cut() -> None:
+    backlog = Backlog()
+    backlog.add_fragment(make_records(5))
+    assert ids(take(backlog, 1, 2)) == [["task-1", "task-2"]]
+    assert ids(take(backlog, 5, 2)) == [["task-3", "task-4"], ["task-5"]]
+
+
+def test_tasks_put_back_run_before_those_that_came_after_them() -> None:
+    backlog = filled(4)
+    (first,) = take(backlog, 1, 2)
+    backlog.put_back(first)
+    assert ids(take(backlog, 1, 100)) == [["task-1", "task-2", "task-3", "task-4"]]
+
+
+def test_suspect_put_back_is_still_alone() -> None:
+    backlog = Backlog()
+    backlog.put_back([make_record("s", crashes=1), make_record("t")])
+    assert sorted(ids(take(backlog, 5, 100))) == [["s"], ["t"]]
+
+
+def test_delayed_task_waits_for_its_time() -> None:
+    backlog = Backlog()
+    backlog.add_later(make_record("later"), 20.0)
+    backlog.add_later(make_record("sooner"), 10.0)
+    assert (len(backlog), backlog.next_due_at) == (2, 10.0)
+    backlog.wake(9.9)
+    assert take(backlog, 5, 100) == []
+    backlog.wake(10.0)
+    assert ids(take(backlog, 5, 100)) == [["sooner"]]
+    assert backlog.next_due_at == 20.0
+
+
+def test_tasks_delayed_together_run_together_and_before_younger_ones() -> None:
+    backlog = filled(2)
+    backlog.add_later(make_record("d1", model="m"), 10.0)
+    backlog.add_later(make_record("d2", model="m"), 10.0)
+    backlog.wake(10.0)
+    assert ids(take(backlog, 1, 100)) == [["d1", "d2", "task-1", "task-2"]]
+
+
+def test_delayed_suspect_wakes_as_a_suspect() -> None:
+    backlog = filled(2)
+    backlog.add_later(make_record("s", model="m", crashes=1), 10.0)
+    backlog.wake(10.0)
+    assert ["s"] in ids(take(backlog, 2, 100))
+
+
+@pytest.mark.parametrize("slots", [1, 2, 5])
+def test_records_lists_all_that_waits(slots: int) -> None:
+    backlog = filled(3)
+    backlog.add(make_record("suspect", crashes=1))
+    backlog.add_later(make_record("delayed"), 10.0)
+    backlog.add_fragment((make_record("piece"),))
+    waiting = {record.task.id for record in backlog.records()}
+    assert waiting == {"task-1", "task-2", "task-3", "suspect", "delayed", "piece"}
+    assert len(backlog) == 6
+
+
+def test_backlog_can_be_emptied_at_once() -> None:
+    backlog = filled(3)
+    backlog.add(make_record("suspect", crashes=1))
+    backlog.add_later(make_record("delayed"), 10.0)
+    backlog.add_fragment((make_record("piece"),))
+    assert len(backlog.take_all()) == 6
+    assert len(backlog) == 0
+    assert list(backlog.records()) == []
+    assert take(backlog, 5, 100) == []
+    assert backlog.next_due_at is None
+
+
+def test_group_holds_no_more_bytes_than_allowed() -> None:
+    backlog = filled(5)
+    size_bytes = make_record().task.size_bytes
+    assert ids(take(backlog, 1, 100, most_bytes=2 * size_bytes)) == [["task-1", "task-2"]]
+
+
+def test_group_of_one_may_be_larger_than_allowed() -> None:
+    assert ids(take(filled(2), 1, 100, most_bytes=1)) == [["task-1"]]
+
+
+def test_key_that_is_allowed_nothing_waits_while_others_go_on() -> None:
+    backlog = filled(2, model="waits")
+    backlog.add(make_record("goes", model="goes"))
+    groups = list(backlog.take(5, 100, lambda key: 0 if key.model == "waits" else 1000))
+    assert ids(groups) == [["goes"]]
+    assert len(backlog) == 2
+
+
+def test_what_is_allowed_is_asked_anew_for_each_group() -> None:
+    backlog = filled(3)
+    allowances = iter([1000, 0, 0])
+    assert ids(list(backlog.take(3, 1, lambda _: next(allowances, 0)))) == [["task-1"]]
+    assert len(backlog) == 2

@@ -1,0 +1,105 @@
+"""No order of calls loses a task, doubles one, or gives out a group that may not be."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from supervisor.backlog import Backlog, Group
+from supervisor.task_record import TaskRecord
+from tests.builders import make_record
+
+MODELS = st.sampled_from(["a", "b", "c"])
+
+
+class BacklogMachine(RuleBasedStateMachine):
+    """Every task is either in the backlog or in the hands of the test."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backlog = Backlog()
+        self.inside: set[str] = set()
+        self.outside: list[Group] = []
+        self.now = 0.0
+        self.made = 0
+
+    def new(self, model: str, crashes: int = 0) -> TaskRecord:
+        self.made += 1
+        record = make_record(f"t{self.made}", model=model, crashes=crashes)
+        self.inside.add(record.task.id)
+        return record
+
+    @rule(model=MODELS, count=st.integers(1, 6), crashes=st.integers(0, 1))
+    def add(self, model: str, count: int, crashes: int) -> None:
+        for _ in range(count):
+            self.backlog.add(self.new(model, crashes))
+
+    @rule(model=MODELS, seconds=st.floats(0, 5), crashes=st.integers(0, 1))
+    def add_later(self, model: str, seconds: float, crashes: int) -> None:
+        self.backlog.add_later(self.new(model, crashes), self.now + seconds)
+
+    @rule(model=MODELS, count=st.integers(1, 5))
+    def add_fragment(self, model: str, count: int) -> None:
+        self.backlog.add_fragment(tuple(self.new(model) for _ in range(count)))
+
+    @rule(seconds=st.floats(0, 3))
+    def wake(self, seconds: float) -> None:
+        self.now += seconds
+        self.backlog.wake(self.now)
+        due = self.backlog.next_due_at
+        assert due is None or due > self.now
+
+    @rule(slots=st.integers(0, 6), most=st.integers(1, 4), most_bytes=st.integers(0, 40))
+    def take(self, slots: int, most: int, most_bytes: int) -> None:
+        ready = len(self.backlog) - len(self.backlog._delayed)
+        groups = list(self.backlog.take(slots, most, lambda _: most_bytes))
+        assert len(groups) <= slots
+        assert bool(groups) == bool(ready and slots and most_bytes)
+        for group in groups:
+            assert 1 <= len(group) <= most
+            size_bytes = sum(record.task.size_bytes for record in group)
+            assert len(group) == 1 or size_bytes <= most_bytes
+            assert len({record.task.key for record in group}) == 1
+            assert len(group) == 1 or not any(record.suspect for record in group)
+            for record in group:
+                self.inside.remove(record.task.id)
+        self.outside.extend(groups)
+
+    @rule(data=st.data())
+    def put_back(self, data: st.DataObject) -> None:
+        if self.outside:
+            group = self.outside.pop(data.draw(st.integers(0, len(self.outside) - 1)))
+            self.backlog.put_back(group)
+            self.inside.update(record.task.id for record in group)
+
+    @rule(data=st.data())
+    def split(self, data: st.DataObject) -> None:
+        if self.outside:
+            group = self.outside.pop(data.draw(st.integers(0, len(self.outside) - 1)))
+            if len(group) > 1:
+                self.backlog.add_fragment(group[:1])
+                self.backlog.add_fragment(group[1:])
+                self.inside.update(record.task.id for record in group)
+
+    @rule()
+    def take_all(self) -> None:
+        given = [record.task.id for record in self.backlog.take_all()]
+        assert sorted(given) == sorted(self.inside)
+        self.inside.clear()
+
+    @invariant()
+    def holds_each_task_once(self) -> None:
+        held = [record.task.id for record in self.backlog.records()]
+        assert sorted(held) == sorted(self.inside)
+        assert len(self.backlog) == len(held)
+
+    def teardown(self) -> None:
+        self.backlog.wake(float("inf"))
+        while groups := list(self.backlog.take(3, 2, lambda _: 1000)):
+            for group in groups:
+                self.inside.difference_update(record.task.id for record in group)
+        assert not self.inside
+        assert len(self.backlog) == 0
+
+
+BacklogMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestBacklogKeepsEachTaskOnce = BacklogMachine.TestCase

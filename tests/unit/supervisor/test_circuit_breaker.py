@@ -1,0 +1,160 @@
+"""The breaker opens on repeated failure, and lets one call at a time find out whether all is well."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supervisor.circuit_breaker import BreakerState, CircuitBreaker
+from tests.fakes.clock import Clock
+
+THRESHOLD = 3
+RECOVERY_SECONDS = 60.0
+
+
+@pytest.fixture
+def changes() -> list[BreakerState]:
+    return []
+
+
+@pytest.fixture
+def breaker(clock: Clock, changes: list[BreakerState]) -> CircuitBreaker:
+    return CircuitBreaker(THRESHOLD, RECOVERY_SECONDS, clock, changes.append)
+
+
+def fail(breaker: CircuitBreaker, times: int = 1) -> None:
+    for _ in range(times):
+        breaker.begin()
+        breaker.failed()
+
+
+def test_values_are_those_of_the_metric() -> None:
+    assert (BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN) == (0, 1, 2)
+
+
+def test_closed_breaker_allows_any_number_of_calls(breaker: CircuitBreaker) -> None:
+    for _ in range(10):
+        assert breaker.allows()
+        breaker.begin()
+    assert breaker.state is BreakerState.CLOSED
+    assert breaker.reopens_at is None
+
+
+def test_failures_below_the_threshold_change_nothing(breaker: CircuitBreaker) -> None:
+    fail(breaker, THRESHOLD - 1)
+    assert breaker.state is BreakerState.CLOSED
+    assert breaker.allows()
+
+
+def test_consecutive_failures_open_it(breaker: CircuitBreaker, clock: Clock) -> None:
+    fail(breaker, THRESHOLD)
+    assert breaker.state is BreakerState.OPEN
+    assert not breaker.allows()
+    assert breaker.reopens_at == clock() + RECOVERY_SECONDS
+
+
+def test_success_in_between_starts_the_count_anew(breaker: CircuitBreaker) -> None:
+    fail(breaker, THRESHOLD - 1)
+    breaker.succeeded()
+    fail(breaker, THRESHOLD - 1)
+    assert breaker.state is BreakerState.CLOSED
+
+
+def test_call_that_says_nothing_leaves_the_count_alone(breaker: CircuitBreaker) -> None:
+    fail(breaker, THRESHOLD - 1)
+    breaker.undecided()
+    fail(breaker)
+    assert breaker.state is BreakerState.OPEN
+
+
+def test_late_failures_do_not_push_the_probe_away(breaker: CircuitBreaker, clock: Clock) -> None:
+    fail(breaker, THRESHOLD)
+    opened_at = clock()
+    clock.advance(30)
+    breaker.failed()
+    assert breaker.reopens_at == opened_at + RECOVERY_SECONDS
+
+
+def test_one_probe_is_let_through_when_it_is_time(breaker: CircuitBreaker, clock: Clock) -> None:
+    fail(breaker, THRESHOLD)
+    clock.advance(RECOVERY_SECONDS - 0.001)
+    assert not breaker.allows()
+    clock.advance(0.001)
+    assert breaker.allows()
+    breaker.begin()
+    assert breaker.state is BreakerState.HALF_OPEN
+    assert not breaker.allows()
+    assert breaker.reopens_at is None
+
+
+def test_asking_is_not_probing(breaker: CircuitBreaker, clock: Clock) -> None:
+    fail(breaker, THRESHOLD)
+    clock.advance(RECOVERY_SECONDS)
+    assert breaker.allows()
+    assert breaker.allows()
+    assert breaker.state is BreakerState.OPEN
+
+
+def probing(breaker: CircuitBreaker, clock: Clock) -> None:
+    fail(breaker, THRESHOLD)
+    clock.advance(RECOVERY_SECONDS)
+    breaker.begin()
+
+
+def test_probe_that_succeeds_closes_it(breaker: CircuitBreaker, clock: Clock) -> None:
+    probing(breaker, clock)
+    breaker.succeeded()
+    assert breaker.state is BreakerState.CLOSED
+    fail(breaker, THRESHOLD - 1)
+    assert breaker.state is BreakerState.CLOSED
+
+
+def test_probe_that_fails_opens_it_for_the_full_time(breaker: CircuitBreaker, clock: Clock) -> None:
+    probing(breaker, clock)
+    clock.advance(7)
+    breaker.failed()
+    assert breaker.state is BreakerState.OPEN
+    assert breaker.reopens_at == clock() + RECOVERY_SECONDS
+    assert not breaker.allows()
+
+
+def test_probe_that_says_nothing_is_followed_by_another(breaker: CircuitBreaker, clock: Clock) -> None:
+    probing(breaker, clock)
+    breaker.undecided()
+    assert breaker.state is BreakerState.HALF_OPEN
+    assert breaker.allows()
+
+
+def test_every_change_is_told_once(breaker: CircuitBreaker, clock: Clock, changes: list[BreakerState]) -> None:
+    breaker.succeeded()
+    fail(breaker, THRESHOLD)
+    breaker.failed()
+    clock.advance(RECOVERY_SECONDS)
+    breaker.begin()
+    breaker.undecided()
+    breaker.begin()
+    breaker.succeeded()
+    assert changes == [BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED]
+
+
+@given(st.lists(st.sampled_from(["call", "succeeded", "failed", "undecided", "wait", "wait long"]), max_size=60))
+def test_no_order_of_events_leaves_it_stuck_or_lets_two_probes_through(steps: list[str]) -> None:
+    clock = Clock()
+    breaker = CircuitBreaker(THRESHOLD, RECOVERY_SECONDS, clock)
+    under_way = 0
+    for step in steps:
+        if step == "call":
+            if breaker.allows():
+                breaker.begin()
+                under_way += 1
+        elif step.startswith("wait"):
+            clock.advance(RECOVERY_SECONDS if step == "wait long" else 1.0)
+        elif under_way:
+            under_way -= 1
+            getattr(breaker, step)()
+        if breaker.state is BreakerState.OPEN:
+            assert breaker.allows() == (clock() >= (breaker.reopens_at or 0.0))
+    for _ in range(under_way):
+        breaker.undecided()
+    # With nothing under way and enough time gone, a call can always be made.
+    clock.advance(RECOVERY_SECONDS)
+    assert breaker.allows()

@@ -1,0 +1,216 @@
+"""Pages of both shapes become tasks; items that are none cost the others nothing."""
+
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+
+from shared.models import BatchKey, Task, TaskType, WireShape
+from supervisor.wire import LIST_FIELDS, Page, Refusal, RefusalReason, parse_page
+
+FLAT: dict[str, object] = {
+    "id": "t1",
+    "type": "text-embedding",
+    "status": "pending",
+    "input_data": {"text": "hello", "model": "large", "dimensions": 8},
+    "created_at": "2024-01-02T03:04:05Z",
+    "updated_at": "2024-01-02T03:04:05Z",
+    "retry_count": 0,
+}
+NESTJS: dict[str, object] = {
+    "_id": "t2",
+    "type": "text_embedding",
+    "state": "pending",
+    "content": "hello",
+    "callbackRoute": "/done",
+    "callbackParams": {},
+    "createdAt": "2024-01-02T03:04:05.000Z",
+    "updatedAt": "2024-01-02T03:04:05.000Z",
+}
+CREATED = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
+
+
+def parse(document: object) -> Page:
+    return parse_page(orjson.dumps(document), lambda: "made-here")
+
+
+def only_task(item: dict[str, object]) -> Task:
+    page = parse([item])
+    assert page.refusals == ()
+    (task,) = page.tasks
+    return task
+
+
+def only_refusal(item: object) -> Refusal:
+    page = parse([item])
+    assert page.tasks == ()
+    assert page.fault is None
+    (refusal,) = page.refusals
+    return refusal
+
+
+def test_flat_item_is_a_task() -> None:
+    assert only_task(FLAT) == Task(
+        id="t1",
+        key=BatchKey(TaskType.TEXT_EMBEDDING, "large", 8),
+        payload={"text": "hello", "model": "large", "dimensions": 8},
+        shape=WireShape.FLAT,
+        correlation_id="made-here",
+        size_bytes=1,
+        created_at_seconds=CREATED,
+    )
+
+
+def test_nestjs_item_is_a_task() -> None:
+    assert only_task(NESTJS) == Task(
+        id="t2",
+        key=BatchKey(TaskType.TEXT_EMBEDDING, "text-embedding-3-small", None),
+        payload={"text": "hello", "model": "text-embedding-3-small", "dimensions": None},
+        shape=WireShape.NESTJS,
+        correlation_id="made-here",
+        size_bytes=1,
+        created_at_seconds=CREATED,
+    )
+
+
+def test_both_shapes_may_stand_in_one_page() -> None:
+    page = parse([FLAT, NESTJS])
+    assert [(task.id, task.shape) for task in page.tasks] == [("t1", "flat"), ("t2", "nestjs")]
+    assert page.items == 2
+
+
+@pytest.mark.parametrize("kind", ["text-embedding", "text_embedding"])
+def test_type_may_be_written_with_dash_or_underscore(kind: str) -> None:
+    assert only_task(FLAT | {"type": kind}).task_type is TaskType.TEXT_EMBEDDING
+
+
+@pytest.mark.parametrize("field", LIST_FIELDS)
+def test_page_may_hold_its_list_in_an_object(field: str) -> None:
+    assert len(parse({"total": 1, field: [FLAT]}).tasks) == 1
+
+
+def test_list_is_found_beside_fields_that_are_none() -> None:
+    assert len(parse({"data": {"more": True}, "items": [FLAT]}).tasks) == 1
+
+
+def test_empty_page_is_no_fault() -> None:
+    assert parse([]) == Page()
+
+
+@pytest.mark.parametrize("document", [None, 1, "text", {}, {"tasks": None}, {"error": "no"}, {"rows": []}])
+def test_document_without_a_list_is_a_fault_of_the_page(document: object) -> None:
+    page = parse(document)
+    assert page.items == 0
+    assert page.fault is not None
+    assert "tasks, data, items" in page.fault
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>no</html>", b"[", b"\xff\xfe\x00", b"[1,]", b"\x00", b"nul"])
+def test_body_that_is_no_json_is_a_fault_of_the_page(body: bytes) -> None:
+    page = parse_page(body, lambda: "made-here")
+    assert page.items == 0
+    assert page.fault is not None
+    assert "not JSON" in page.fault
+    assert len(page.fault) < 250
+
+
+def test_broken_items_cost_the_thousand_good_ones_nothing() -> None:
+    good = [FLAT | {"id": f"t{number}"} for number in range(1000)]
+    broken = [None, {"id": "bad", "type": "paint"}, FLAT | {"id": "empty", "input_data": {}}]
+    page = parse(good[:500] + broken + good[500:])
+    assert [task.id for task in page.tasks] == [item["id"] for item in good]
+    assert [refusal.reason for refusal in page.refusals] == ["not_an_object", "unknown_type", "bad_input"]
+    assert page.items == 1003
+
+
+@pytest.mark.parametrize("item", [None, 1, "text", [], True])
+def test_item_that_is_no_object_is_refused(item: object) -> None:
+    refusal = only_refusal(item)
+    assert refusal.reason is RefusalReason.NOT_AN_OBJECT
+    assert refusal.address is None
+
+
+@pytest.mark.parametrize("task_id", [None, "", True, 1.5, [], {}])
+def test_item_without_an_id_has_nothing_to_report_to(task_id: object) -> None:
+    refusal = only_refusal(FLAT | {"id": task_id})
+    assert refusal.reason is RefusalReason.NO_ID
+    assert refusal.address is None
+
+
+@pytest.mark.parametrize(("task_id", "text"), [(0, "0"), (17, "17"), (2**63, str(2**63))])
+def test_whole_number_is_an_id(task_id: int, text: str) -> None:
+    assert only_task(FLAT | {"id": task_id}).id == text
+
+
+@pytest.mark.parametrize("task_id", [".", "..", "x" * 1025, "é" * 1025])
+def test_id_that_cannot_be_a_segment_of_a_path_is_refused(task_id: str) -> None:
+    refusal = only_refusal(FLAT | {"id": task_id})
+    assert refusal.reason is RefusalReason.BAD_ID
+    assert refusal.address is None
+
+
+@pytest.mark.parametrize("task_id", ["../../x", "a/b?c#d", "with space", "😀", "%2e%2e", "...", "x" * 1024])
+def test_odd_id_is_kept_as_it_is(task_id: str) -> None:
+    assert only_task(FLAT | {"id": task_id}).id == task_id
+
+
+@pytest.mark.parametrize("state", ["processing", "in_progress", "succeeded", "failed"])
+@pytest.mark.parametrize(("item", "field"), [(FLAT, "status"), (NESTJS, "state")])
+def test_item_in_other_hands_or_done_is_left_alone(item: dict[str, object], field: str, state: str) -> None:
+    refusal = only_refusal(item | {field: state})
+    assert refusal.reason is RefusalReason.NOT_PENDING
+    assert refusal.address is None
+
+
+@pytest.mark.parametrize("state", ["pending", "queued", None, 5])
+def test_item_in_any_other_state_is_taken(state: object) -> None:
+    assert only_task(FLAT | {"status": state}).id == "t1"
+
+
+@pytest.mark.parametrize("kind", [None, "", "paint", 5, ["text-embedding"], {"a": 1}, "TEXT-EMBEDDING"])
+def test_unknown_type_is_refused_and_can_be_reported(kind: object) -> None:
+    refusal = only_refusal(FLAT | {"type": kind})
+    assert refusal.reason is RefusalReason.UNKNOWN_TYPE
+    assert refusal.message.startswith("unknown task type")
+    assert refusal.address is not None
+    assert refusal.address.id == "t1"
+
+
+@pytest.mark.parametrize(("item", "field"), [(FLAT, "input_data"), (NESTJS, "content")])
+def test_bad_input_is_refused_with_what_is_wrong_and_can_be_reported(
+    item: dict[str, object], field: str
+) -> None:
+    refusal = only_refusal(item | {field: {"text": ""}})
+    assert refusal.reason is RefusalReason.BAD_INPUT
+    assert refusal.message == 'input: "text" is empty'
+    assert refusal.address is not None
+    assert refusal.address.shape is (WireShape.FLAT if item is FLAT else WireShape.NESTJS)
+
+
+@pytest.mark.parametrize("field", ["correlation_id", "correlationId"])
+def test_correlation_id_of_the_task_is_kept(field: str) -> None:
+    assert only_task(FLAT | {field: "abc-123"}).correlation_id == "abc-123"
+
+
+@pytest.mark.parametrize("value", [None, 5, "", "a b", "a\r\nX-Evil: 1", "é", "x" * 129])
+def test_correlation_id_unfit_for_a_header_is_replaced(value: object) -> None:
+    assert only_task(FLAT | {"correlation_id": value}).correlation_id == "made-here"
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("2024-01-02T03:04:05Z", CREATED),
+        ("2024-01-02T03:04:05", CREATED),
+        ("2024-01-02T04:04:05+01:00", CREATED),
+        ("2024-01-02 03:04:05.000000", CREATED),
+        ("yesterday", None),
+        ("", None),
+        (None, None),
+        (1704164645, None),
+        ("0001-01-01T00:00:00+23:59", None),
+    ],
+)
+def test_time_of_creation_is_taken_where_it_can_be_read(value: object, seconds: float | None) -> None:
+    read = only_task(FLAT | {"created_at": value}).created_at_seconds
+    assert read == seconds or (read is not None and read < 0)

@@ -1,0 +1,72 @@
+"""What the API is told: valid JSON with exactly the promised fields, in the shape the task came in."""
+
+import json
+
+import orjson
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from shared.models import Output, Usage, WireShape
+from supervisor.wire import MAX_ERROR_CHARACTERS, failure_body, success_body
+
+VECTORS = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=5)
+TOKENS = st.integers(0, 10**12)
+
+
+@given(vector=VECTORS, model=st.text(), name=st.text(min_size=1), prompt=TOKENS, total=TOKENS)
+def test_success_in_the_flat_shape(
+    vector: list[float], model: str, name: str, prompt: int, total: int
+) -> None:
+    output = Output(name, orjson.dumps(vector), model, Usage(prompt, total))
+    told = json.loads(success_body(WireShape.FLAT, output))
+    # A name that is also that of a fixed field would stand there twice; names are ours, so none does.
+    if name in ("model", "usage"):
+        return
+    assert told == {
+        "status": "succeeded",
+        "output_data": {
+            name: vector,
+            "model": model,
+            "usage": {"prompt_tokens": prompt, "total_tokens": total},
+        },
+        "error_message": None,
+    }
+
+
+@given(vector=VECTORS)
+def test_success_in_the_nestjs_shape_is_the_bare_vector(vector: list[float]) -> None:
+    output = Output("embedding", orjson.dumps(vector), "m", Usage(1, 1))
+    assert json.loads(success_body(WireShape.NESTJS, output)) == {"state": "succeeded", "result": vector}
+
+
+@given(st.text(st.characters()))
+@example("x" * 5000)
+@example("\ud800" * 3000)
+@example('"}\n')
+def test_failure_in_the_flat_shape(message: str) -> None:
+    told = json.loads(failure_body(WireShape.FLAT, message))
+    assert told.keys() == {"status", "output_data", "error_message"}
+    assert (told["status"], told["output_data"]) == ("failed", None)
+    assert_is_start_of(told["error_message"], message)
+
+
+@given(st.text(st.characters()))
+def test_failure_in_the_nestjs_shape(message: str) -> None:
+    told = json.loads(failure_body(WireShape.NESTJS, message))
+    assert told.keys() == {"state", "result", "error"}
+    assert (told["state"], told["result"]) == ("failed", None)
+    assert_is_start_of(told["error"], message)
+
+
+def assert_is_start_of(told: str, message: str) -> None:
+    assert len(told) == min(len(message), MAX_ERROR_CHARACTERS)
+    assert all(
+        ours == theirs or "\ud800" <= theirs <= "\udfff" for ours, theirs in zip(told, message, strict=False)
+    )
+
+
+@pytest.mark.parametrize("shape", WireShape)
+def test_message_is_cut_at_two_thousand_characters(shape: WireShape) -> None:
+    told = json.loads(failure_body(shape, "x" * 2001))
+    assert told.get("error_message", told.get("error")) == "x" * 2000
