@@ -68,6 +68,10 @@ class Settings(Whereabouts):
 
     polling_interval_seconds: Seconds = 30.0
     polling_min_interval_seconds: Seconds = 1.0
+    poll_wait_seconds: Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)] = 0.0
+    """How long the API may hold a poll until there is work; 0 = it answers at once."""
+    wake_token: SecretStr | None = None
+    """Lets the API's side ring for an immediate poll; without it there is no doorbell."""
 
     concurrency_limit: Annotated[int, Field(ge=1, le=256)] = 5
     batch_max_tasks: Annotated[int, Field(ge=1, le=2048)] = 100
@@ -126,7 +130,7 @@ class Settings(Whereabouts):
             raise ValueError("must not have a query or fragment")
         return value.strip().rstrip("/")
 
-    @field_validator("api_token", "openai_api_key")
+    @field_validator("api_token", "openai_api_key", "wake_token")
     @classmethod
     def _secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         text = value.get_secret_value().strip() if value else ""

@@ -71,6 +71,7 @@ class PollAnswer:
     health: Health
     limit: int
     requested_at: float
+    took_seconds: float = 0.0
     page: Page = EMPTY_PAGE
     detail: str = ""
     retry_after_seconds: float | None = None
@@ -116,6 +117,7 @@ class APIClient:
         base_url: str,
         token: SecretStr | None,
         timeout_seconds: float,
+        poll_wait_seconds: float,
         metrics: SupervisorMetrics,
         new_correlation_id: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
@@ -126,6 +128,7 @@ class APIClient:
         self._pool = urllib3.connection_from_url(base_url, **secure)
         self._threads = threading.local()
         self._timeout_seconds = timeout_seconds
+        self._poll_wait_seconds = poll_wait_seconds
         self._metrics = metrics
         self._new_correlation_id = new_correlation_id
         self._clock = clock
@@ -138,12 +141,12 @@ class APIClient:
             self._headers["Authorization"] = f"Bearer {token.get_secret_value()}"
 
     def get_pending_tasks(self, limit: int) -> PollAnswer:
-        """Ask for up to `limit` pending tasks."""
+        """Ask for up to `limit` pending tasks; the API may hold the answer for the poll's wait."""
         requested_at = self._clock()
-        got = self._get(f"{PENDING_PATH}?limit={limit}", requested_at + self._timeout_seconds)
-        self._measure("GET", PENDING_PATH, got, requested_at)
+        got = self._get(limit)
+        took_seconds = self._measure("GET", PENDING_PATH, got, requested_at)
         if isinstance(got, _NoAnswer):
-            return PollAnswer(got.result, Health.ILL, limit, requested_at, detail=got.detail)
+            return PollAnswer(got.result, Health.ILL, limit, requested_at, took_seconds, detail=got.detail)
         result, health, detail = _judge_poll(got)
         retry_after = parse_retry_after(got.headers, time.time())
         page = EMPTY_PAGE
@@ -153,7 +156,7 @@ class APIClient:
                 result, detail = PollResult.BAD_PAGE, page.fault
             elif not page.items:
                 result = PollResult.EMPTY
-        return PollAnswer(result, health, limit, requested_at, page, detail, retry_after)
+        return PollAnswer(result, health, limit, requested_at, took_seconds, page, detail, retry_after)
 
     def update_task(self, task_id: str, body: bytes, correlation_id: str) -> ReportAnswer:
         """Report on one task. The id becomes one percent-encoded segment of the path."""
@@ -168,10 +171,12 @@ class APIClient:
         detail = f"status {got.status}: {_excerpt(got.body)}"
         return ReportAnswer(outcome, health, got.status, detail, parse_retry_after(got.headers, time.time()))
 
-    def _measure(self, method: str, endpoint: str, got: _Exchange, started: float) -> None:
+    def _measure(self, method: str, endpoint: str, got: _Exchange, started: float) -> float:
+        took_seconds = self._clock() - started
         status = str(got.status) if isinstance(got, _Response) else NO_ANSWER
         self._metrics.api_requests.labels(endpoint, method, status).inc()
-        self._metrics.api_duration.labels(endpoint, method).observe(self._clock() - started)
+        self._metrics.api_duration.labels(endpoint, method).observe(took_seconds)
+        return took_seconds
 
     def _patch(self, path: str, body: bytes, correlation_id: str) -> _Exchange:
         channel: PatchChannel | None = getattr(self._threads, "channel", None)
@@ -187,13 +192,19 @@ class APIClient:
             return _unreachable(error)
         return _Response(answer.status, answer.body, answer.headers)
 
-    def _get(self, path: str, deadline: float) -> _Exchange:
+    def _get(self, limit: int) -> _Exchange:
+        path, headers = f"{PENDING_PATH}?limit={limit}", self._headers
+        timeout_seconds = self._timeout_seconds + self._poll_wait_seconds
+        deadline = self._clock() + timeout_seconds
+        if self._poll_wait_seconds:
+            path += f"&wait={self._poll_wait_seconds:g}"
+            headers = headers | {"Prefer": f"wait={self._poll_wait_seconds:g}"}
         try:
             response = self._pool.urlopen(
                 "GET",
                 self._base.path + path,
-                headers=self._headers,
-                timeout=self._timeout_seconds,
+                headers=headers,
+                timeout=timeout_seconds,
                 retries=False,
                 redirect=False,
                 preload_content=False,

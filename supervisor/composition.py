@@ -129,7 +129,7 @@ def _state(settings: Settings, outside: Outside) -> _State:
         api_gate=APIGate(_breaker(settings, "api", clock), clock),
         provider_gate=ProviderGate(_breaker(settings, settings.embedding_provider, clock), clock),
         limiter=RateLimiter(requests, tokens, clock),
-        scheduler=TaskScheduler(longest, shortest, capacity, clock),
+        scheduler=TaskScheduler(longest, shortest, capacity, clock, settings.poll_wait_seconds),
         shutdown_manager=ShutdownManager(settings.drain_timeout_seconds, clock),
         conditions=Conditions(),
         history=History(clock),

@@ -63,6 +63,11 @@ class StopRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class WakeRequested:
+    """The doorbell rang: there may be new tasks."""
+
+
+@dataclass(frozen=True, slots=True)
 class PauseRequested:
     pass
 
@@ -88,6 +93,7 @@ Event: TypeAlias = (
     | UnitFinished
     | WorkerDied
     | StopRequested
+    | WakeRequested
     | PauseRequested
     | ResumeRequested
     | ThreadCrashed

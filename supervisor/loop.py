@@ -25,6 +25,7 @@ from supervisor.events import (
     TasksPolled,
     ThreadCrashed,
     UnitFinished,
+    WakeRequested,
     WorkerDied,
     WorkerStarted,
 )
@@ -135,6 +136,8 @@ class Supervisor:
                 log.info(LogEvent.WORKER_STARTED, slot=event.slot, pid=event.pid)
             case WorkerDied():
                 self.dispatcher.died(event)
+            case WakeRequested():
+                self.scheduler.hasten()
             case StopRequested():
                 self._stop()
             case PauseRequested():
@@ -158,11 +161,11 @@ class Supervisor:
             return
         self.conditions.last_poll_success_at_seconds = time.time()
         if self.shutdown_manager.draining:
-            self.scheduler.found(0, full=False)
+            self.scheduler.found(0, full=False, took_seconds=answer.took_seconds)
             return
         taken = self.intake.take(answer, self.scheduler.room(self._waiting()))
         log.debug(LogEvent.POLL_FINISHED, listed=answer.page.items, new=taken.new, full=taken.full)
-        self.scheduler.found(taken.new, full=taken.full)
+        self.scheduler.found(taken.new, full=taken.full, took_seconds=answer.took_seconds)
 
     def _may_start_work(self) -> bool:
         return not (
@@ -176,7 +179,7 @@ class Supervisor:
         if not self._may_start_work() or not self.api_gate.allows():
             return
         waiting = self._waiting()
-        if not self.scheduler.due(waiting):
+        if not self.scheduler.due(waiting, len(self.journal)):
             return
         # What is held is pending to the API until it is reported, and so will be listed again.
         wanted = (self.scheduler.room(waiting) + len(self.journal)) * self.shard_count

@@ -19,6 +19,7 @@ from shared.settings import Settings
 from shared.version import VERSION
 from supervisor.api_client import APIClient
 from supervisor.composition import Outside, compose
+from supervisor.doorbell import Doorbell
 from supervisor.events import ClaimDone, Inbox
 from supervisor.exit_codes import ExitCode
 from supervisor.journal import TaskJournal
@@ -79,11 +80,13 @@ def _build(settings: Settings, state: StateDirectory, notifier: Notifier) -> Ser
     metrics = SupervisorMetrics()
     inbox = Inbox()
     board = StatusBoard()
-    server = MetricsServer(settings.metrics_host, settings.metrics_port, board, state.metrics)
+    doorbell = Doorbell(settings.wake_token, inbox.post, time.monotonic)
+    server = MetricsServer(settings.metrics_host, settings.metrics_port, board, state.metrics, doorbell)
     api = APIClient(
         settings.api_base_url,
         settings.api_token,
         settings.request_timeout,
+        settings.poll_wait_seconds,
         metrics,
         lambda: uuid.uuid4().hex,
     )

@@ -1,4 +1,4 @@
-"""HTTP for probes, Prometheus and people. Reads only; a slow or rude client holds up nobody else."""
+"""HTTP for probes, Prometheus and people; one bell to ring. A slow or rude client holds up nobody else."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -12,6 +12,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from waitress.server import create_server
 
 from shared.errors import ConfigurationError
+from supervisor.doorbell import Doorbell, Ring
 from supervisor.events import Event
 from supervisor.gauges import StatusGauges
 from supervisor.page.document import CONTENT_SECURITY_POLICY, render_page
@@ -40,6 +41,14 @@ HEADERS = (
 
 Answer = tuple[str, str, bytes]
 
+WAKE_PATH = "/wake"
+RINGS: dict[Ring, Answer] = {
+    Ring.HEARD: ("202 Accepted", JSON, b'{"status":"polling"}'),
+    Ring.REFUSED: ("401 Unauthorized", JSON, b'{"status":"wrong_token"}'),
+    Ring.TOO_OFTEN: ("429 Too Many Requests", JSON, b'{"status":"too_often"}'),
+    Ring.NO_BELL: ("404 Not Found", JSON, b'{"status":"no_wake_token_set"}'),
+}
+
 
 class MetricsServer:
     """Serves on its own threads until `close`, the drain included. `clock` is monotonic."""
@@ -50,10 +59,12 @@ class MetricsServer:
         port: int,
         board: StatusBoard,
         metrics_directory: Path,
+        doorbell: Doorbell,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Binds at once. Raises ConfigurationError where the address cannot be had."""
         self._board = board
+        self._doorbell = doorbell
         self._clock = clock
         self._registry = CollectorRegistry()
         MultiProcessCollector(self._registry, str(metrics_directory))  # type: ignore[no-untyped-call]  # theirs
@@ -98,7 +109,7 @@ class MetricsServer:
         self._server.close()
 
     def _answer(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        status, content_type, body = self._route(environ["REQUEST_METHOD"], environ["PATH_INFO"])
+        status, content_type, body = self._route(environ)
         policy = CONTENT_SECURITY_POLICY if content_type == HTML else NOTHING_INSIDE
         start_response(
             status,
@@ -111,7 +122,10 @@ class MetricsServer:
         )
         return [body]
 
-    def _route(self, method: str, path: str) -> Answer:
+    def _route(self, environ: "WSGIEnvironment") -> Answer:
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        if path == WAKE_PATH and method == "POST":
+            return RINGS[self._doorbell.ring(environ.get("HTTP_AUTHORIZATION", ""))]
         route = self._routes.get(path)
         if route is None:
             return "404 Not Found", TEXT, f"no such page; there are {', '.join(self._routes)}\n".encode()

@@ -9,10 +9,18 @@ class TaskScheduler:
     After a poll that found work, the next follows `shortest_seconds` later, or at once if the page was
     full and there is room. After one that found nothing new, or failed, the wait doubles up to
     `longest_seconds`.
+
+    With `held_seconds` the API may hold a poll that long until there is work. What we hold ourselves is
+    pending to the API and would end such a poll at once, so the next goes out when nothing is held.
     """
 
     def __init__(
-        self, longest_seconds: float, shortest_seconds: float, capacity: int, clock: Callable[[], float]
+        self,
+        longest_seconds: float,
+        shortest_seconds: float,
+        capacity: int,
+        clock: Callable[[], float],
+        held_seconds: float = 0.0,
     ) -> None:
         self._longest_seconds = longest_seconds
         self._shortest_seconds = shortest_seconds
@@ -22,6 +30,9 @@ class TaskScheduler:
         self._next_at = clock()
         self._more_waits = False
         self._polling = False
+        self._rung = False
+        self._held_seconds = held_seconds
+        self._api_holds_polls = held_seconds > 0
 
     @property
     def polling(self) -> bool:
@@ -37,34 +48,44 @@ class TaskScheduler:
         """How many more tasks the backlog may take."""
         return max(0, self._capacity - backlog)
 
-    def due(self, backlog: int) -> bool:
-        """Is it time to poll, with so many tasks waiting to run?"""
+    def due(self, backlog: int, held: int) -> bool:
+        """Is it time to poll, with so many tasks waiting to run, and so many held in all?"""
         if self._polling or backlog >= self._capacity:
             return False
         # Half empty, so that each poll brings enough to be worth listing again what is still held.
-        return self._clock() >= self._next_at or (self._more_waits and backlog <= self._capacity // 2)
+        refill = self._more_waits and backlog <= self._capacity // 2
+        return refill or (self._api_holds_polls and not held) or self._clock() >= self._next_at
 
     def due_at(self, backlog: int) -> float | None:
         """When `due` turns true by itself; None while a poll is under way or there is no room."""
         return None if self._polling or backlog >= self._capacity else self._next_at
 
+    def hasten(self) -> None:
+        """The doorbell rang: poll now, or again if the poll under way may be too old to see why."""
+        self._next_at = self._clock()
+        self._rung = self._polling
+
     def started(self) -> None:
         self._polling = True
         self._more_waits = False
 
-    def found(self, new: int, *, full: bool) -> None:
+    def found(self, new: int, *, full: bool, took_seconds: float) -> None:
         """A poll brought `new` tasks not seen before; `full` if the API may have more."""
         self._polling = False
+        self._learn_holding(new, took_seconds)
         if new:
             self._more_waits = full
             self._wait_seconds = self._shortest_seconds
             self._next_at = self._clock() + self._shortest_seconds
         else:
             self._slow_down()
+        self._answer_bell()
 
     def failed(self, retry_after_seconds: float | None) -> None:
         """A poll brought nothing but trouble."""
         self._polling = False
+        self._api_holds_polls = False
+        self._rung = False
         self._slow_down()
         if retry_after_seconds is not None:
             self._next_at = self._clock() + retry_after_seconds
@@ -72,3 +93,13 @@ class TaskScheduler:
     def _slow_down(self) -> None:
         self._next_at = self._clock() + self._wait_seconds
         self._wait_seconds = min(self._wait_seconds * 2, self._longest_seconds)
+
+    def _learn_holding(self, new: int, took_seconds: float) -> None:
+        held = self._held_seconds > 0 and took_seconds >= self._held_seconds / 2
+        if held or not new:
+            self._api_holds_polls = held
+
+    def _answer_bell(self) -> None:
+        if self._rung:
+            self._rung = False
+            self._next_at = self._clock()

@@ -1,1 +1,1 @@
-"""Checks that start the real things: a container, a machine with systemd, a Prometheus. See deploy/targets.mk."""
+"""Checks that start the real things: a container, a machine with systemd, a Prometheus."""

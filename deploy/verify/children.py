@@ -54,9 +54,13 @@ class Child:
             )
 
     def end(self, limit_seconds: float = END_SECONDS) -> int:
-        """SIGTERM; its exit code. SIGKILL to the whole group when `limit_seconds` are over."""
+        """SIGTERM, and then as `wait`."""
         if self.exit_code is None:
             self._process.terminate()
+        return self.wait(limit_seconds)
+
+    def wait(self, limit_seconds: float) -> int:
+        """Its exit code. SIGKILL to the whole group when `limit_seconds` are over."""
         try:
             return self._process.wait(limit_seconds)
         except subprocess.TimeoutExpired:

@@ -25,7 +25,7 @@ def run(
     env: Mapping[str, str] | None = None,
     timeout_seconds: float = 600,
 ) -> str:
-    """Run to the end and return its output, stderr included. Raises CheckFailedError for any other exit than 0."""
+    """Run to the end; its output, stderr included. Raises CheckFailedError if it does not end with 0."""
     done = subprocess.run(  # noqa: S603  # fixed commands of our own
         [str(part) for part in command],
         cwd=cwd,

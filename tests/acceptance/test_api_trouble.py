@@ -1,6 +1,7 @@
 """A task API that is not there, or says what no task API should."""
 
 import itertools
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,8 +116,11 @@ def test_page_with_three_broken_tasks_loses_only_these(launch: StartService, pro
 def test_page_of_200_megabytes_is_refused_without_holding_it(
     launch: StartService, provider: StubProvider, announced: bool
 ) -> None:
+    measured = threading.Event()
+
     def flood() -> Iterator[bytes]:
         yield b"["
+        measured.wait(20)
         yield from itertools.repeat(b" " * MEGABYTE, 200)
         yield b"]"
 
@@ -126,6 +130,7 @@ def test_page_of_200_megabytes_is_refused_without_holding_it(
         service = start_against(launch, server, provider, POLLING_INTERVAL_SECONDS="1")
         service.wait_until_ready()
         before = peak_memory_megabytes(service)
+        measured.set()
         refused = service.wait_for_log("poll_failed")
         assert refused["result"] == "bad_page"
         assert "larger than" in refused["detail"]

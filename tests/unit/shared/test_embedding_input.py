@@ -88,9 +88,9 @@ def test_tasks_share_a_call_by_type_model_and_dimensions() -> None:
     assert parsed.key == BatchKey(TaskType.TEXT_EMBEDDING, "m", 3)
 
 
-@pytest.mark.parametrize(("text", "tokens"), [("a", 1), ("a" * 400, 100), ("é" * 400, 200)])
-def test_tokens_are_estimated_by_bytes(text: str, tokens: int) -> None:
-    assert parse_embedding(text).size_bytes == tokens
+@pytest.mark.parametrize(("text", "size_bytes"), [("a", 1), ("a" * 400, 400), ("é" * 400, 800), ("😀", 4)])
+def test_size_is_that_of_the_text_in_utf8(text: str, size_bytes: int) -> None:
+    assert parse_embedding(text).size_bytes == size_bytes
 
 
 def test_every_task_type_has_a_parser() -> None:

@@ -14,8 +14,8 @@ def test_unit_shares_the_key_of_its_tasks() -> None:
     assert Unit(1, tasks).key == tasks[0].key == tasks[1].key
 
 
-def test_unit_costs_what_its_tasks_cost() -> None:
-    assert Unit(1, (make_task("a", text="x" * 40), make_task("b", text="x" * 80))).size_bytes == 30
+def test_unit_is_as_large_as_its_tasks_together() -> None:
+    assert Unit(1, (make_task("a", text="x" * 40), make_task("b", text="x" * 80))).size_bytes == 120
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_flat_item_is_a_task() -> None:
         payload={"text": "hello", "model": "large", "dimensions": 8},
         shape=WireShape.FLAT,
         correlation_id="made-here",
-        size_bytes=1,
+        size_bytes=5,
         created_at_seconds=CREATED,
     )
 
@@ -68,7 +68,7 @@ def test_nestjs_item_is_a_task() -> None:
         payload={"text": "hello", "model": "text-embedding-3-small", "dimensions": None},
         shape=WireShape.NESTJS,
         correlation_id="made-here",
-        size_bytes=1,
+        size_bytes=5,
         created_at_seconds=CREATED,
     )
 

@@ -1,0 +1,139 @@
+"""Polls follow each other quickly while work comes, slowly while none does, never two at once."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supervisor.scheduler import TaskScheduler
+from tests.fakes.clock import Clock
+
+CAPACITY = 100
+LONGEST = 30.0
+SHORTEST = 1.0
+
+
+@pytest.fixture
+def scheduler(clock: Clock) -> TaskScheduler:
+    return TaskScheduler(LONGEST, SHORTEST, CAPACITY, clock)
+
+
+def poll(scheduler: TaskScheduler, new: int = 0, *, full: bool = False) -> None:
+    scheduler.started()
+    scheduler.found(new, full=full)
+
+
+def wait_of(scheduler: TaskScheduler, clock: Clock) -> float:
+    return scheduler.next_at - clock()
+
+
+def test_first_poll_is_due_at_once(scheduler: TaskScheduler) -> None:
+    assert scheduler.due(0)
+
+
+def test_no_poll_is_due_while_one_is_under_way(scheduler: TaskScheduler, clock: Clock) -> None:
+    scheduler.started()
+    clock.advance(1000)
+    assert scheduler.polling
+    assert not scheduler.due(0)
+    assert scheduler.due_at(0) is None
+
+
+def test_poll_that_found_work_is_followed_by_another_soon(scheduler: TaskScheduler, clock: Clock) -> None:
+    poll(scheduler, new=3)
+    assert not scheduler.polling
+    assert not scheduler.due(0)
+    assert scheduler.due_at(0) == clock() + SHORTEST
+    clock.advance(SHORTEST)
+    assert scheduler.due(0)
+
+
+def test_full_page_is_followed_by_a_poll_as_soon_as_there_is_room(scheduler: TaskScheduler) -> None:
+    poll(scheduler, new=CAPACITY, full=True)
+    assert not scheduler.due(CAPACITY)
+    assert not scheduler.due(CAPACITY // 2 + 1)
+    assert scheduler.due(CAPACITY // 2)
+
+
+def test_after_a_full_page_some_room_is_enough_once_the_shortest_wait_is_over(
+    scheduler: TaskScheduler, clock: Clock
+) -> None:
+    poll(scheduler, new=CAPACITY, full=True)
+    clock.advance(SHORTEST)
+    assert scheduler.due(CAPACITY - 1)
+    assert not scheduler.due(CAPACITY)
+
+
+def test_wait_doubles_to_the_longest_while_nothing_comes(scheduler: TaskScheduler, clock: Clock) -> None:
+    waits = []
+    for _ in range(7):
+        poll(scheduler)
+        waits.append(wait_of(scheduler, clock))
+        clock.advance(waits[-1])
+    assert waits == [1, 2, 4, 8, 16, 30, 30]
+
+
+def test_work_brings_the_wait_back_to_the_shortest(scheduler: TaskScheduler, clock: Clock) -> None:
+    for _ in range(5):
+        poll(scheduler)
+    poll(scheduler, new=1)
+    assert wait_of(scheduler, clock) == SHORTEST
+    poll(scheduler)
+    assert wait_of(scheduler, clock) == SHORTEST
+
+
+def test_full_page_of_known_tasks_is_no_reason_to_hurry(scheduler: TaskScheduler) -> None:
+    poll(scheduler, new=0, full=True)
+    assert not scheduler.due(0)
+
+
+def test_failures_slow_polling_down(scheduler: TaskScheduler, clock: Clock) -> None:
+    waits = []
+    for _ in range(3):
+        scheduler.started()
+        scheduler.failed(None)
+        waits.append(wait_of(scheduler, clock))
+    assert waits == [1, 2, 4]
+    assert not scheduler.polling
+
+
+def test_api_that_names_a_wait_gets_it(scheduler: TaskScheduler, clock: Clock) -> None:
+    scheduler.started()
+    scheduler.failed(120.0)
+    assert scheduler.due_at(0) == clock() + 120.0
+
+
+def test_api_that_names_no_wait_at_all_is_not_polled_without_a_pause(
+    scheduler: TaskScheduler, clock: Clock
+) -> None:
+    scheduler.started()
+    scheduler.failed(0.0)
+    assert not scheduler.due(0)
+    assert wait_of(scheduler, clock) >= SHORTEST
+
+
+@pytest.mark.parametrize(("backlog", "room"), [(0, 100), (40, 60), (100, 0), (150, 0)])
+def test_room_is_what_the_backlog_may_still_take(scheduler: TaskScheduler, backlog: int, room: int) -> None:
+    assert scheduler.room(backlog) == room
+    assert (scheduler.due_at(backlog) is None) == (room == 0)
+
+
+ANSWERS = st.tuples(st.sampled_from(["new", "full", "none", "failed", "asked"]), st.floats(0.1, 100))
+
+
+@given(answers=st.lists(ANSWERS, max_size=30), backlog=st.integers(0, CAPACITY - 1))
+def test_next_poll_comes_within_the_longest_wait_and_never_without_one(
+    answers: list[tuple[str, float]], backlog: int
+) -> None:
+    clock = Clock()
+    scheduler = TaskScheduler(LONGEST, SHORTEST, CAPACITY, clock)
+    for answer, seconds in answers:
+        scheduler.started()
+        if answer in ("failed", "asked"):
+            scheduler.failed(seconds if answer == "asked" else None)
+        else:
+            scheduler.found(0 if answer == "none" else 5, full=answer == "full")
+        wait = wait_of(scheduler, clock)
+        assert SHORTEST <= wait <= LONGEST or answer == "asked"
+        assert scheduler.due(CAPACITY // 2) == (answer == "full")
+        clock.advance(max(wait, 0.0))
+        assert scheduler.due(backlog)
