@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from shared.errors import Blame, RetryReason
 from shared.models import BatchKey, Output, Task
+from shared.task_inputs import content_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,9 @@ class Unit:
 
     @property
     def size_bytes(self) -> int:
-        return sum(task.size_bytes for task in self.tasks)
+        """Bytes of text that the provider gets: a text that stands in several tasks is sent once."""
+        sizes = {content_of(task) or task.id: task.size_bytes for task in self.tasks}
+        return sum(sizes.values())
 
 
 @dataclass(frozen=True, slots=True)

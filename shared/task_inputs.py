@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from shared.embedding_input import EmbeddingInput
-from shared.models import BatchKey, JsonValue, TaskType
+from shared.models import BatchKey, JsonValue, Task, TaskType
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +32,10 @@ def parse_embedding(payload: JsonValue) -> TaskInput:
 INPUT_PARSERS: Mapping[TaskType, Callable[[JsonValue], TaskInput]] = {
     TaskType.TEXT_EMBEDDING: parse_embedding,
 }
+
+
+def content_of(task: Task) -> str | None:
+    """What makes two tasks of one batch key the same question; None for a type that never repeats."""
+    payload = task.payload
+    text = payload.get("text") if isinstance(payload, Mapping) else None
+    return text if isinstance(text, str) else None

@@ -6,16 +6,21 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 
 from shared.models import BatchKey
+from shared.task_inputs import content_of
 from supervisor.task_record import TaskRecord
 
 Group = tuple[TaskRecord, ...]
+Twins = list[TaskRecord]
+"""Tasks that ask the same: one place in a batch, one text paid for, each reported."""
+MOST_TWINS = 1000
 
 
 class Backlog:
     """Owned by the loop. All times are monotonic."""
 
     def __init__(self) -> None:
-        self._ready: OrderedDict[BatchKey, deque[TaskRecord]] = OrderedDict()
+        self._ready: OrderedDict[BatchKey, deque[Twins]] = OrderedDict()
+        self._twins: dict[tuple[BatchKey, str], Twins] = {}
         self._fragments: deque[Group] = deque()
         self._suspects: deque[TaskRecord] = deque()
         self._delayed: list[tuple[float, int, TaskRecord]] = []
@@ -32,7 +37,8 @@ class Backlog:
 
     def records(self) -> Iterable[TaskRecord]:
         """Everything that waits, in no particular order."""
-        yield from itertools.chain.from_iterable(self._ready.values())
+        for queue in self._ready.values():
+            yield from itertools.chain.from_iterable(queue)
         yield from itertools.chain.from_iterable(self._fragments)
         yield from self._suspects
         yield from (record for _, _, record in self._delayed)
@@ -40,7 +46,7 @@ class Backlog:
     def take_all(self) -> list[TaskRecord]:
         """Empty it."""
         records = list(self.records())
-        for kept in (self._ready, self._fragments, self._suspects, self._delayed):
+        for kept in (self._ready, self._twins, self._fragments, self._suspects, self._delayed):
             kept.clear()
         self._size = 0
         return records
@@ -50,8 +56,8 @@ class Backlog:
         self._size += 1
         if record.suspect:
             self._suspects.append(record)
-        else:
-            self._queue(record.task.key).append(record)
+        elif not self._joined_twins(record):
+            self._queue(record.task.key).append(self._twins_of(record))
 
     def put_back(self, records: Iterable[TaskRecord]) -> None:
         """The tasks were taken but did not get their turn: they go to the front, in their order."""
@@ -59,8 +65,8 @@ class Backlog:
             self._size += 1
             if record.suspect:
                 self._suspects.appendleft(record)
-            else:
-                self._queue(record.task.key).appendleft(record)
+            elif not self._joined_twins(record):
+                self._queue(record.task.key).appendleft(self._twins_of(record))
 
     def add_later(self, record: TaskRecord, due_at: float) -> None:
         """The task may run from `due_at` on."""
@@ -81,7 +87,7 @@ class Backlog:
         self.put_back(due)
 
     def take(self, slots: int, most: int, most_bytes: Callable[[BatchKey], int]) -> Iterator[Group]:
-        """Up to `slots` groups of up to `most` tasks, for as many idle workers, each formed when asked for.
+        """Groups for up to `slots` idle workers, of up to `most` different texts, each formed when asked for.
 
         Suspects run alone, on at most half of the slots while others wait too. The rest is spread over
         the slots evenly, batch keys in turn. A group holds no more bytes of text than `most_bytes` of its
@@ -129,15 +135,31 @@ class Backlog:
     def _batch(self, key: BatchKey, slots: int, most: int, allowed_bytes: int) -> Group:
         queue = self._ready[key]
         share = -(-len(queue) // max(1, slots // len(self._ready)))
-        size = _fitting(queue, min(most, share), allowed_bytes)
-        group = tuple(queue.popleft() for _ in range(size))
+        size = _fitting((twins[0] for twins in queue), min(most, share), allowed_bytes)
+        chosen = [queue.popleft() for _ in range(size)]
+        for twins in chosen:
+            self._twins.pop((key, content_of(twins[0].task) or ""), None)
         if queue:
             self._ready.move_to_end(key)
         else:
             del self._ready[key]
-        return group
+        return tuple(itertools.chain.from_iterable(chosen))
 
-    def _queue(self, key: BatchKey) -> deque[TaskRecord]:
+    def _joined_twins(self, record: TaskRecord) -> bool:
+        twins = self._twins.get((record.task.key, content_of(record.task) or ""))
+        if twins is None or len(twins) >= MOST_TWINS:
+            return False
+        twins.append(record)
+        return True
+
+    def _twins_of(self, record: TaskRecord) -> Twins:
+        twins = [record]
+        content = content_of(record.task)
+        if content is not None:
+            self._twins[record.task.key, content] = twins
+        return twins
+
+    def _queue(self, key: BatchKey) -> deque[Twins]:
         queue = self._ready.get(key)
         if queue is None:
             queue = self._ready[key] = deque()

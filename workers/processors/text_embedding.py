@@ -27,10 +27,20 @@ class TextEmbeddingProcessor(BaseProcessor):
 
     def _embed(self, tasks: Sequence[Task]) -> list[Output]:
         texts = [EmbeddingInput.parse(task.payload).text for task in tasks]
+        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
         key = tasks[0].key
-        embeddings = self._provider.embed(texts, key.model, key.dimensions)
-        usages = share_usage(embeddings.usage, [task.size_bytes for task in tasks])
+        embeddings = self._provider.embed(list(places), key.model, key.dimensions)
+        values = list(embeddings.vectors.to_json())
+        usages = share_usage(embeddings.usage, _weights(tasks, texts))
         return [
-            Output(name=OUTPUT_NAME, value=value, model=embeddings.model, usage=usage)
-            for value, usage in zip(embeddings.vectors.to_json(), usages, strict=True)
+            Output(name=OUTPUT_NAME, value=values[places[text]], model=embeddings.model, usage=usage)
+            for text, usage in zip(texts, usages, strict=True)
         ]
+
+
+def _weights(tasks: Sequence[Task], texts: Sequence[str]) -> list[int]:
+    """A text that stands in several tasks is billed once, to the first of them."""
+    first: dict[str, Task] = {}
+    for task, text in zip(tasks, texts, strict=True):
+        first.setdefault(text, task)
+    return [task.size_bytes if first[text] is task else 0 for task, text in zip(tasks, texts, strict=True)]

@@ -53,6 +53,14 @@ class OutboxMachine(RuleBasedStateMachine):
             self.outbox.postpone(task_id, self.now, retry_after)
 
     @precondition(lambda self: self.under_way)
+    @rule()
+    def api_is_down(self) -> None:
+        for task_id in self.under_way:
+            self.now += 0.5
+            self.outbox.postpone(task_id, self.now, None)
+        self.under_way.clear()
+
+    @precondition(lambda self: self.under_way)
     @rule(count=st.integers(1, 3))
     def recall(self, count: int) -> None:
         recalled, self.under_way = self.under_way[-count:], self.under_way[:-count]

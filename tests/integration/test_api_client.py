@@ -1,0 +1,264 @@
+"""The client of the task API against a server that answers in every way, good and bad."""
+
+import email.utils
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from urllib.parse import unquote
+
+import orjson
+import pytest
+from pydantic import SecretStr
+
+from shared.metrics import SupervisorMetrics
+from shared.models import WireShape
+from supervisor.api_client import APIClient, Health, PollResult, ReportAnswer, ReportOutcome
+from tests.stubs.scripted_http import NO_ANSWER, Answer, Ending, Request, ScriptedServer
+
+TOKEN = "integration-api-token-1b7d"
+TIMEOUT_SECONDS = 0.5
+HOSTILE_IDS = ["../../x", "a/b?c#d", "with spaces", "naïve-🦆", "%2F", "a\\b", "..;", "x" * 1024, "\r\nX: y"]
+BODY = b'{"status":"succeeded"}'
+
+
+class Peer:
+    """What the server answers next, and what it got."""
+
+    def __init__(self) -> None:
+        self.answer = Answer(200, b"[]")
+        self.hang: Callable[[], object] | None = None
+
+    def __call__(self, request: Request) -> Answer:
+        if self.hang is not None:
+            self.hang()
+        return self.answer
+
+
+@pytest.fixture
+def peer() -> Peer:
+    return Peer()
+
+
+@pytest.fixture
+def server(peer: Peer) -> Iterator[ScriptedServer]:
+    with ScriptedServer(peer) as server:
+        yield server
+
+
+@pytest.fixture
+def metrics() -> SupervisorMetrics:
+    return SupervisorMetrics()
+
+
+@pytest.fixture
+def client(server: ScriptedServer, metrics: SupervisorMetrics) -> Iterator[APIClient]:
+    with connected(f"{server.url}/base", metrics) as client:
+        yield client
+
+
+@contextmanager
+def connected(url: str, metrics: SupervisorMetrics) -> Iterator[APIClient]:
+    client = APIClient(url, SecretStr(TOKEN), TIMEOUT_SECONDS, metrics, lambda: "new-correlation")
+    yield client
+    client.close()
+
+
+def assert_timed_out(client: APIClient) -> None:
+    """Poll and report give up in good time, and say why."""
+    began = time.monotonic()
+    poll = client.get_pending_tasks(1)
+    assert (poll.result, poll.health) == (PollResult.TIMEOUT, Health.ILL)
+    answer = report(client)
+    assert (answer.outcome, answer.health) == (ReportOutcome.RETRY, Health.ILL)
+    assert f"{TIMEOUT_SECONDS:g} s" in answer.detail
+    assert time.monotonic() - began < 4 * TIMEOUT_SECONDS
+
+
+def report(client: APIClient, task_id: str = "1") -> ReportAnswer:
+    return client.update_task(task_id, BODY, "correlation-1")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "health", "statuses"),
+    [
+        (ReportOutcome.DONE, Health.WELL, [200, 201, 202, 204]),
+        (ReportOutcome.GONE, Health.UNSAID, [404, 409, 410, 412]),
+        (ReportOutcome.REJECTED, Health.UNSAID, [400, 402, 405, 413, 415, 418, 422, 451]),
+        (ReportOutcome.RETRY, Health.UNSAID, [401, 403, 408, 429, 301, 302, 303, 307, 308]),
+        (ReportOutcome.RETRY, Health.ILL, [500, 501, 502, 503, 504, 599]),
+    ],
+)
+def test_answer_to_a_report_decides_what_becomes_of_it(
+    client: APIClient, peer: Peer, outcome: ReportOutcome, health: Health, statuses: list[int]
+) -> None:
+    for status in statuses:
+        body = b"" if status == 204 else b"the reason"
+        peer.answer = Answer(status, body, {"Location": "http://127.0.0.1:9/"})
+        answer = report(client)
+        assert (answer.outcome, answer.health, answer.status) == (outcome, health, status)
+        assert outcome is ReportOutcome.DONE or answer.detail == f"status {status}: the reason"
+
+
+def test_report_is_sent_whole_to_one_path_segment_of_the_base(
+    client: APIClient, server: ScriptedServer
+) -> None:
+    for task_id in HOSTILE_IDS:
+        assert report(client, task_id).outcome is ReportOutcome.DONE
+    for request, task_id in zip(server.seen("PATCH"), HOSTILE_IDS, strict=True):
+        assert request.target.startswith("/base/api/ai-tasks/")
+        segment = request.target.removeprefix("/base/api/ai-tasks/")
+        assert segment.isascii()
+        assert not set(segment) & set("/?# \r\n\\")
+        assert unquote(segment, errors="strict") == task_id
+        assert request.body == BODY
+        assert request.headers["content-type"] == "application/json"
+        assert request.headers["authorization"] == f"Bearer {TOKEN}"
+        assert request.headers["x-correlation-id"] == "correlation-1"
+
+
+@pytest.mark.parametrize("ending", [Ending.CLOSE_UNSAID, Ending.RESET])
+def test_report_without_an_answer_is_to_be_sent_again(client: APIClient, peer: Peer, ending: Ending) -> None:
+    peer.answer = Answer(0, ending=ending)
+    answer = report(client)
+    assert (answer.outcome, answer.health, answer.status) == (ReportOutcome.RETRY, Health.ILL, None)
+    assert answer.detail
+    peer.answer = Answer(200)
+    assert report(client).outcome is ReportOutcome.DONE
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7.0),
+        ({"Retry-After": "0.5"}, 0.5),
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"Retry-After": "999999"}, 3600.0),
+        ({"Retry-After": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_retry_after_is_heard_on_reports_and_polls(
+    client: APIClient, peer: Peer, headers: dict[str, str], seconds: float | None
+) -> None:
+    for status in (429, 503):
+        peer.answer = Answer(status, b"busy", headers)
+        assert report(client).retry_after_seconds == seconds
+        assert client.get_pending_tasks(5).retry_after_seconds == seconds
+
+
+def test_retry_after_may_be_a_date(client: APIClient, peer: Peer) -> None:
+    peer.answer = Answer(503, b"", {"Retry-After": email.utils.formatdate(time.time() + 60, usegmt=True)})
+    assert report(client).retry_after_seconds == pytest.approx(60, abs=5)
+
+
+def test_api_that_never_answers_costs_no_more_than_the_timeout(
+    client: APIClient, peer: Peer, server: ScriptedServer
+) -> None:
+    peer.hang = server.closing.wait
+    assert_timed_out(client)
+
+
+def test_bodies_that_drip_are_given_up_at_the_timeout(
+    client: APIClient, peer: Peer, server: ScriptedServer
+) -> None:
+    def drip() -> Iterator[bytes]:
+        while not server.closing.wait(0.02):
+            yield b" "
+
+    # A body can be read once only.
+    peer.hang = lambda: setattr(peer, "answer", Answer(200, drip(), {"Content-Length": "100000"}))
+    assert_timed_out(client)
+
+
+def test_connections_are_kept_and_a_stale_one_is_no_trouble(
+    client: APIClient, peer: Peer, server: ScriptedServer
+) -> None:
+    assert [report(client).outcome for _ in range(3)] == [ReportOutcome.DONE] * 3
+    assert server.connections == 1
+    peer.answer = Answer(200, b"{}", ending=Ending.CLOSE_UNSAID)
+    for _ in range(3):
+        assert report(client).health is Health.WELL
+    assert server.connections >= 3
+    assert len(server.seen("PATCH")) == 6, "none was sent twice"
+
+
+def test_poll_asks_for_so_many_and_reads_both_shapes(
+    client: APIClient, peer: Peer, server: ScriptedServer
+) -> None:
+    page = [
+        {"id": "1", "type": "text-embedding", "status": "pending", "input_data": {"text": "one"}},
+        {"_id": "2", "type": "text_embedding", "state": "pending", "content": "two"},
+        {"id": "3", "type": "text-embedding", "status": "pending", "input_data": {}},
+    ]
+    peer.answer = Answer(200, orjson.dumps({"data": page}))
+    answer = client.get_pending_tasks(37)
+    assert (answer.result, answer.health, answer.limit) == (PollResult.TASKS, Health.WELL, 37)
+    assert [(task.id, task.shape) for task in answer.page.tasks] == [
+        ("1", WireShape.FLAT),
+        ("2", WireShape.NESTJS),
+    ]
+    assert len(answer.page.refusals) == 1
+    (request,) = server.seen("GET")
+    assert request.target == "/base/api/ai-tasks/pending?limit=37"
+    assert request.headers["authorization"] == f"Bearer {TOKEN}"
+
+
+def test_redirect_is_named_and_never_followed(client: APIClient, peer: Peer, metrics: SupervisorMetrics) -> None:
+    with ScriptedServer(Peer()) as elsewhere:
+        for location in (f"{elsewhere.url}/api/ai-tasks/pending", "//evil.test/x", "/relative", "http://[bad", ""):
+            peer.answer = Answer(302, b"", {"Location": location})
+            poll = client.get_pending_tasks(1)
+            assert (poll.result, poll.health) == (PollResult.REDIRECT, Health.UNSAID)
+            assert "check API_BASE_URL" in poll.detail
+            assert report(client).outcome is ReportOutcome.RETRY
+        assert elsewhere.connections == 0
+
+
+def test_connection_that_is_refused_is_no_timeout(metrics: SupervisorMetrics) -> None:
+    with ScriptedServer(Peer()) as server:
+        url = server.url
+    with connected(url, metrics) as client:
+        poll = client.get_pending_tasks(1)
+        assert (poll.result, poll.health) == (PollResult.UNREACHABLE, Health.ILL)
+        assert report(client).outcome is ReportOutcome.RETRY
+
+
+def test_large_answers_are_cut(client: APIClient, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    peer.answer = Answer(200, b"x" * 5_000_000)
+    assert report(client).outcome is ReportOutcome.DONE
+    peer.answer = Answer(422, b"x" * 5_000_000)
+    answer = report(client)
+    assert answer.outcome is ReportOutcome.REJECTED
+    assert len(answer.detail) < 400
+    monkeypatch.setattr("supervisor.api_client.MAX_PAGE_BYTES", 1_000_000)
+    peer.answer = Answer(200, b" " * 5_000_000 + b"[]")
+    poll = client.get_pending_tasks(1)
+    assert (poll.result, poll.health) == (PollResult.BAD_PAGE, Health.WELL)
+    assert "larger than 1000000 bytes" in poll.detail
+
+
+def test_proxy_of_the_environment_is_not_asked(client: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert client.get_pending_tasks(1).result is PollResult.EMPTY
+    assert report(client).outcome is ReportOutcome.DONE
+
+
+def test_requests_are_counted_by_route_and_not_by_id(
+    client: APIClient, peer: Peer, metrics: SupervisorMetrics
+) -> None:
+    report(client, "a")
+    peer.answer = NO_ANSWER
+    report(client, "b")
+    client.get_pending_tasks(1)
+    counted = {
+        tuple(sample.labels.values()): sample.value
+        for family in metrics.api_requests.collect()
+        for sample in family.samples
+        if sample.name.endswith("_total")
+    }
+    assert counted == {
+        ("/api/ai-tasks/{id}", "PATCH", "200"): 1,
+        ("/api/ai-tasks/{id}", "PATCH", "none"): 1,
+        ("/api/ai-tasks/pending", "GET", "none"): 1,
+    }

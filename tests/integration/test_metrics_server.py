@@ -1,0 +1,154 @@
+"""The HTTP port, without the service behind it."""
+
+import contextlib
+import http.client
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from shared.errors import ConfigurationError
+from supervisor.events import Event
+from supervisor.metrics_server import IDLE_CONNECTION_SECONDS, LOOP_SILENT_SECONDS, MetricsServer
+from supervisor.status import NotReady, StatusBoard
+from tests.eventually import eventually
+from tests.fakes.clock import Clock
+from tests.unit.supervisor.statuses import WORKING
+
+ALL_PATHS = ("/", "/health", "/ready", "/metrics", "/status")
+
+
+class Served:
+    """A server, its board, and what its thread had to say."""
+
+    def __init__(self, directory: Path, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.clock = Clock()
+        self.board = StatusBoard()
+        self.events: list[Event] = []
+        self.server = MetricsServer(host, port, self.board, directory, self.clock)
+        self.server.start(self.events.append)
+
+    def get(self, path: str, method: str = "GET") -> tuple[int, http.client.HTTPMessage, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=5)
+        with contextlib.closing(connection):
+            connection.request(method, path)
+            response = connection.getresponse()
+            return response.status, response.headers, response.read()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    served = Served(tmp_path)
+    yield served
+    served.server.close()
+
+
+def test_before_the_first_look_it_is_alive_and_not_ready(served: Served) -> None:
+    assert served.get("/health")[0] == 200
+    status, _, body = served.get("/ready")
+    assert (status, orjson.loads(body)) == (503, {"status": "not_ready", "reasons": ["starting"]})
+    assert served.get("/status")[0] == 503
+    assert served.get("/metrics")[0] == 200
+    assert served.get("/")[0] == 200
+
+
+def test_ready_gives_every_reason(served: Served) -> None:
+    served.board.pin(WORKING, served.clock())
+    assert served.get("/ready")[::2] == (200, b'{"status":"ready"}')
+    served.board.pin(replace(WORKING, not_ready=tuple(NotReady)), served.clock())
+    status, _, body = served.get("/ready")
+    assert status == 503
+    assert orjson.loads(body)["reasons"] == list(NotReady)
+
+
+def test_health_fails_once_the_loop_has_been_silent_too_long(served: Served) -> None:
+    served.board.pin(WORKING, served.clock())
+    served.clock.advance(LOOP_SILENT_SECONDS)
+    assert served.get("/health")[0] == 200
+    served.clock.advance(0.1)
+    status, _, body = served.get("/health")
+    assert (status, orjson.loads(body)["status"]) == (503, "stuck")
+    served.board.pin(WORKING, served.clock())
+    assert served.get("/health")[0] == 200
+
+
+def test_metrics_are_what_prometheus_reads(served: Served) -> None:
+    served.board.pin(WORKING, served.clock())
+    status, headers, body = served.get("/metrics")
+    assert status == 200
+    assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    names = {family.name for family in text_string_to_metric_families(body.decode())}
+    assert {"ai_tasks_in_flight", "ai_workers", "circuit_breaker_state"} <= names
+
+
+def test_it_serves_reads_of_what_there_is_and_no_more(served: Served) -> None:
+    for path in ALL_PATHS:
+        for method in ("POST", "PUT", "PATCH", "DELETE"):
+            assert served.get(path, method)[0] == 405
+        assert served.get(path, "HEAD")[2] == b""
+    for path in ("/nothing", "/metrics/", "//", "/..%2f..%2fetc/passwd", "/status%00"):
+        assert served.get(path)[0] == 404
+
+
+def test_no_answer_may_be_cached_or_framed_or_names_the_server(served: Served) -> None:
+    for path in (*ALL_PATHS, "/nothing"):
+        headers = served.get(path)[1]
+        assert headers["Cache-Control"] == "no-store"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert "Server" not in headers
+
+
+def test_taken_port_is_a_fault_of_the_settings(served: Served, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=f"METRICS_PORT: cannot listen on 127.0.0.1:{served.server.port}"):
+        Served(tmp_path, port=served.server.port)
+
+
+def test_unknown_host_is_a_fault_of_the_settings(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="METRICS_HOST"):
+        Served(tmp_path, host="no.such.host.invalid")
+
+
+def test_host_with_several_addresses_is_served(tmp_path: Path) -> None:
+    served = Served(tmp_path, host="localhost")
+    assert served.get("/health")[0] == 200
+    served.server.close()
+
+
+def test_more_clients_than_threads_that_send_nothing_hold_up_no_one(served: Served) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(50):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", served.server.port)))
+            client.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
+        assert IDLE_CONNECTION_SECONDS > 5, "else these clients are simply cut off"
+        for _ in range(5):
+            assert served.get("/metrics")[0] == 200
+
+
+def test_client_that_does_not_read_holds_up_no_one(served: Served) -> None:
+    served.board.pin(WORKING, served.clock())
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            client = stack.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", served.server.port))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+        assert served.get("/metrics")[0] == 200
+
+
+def test_head_without_end_is_refused(served: Served) -> None:
+    with socket.create_connection(("127.0.0.1", served.server.port), 5.0) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000)
+        assert b" 431 " in client.recv(100)
+
+
+def test_close_ends_its_thread_quietly(tmp_path: Path) -> None:
+    served = Served(tmp_path)
+    assert served.get("/health")[0] == 200
+    served.server.close()
+    eventually(lambda: not any(thread.name == "metrics-server" for thread in threading.enumerate()))
+    assert served.events == []
