@@ -35,6 +35,11 @@ class Backlog:
         """When the next delayed task becomes ready."""
         return self._delayed[0][0] if self._delayed else None
 
+    @property
+    def delayed(self) -> int:
+        """How many of the tasks wait for a time rather than for a worker."""
+        return len(self._delayed)
+
     def records(self) -> Iterable[TaskRecord]:
         """Everything that waits, in no particular order."""
         for queue in self._ready.values():

@@ -193,7 +193,7 @@ def _observer(settings: Settings, outside: Outside, state: _State) -> Observer:
         history=state.history,
         board=outside.board,
         clock=outside.clock,
-        rate_limits=state.limiter.rates,
+        limiter=state.limiter,
     )
 
 

@@ -27,7 +27,7 @@ class Notifier:
     def from_environment(cls) -> "Notifier":
         """Takes the variables away, so that no child process speaks for the service."""
         microseconds = os.environ.pop("WATCHDOG_USEC", "")
-        ping_seconds = int(microseconds) / 1e6 / 4 if microseconds.isdigit() else 1.0
+        ping_seconds = int(microseconds) / 1e6 / 4 if microseconds.isdecimal() else 1.0
         return cls(os.environ.pop("NOTIFY_SOCKET", None), ping_seconds)
 
     def __call__(self, message: str) -> None:

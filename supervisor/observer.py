@@ -13,6 +13,7 @@ from supervisor.outbox import Outbox
 from supervisor.pool.base import WorkerPool
 from supervisor.pool.slot_table import SlotState, SlotTable
 from supervisor.provider_gate import Blocked, ProviderGate
+from supervisor.rate_limiter import RateLimiter
 from supervisor.scheduler import TaskScheduler
 from supervisor.shutdown import ShutdownManager
 from supervisor.status import (
@@ -24,7 +25,6 @@ from supervisor.status import (
     Phase,
     PollStatus,
     ProviderStatus,
-    RateLimitStatus,
     Status,
     StatusBoard,
     WorkerStatus,
@@ -57,7 +57,7 @@ class Conditions:
 class Observer:
     """Owned by the loop; `clock` is monotonic, `wall` gives epoch seconds.
 
-    `provider` names the provider in labels. `rate_limits` gives what is left of the provider's limits.
+    `provider` names the provider in labels.
     """
 
     version: str
@@ -72,11 +72,11 @@ class Observer:
     shutdown_manager: ShutdownManager
     api_gate: APIGate
     provider_gate: ProviderGate
+    limiter: RateLimiter
     history: History
     board: StatusBoard
     clock: Callable[[], float]
     wall: Callable[[], float] = time.time
-    rate_limits: Callable[[], tuple[RateLimitStatus, ...]] = tuple
     _started_at: float = field(init=False)
     _stale: bool = field(init=False, default=True)
     _looked_at: float = field(init=False, default=-LOOK_EVERY_SECONDS)
@@ -110,7 +110,7 @@ class Observer:
             uptime_seconds=now - self._started_at,
             not_ready=tuple(self._not_ready()),
             idle=idle,
-            wait_seconds=_until(None if idle is None else self._ends_at(idle), now),
+            wait_seconds=_until(None if idle is None else self._ends_at(idle, blocked), now),
             drain_seconds_left=_until(self.shutdown_manager.deadline, now),
             backlog=len(self.backlog),
             in_flight=in_flight,
@@ -125,11 +125,12 @@ class Observer:
             holds=self._holds(),
             provider=ProviderStatus(self.provider, blocked, _until(self.provider_gate.opens_at(), now)),
             poll=self._poll(now),
-            rate_limits=self.rate_limits(),
+            rate_limits=self.limiter.rates(),
             tokens=self.history.tokens(),
             activity=self.history.activity(),
             failures=self.history.failures(),
             deaths=self.history.deaths(),
+            loop_silent_seconds=0.0,
         )
 
     def _weigh(self, now: float) -> None:
@@ -174,15 +175,20 @@ class Observer:
                 return reason
         if not len(self.backlog):
             return Idle.API_CIRCUIT_OPEN if self.api_gate.probing else Idle.NO_WORK
-        return Idle.RETRY_WAIT if blocked is None else Idle(blocked.value)
+        if blocked is not None:
+            return Idle(blocked.value)
+        # The provider's gate is open and a worker is idle, so what is ready waits for the limiter.
+        return Idle.RATE_LIMITED if len(self.backlog) > self.backlog.delayed else Idle.RETRY_WAIT
 
-    def _ends_at(self, idle: Idle) -> float | None:
+    def _ends_at(self, idle: Idle, blocked: Blocked | None) -> float | None:
         """When (monotonic) this reason may end by itself; None if only an event or a person can end it."""
         match idle:
             case Idle.NO_WORK:
                 return self._next_poll_at()
             case Idle.API_CIRCUIT_OPEN:
                 return self.api_gate.opens_at()
+            case Idle.RATE_LIMITED if blocked is None:
+                return self.limiter.opens_at()
             case Idle.PROVIDER_HOLD | Idle.PROVIDER_CIRCUIT_OPEN | Idle.RATE_LIMITED:
                 return self.provider_gate.opens_at()
             case Idle.RETRY_WAIT:

@@ -2,12 +2,13 @@
 
 import heapq
 import itertools
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 from shared.retry import Backoff
+
+SHORTEST_WAIT_SECONDS = 0.1
 
 
 class Message(Protocol):
@@ -44,7 +45,7 @@ class Outbox(Generic[M]):
         self._backoff = backoff
         self._full_window = window
         self._window = window
-        self._ready: deque[Letter[M]] = deque()
+        self._ready: list[tuple[float, int, Letter[M]]] = []
         self._delayed: list[tuple[float, int, Letter[M]]] = []
         self._under_way: dict[str, Letter[M]] = {}
         self._order = itertools.count()
@@ -63,21 +64,22 @@ class Outbox(Generic[M]):
 
     def oldest_age_seconds(self, now: float) -> float:
         """How long the oldest message has waited; 0 if none does."""
-        heads: list[Letter[M]] = [*self._under_way.values(), *itertools.islice(self._ready, 1)]
-        heads.extend(letter for _, _, letter in self._delayed)
-        return max((now - letter.since for letter in heads), default=0.0)
+        heads = [letter.since for letter in self._under_way.values()]
+        heads += [since for since, _, _ in self._ready[:1]]
+        heads += [letter.since for _, _, letter in self._delayed]
+        return now - min(heads, default=now)
 
     def add(self, message: M, since: float) -> None:
-        self._ready.append(Letter(message, since))
+        self._put(Letter(message, since))
 
     def take(self, now: float, most: int | None = None) -> list[M]:
         """The messages to send now. They are under way until `settle`, `postpone` or `recall`."""
         while self._delayed and self._delayed[0][0] <= now:
-            self._ready.appendleft(heapq.heappop(self._delayed)[2])
+            self._put(heapq.heappop(self._delayed)[2])
         room = self._window - len(self._under_way)
         taken: list[M] = []
         while self._ready and len(taken) < (room if most is None else min(room, most)):
-            letter = self._ready.popleft()
+            letter = heapq.heappop(self._ready)[2]
             self._under_way[letter.message.task_id] = letter
             taken.append(letter.message)
         return taken
@@ -97,20 +99,22 @@ class Outbox(Generic[M]):
         """Try again later, with the message as `change` makes it."""
         letter = self._under_way.pop(task_id)
         letter = replace(letter, message=change(letter.message), tries=letter.tries + 1)
-        seconds = (
-            retry_after_seconds if retry_after_seconds is not None else self._backoff.seconds(letter.tries)
-        )
+        asked = retry_after_seconds
+        seconds = self._backoff.seconds(letter.tries) if asked is None else max(asked, SHORTEST_WAIT_SECONDS)
         self._window = 1
         heapq.heappush(self._delayed, (now + seconds, next(self._order), letter))
 
     def recall(self, task_ids: Iterable[str]) -> None:
-        """These were handed over but not sent; they wait at the front again."""
-        for task_id in reversed(list(task_ids)):
-            self._ready.appendleft(self._under_way.pop(task_id))
+        """These were handed over but not sent; they wait again."""
+        for task_id in task_ids:
+            self._put(self._under_way.pop(task_id))
 
     def take_back(self) -> list[M]:
         """Give up all that is not under way."""
-        letters = [*self._ready, *(letter for _, _, letter in self._delayed)]
+        letters = [letter for _, _, letter in itertools.chain(self._ready, self._delayed)]
         self._ready.clear()
         self._delayed.clear()
         return [letter.message for letter in letters]
+
+    def _put(self, letter: Letter[M]) -> None:
+        heapq.heappush(self._ready, (letter.since, next(self._order), letter))

@@ -10,6 +10,7 @@ from shared.logs import get_logger
 from shared.messages import Failure
 from supervisor.circuit_breaker import BreakerState, CircuitBreaker
 
+SHORTEST_PAUSE_SECONDS = 0.1
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 PROBE_INTERVAL_SECONDS = 60.0
@@ -113,10 +114,13 @@ class ProviderGate:
     def _pause(self, asked_seconds: float | None) -> None:
         now = self._clock()
         already = now < self._paused_until
-        seconds = asked_seconds if asked_seconds is not None else self._next_pause_seconds
-        if asked_seconds is None and not already:
-            # Units that were out together hear 429 together: that is one refusal, not five.
-            self._next_pause_seconds = min(self._next_pause_seconds * 2, LONGEST_PAUSE_SECONDS)
+        if asked_seconds is not None:
+            seconds = max(asked_seconds, SHORTEST_PAUSE_SECONDS)
+        elif already:
+            return  # units that were out together hear 429 together: that is one refusal, not five
+        else:
+            seconds = self._next_pause_seconds
+            self._next_pause_seconds = min(seconds * 2, LONGEST_PAUSE_SECONDS)
         self._paused_until = max(self._paused_until, now + seconds)
         if not already:
             log.warning(LogEvent.PROVIDER_THROTTLED, seconds=round(seconds, 3))

@@ -88,7 +88,7 @@ class TaskScheduler:
         self._rung = False
         self._slow_down()
         if retry_after_seconds is not None:
-            self._next_at = self._clock() + retry_after_seconds
+            self._next_at = self._clock() + max(retry_after_seconds, self._shortest_seconds)
 
     def _slow_down(self) -> None:
         self._next_at = self._clock() + self._wait_seconds

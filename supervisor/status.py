@@ -194,7 +194,7 @@ class Status:
     activity: Activity
     failures: tuple[FailureStatus, ...]
     deaths: tuple[DeathStatus, ...]
-    loop_silent_seconds: float = 0.0
+    loop_silent_seconds: float
     """How old the picture was when it was asked for: the loop draws one at least every second."""
 
 

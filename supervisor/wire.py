@@ -3,7 +3,6 @@
 Everything here comes from outside and is hostile until parsed; nothing raises out of `parse_page`.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import orjson
 from shared.errors import NonRetryableError
 from shared.models import JsonValue, Output, Task, TaskType, WireShape
 from shared.task_inputs import INPUT_PARSERS
+from supervisor.salvage import UNREADABLE, salvage_items
 
 MAX_ID_CHARACTERS = 1024
 MAX_ERROR_CHARACTERS = 2000
@@ -26,6 +26,7 @@ _TAKEN_STATES = frozenset({"processing", "in_progress", "succeeded", "failed"})
 class RefusalReason(StrEnum):
     """Why an item of a page is no task to run."""
 
+    BAD_JSON = "bad_json"
     NOT_AN_OBJECT = "not_an_object"
     NO_ID = "no_id"
     BAD_ID = "bad_id"
@@ -68,10 +69,12 @@ class Page:
 def parse_page(body: bytes, new_correlation_id: Callable[[], str]) -> Page:
     """Parse each item of a page alone, so that a bad one costs the others nothing."""
     try:
-        document = _parse_json(body)
-    except (ValueError, RecursionError):
-        return Page(fault=f"the page is not JSON (starts with {body[:40]!r})")
-    items = _item_list(document)
+        items = _item_list(orjson.loads(body))
+    except orjson.JSONDecodeError:
+        # It refuses a whole page for one lone surrogate, NaN or deep nest in one item.
+        items = salvage_items(body, LIST_FIELDS)
+        if items is None:
+            return Page(fault=f"the page is not JSON (starts with {body[:40]!r})")
     if items is None:
         return Page(fault=f"the page is no list, nor an object with one under {', '.join(LIST_FIELDS)}")
     tasks: list[Task] = []
@@ -124,14 +127,6 @@ def give_back_body(shape: WireShape) -> bytes:
     return b'{"state":"pending"}' if shape is WireShape.NESTJS else b'{"status":"pending"}'
 
 
-def _parse_json(body: bytes) -> object:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        # The stricter parser refuses a whole page for one lone surrogate or NaN in one item.
-        return json.loads(body)
-
-
 def _item_list(document: object) -> list[object] | None:
     if isinstance(document, dict):
         document = next(
@@ -141,6 +136,8 @@ def _item_list(document: object) -> list[object] | None:
 
 
 def _parse_item(item: object, new_correlation_id: Callable[[], str]) -> Task | Refusal:
+    if item is UNREADABLE:
+        return Refusal(RefusalReason.BAD_JSON, "an item of the page is no JSON that can be read")
     if not isinstance(item, dict):
         return Refusal(RefusalReason.NOT_AN_OBJECT, f"an item of the page is a {type(item).__name__}")
     shape = WireShape.NESTJS if "_id" in item else WireShape.FLAT
@@ -160,10 +157,11 @@ def _parse_task(item: Mapping[str, JsonValue], address: TaskAddress) -> Task | R
     if isinstance(state, str) and state in _TAKEN_STATES:
         return Refusal(RefusalReason.NOT_PENDING, f"the page lists it as {state}")
     kind = item.get("type")
+    name = kind if isinstance(kind, str) else f"({type(kind).__name__})"
     try:
-        task_type = TaskType(str(kind).replace("_", "-"))
+        task_type = TaskType(name.replace("_", "-"))
     except ValueError:
-        return Refusal(RefusalReason.UNKNOWN_TYPE, f"unknown task type {str(kind)[:80]!a}", address)
+        return Refusal(RefusalReason.UNKNOWN_TYPE, f"unknown task type {name[:80]!a}", address)
     try:
         parsed = INPUT_PARSERS[task_type](item.get("content" if nestjs else "input_data"))
     except NonRetryableError as error:

@@ -6,6 +6,9 @@ MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 MANY_PER_SECOND = 10
+FEW_SECONDS = 10
+"""Below so many, a tenth matters."""
+LEAST_SHOWN_SECONDS = 0.0005
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
@@ -15,9 +18,11 @@ def count(number: int, noun: str, plural: str = "") -> str:
 
 def duration(seconds: float) -> str:
     """At most two units: `0.21 s`, `12 s`, `3 min 5 s`, `2 h`, `3 d 4 h`."""
-    if seconds < 1:
-        return "0 s" if seconds < 0.0005 else f"{seconds * 1000:.0f} ms"  # noqa: PLR2004  rounds to 0 ms
-    if seconds < 10:  # noqa: PLR2004  below ten, a tenth matters
+    if seconds < LEAST_SHOWN_SECONDS:
+        return "0 s"
+    if round(seconds, 3) < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if round(seconds, 1) < FEW_SECONDS:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     for unit, name, part, part_name in (
@@ -46,11 +51,12 @@ def ago(seconds: float) -> str:
 
 def rate(per_second: float) -> str:
     """`41/s`, `0.4/s`, `6/min`."""
-    if per_second == 0:
-        return "0/s"
-    if per_second >= MANY_PER_SECOND:
+    if per_second >= MANY_PER_SECOND or per_second == 0:
         return f"{per_second:,.0f}/s"
-    return f"{per_second:.1f}/s" if per_second >= 1 else f"{per_second * MINUTE:.1g}/min"
+    if per_second >= 1:
+        return f"{per_second:.1f}/s"
+    a_minute = per_second * MINUTE
+    return f"{a_minute:.0f}/min" if a_minute >= 1 else f"{a_minute:.1f}/min"
 
 
 def megabytes(size_bytes: int) -> str:

@@ -13,12 +13,13 @@ from supervisor.task_record import Report, TaskRecord
 def make_task(
     task_id: str = "task-1",
     *,
-    text: str = "a text",
+    text: str = "",
     model: str = DEFAULT_MODEL,
     dimensions: int | None = None,
     shape: WireShape = WireShape.FLAT,
     created_at_seconds: float | None = None,
 ) -> Task:
+    text = text or f"text of {task_id}"
     return Task(
         id=task_id,
         key=BatchKey(TaskType.TEXT_EMBEDDING, model, dimensions),
@@ -33,13 +34,15 @@ def make_task(
 def make_record(
     task_id: str = "task-1",
     *,
+    text: str = "",
     model: str = DEFAULT_MODEL,
     shape: WireShape = WireShape.FLAT,
     received_at: float = 1000.0,
     attempts: int = 0,
     crashes: int = 0,
 ) -> TaskRecord:
-    return TaskRecord(make_task(task_id, model=model, shape=shape), received_at, attempts, crashes)
+    task = make_task(task_id, text=text, model=model, shape=shape)
+    return TaskRecord(task, received_at, attempts, crashes)
 
 
 def make_records(count: int, *, model: str = DEFAULT_MODEL) -> tuple[TaskRecord, ...]:

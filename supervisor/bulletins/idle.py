@@ -93,12 +93,12 @@ def _provider_circuit_open(status: Status) -> Bulletin:
 
 
 def _rate_limited(status: Status) -> Bulletin:
-    wait = status.provider.opens_in_seconds
+    wait = status.wait_seconds if status.idle is Idle.RATE_LIMITED else status.provider.opens_in_seconds
     until = f" for {duration(wait)}" if wait else ""
     return Bulletin(
         Tone.CAUTION,
-        f"Rate-limited by {status.provider.name}{until}",
-        f"{waits(status.backlog)}; no attempt is counted.",
+        f"Rate-limited{until}",
+        f"{waits(status.backlog)} until the limits of {status.provider.name} allow more. No attempt counts.",
     )
 
 

@@ -15,7 +15,7 @@ DEATH_RECENT_SECONDS = 300.0
 FAILED_SHARE = 0.1
 FEW_FAILED = 5
 
-_PROVIDER_TROUBLE = frozenset({Idle.PROVIDER_HOLD, Idle.PROVIDER_CIRCUIT_OPEN})
+_STOPPING = frozenset({Idle.JOURNAL_UNWRITABLE, Idle.PROVIDER_HOLD, Idle.PROVIDER_CIRCUIT_OPEN})
 
 
 def bulletins(status: Status) -> tuple[Bulletin, ...]:
@@ -41,8 +41,8 @@ def _headline_reason(status: Status) -> Idle | None:
     if status.phase is Phase.PAUSED:
         return Idle.PAUSED
     if status.idle is None:
-        # While the provider is in trouble, what runs is a probe or a remainder.
-        return next((reason for reason in _active(status) if reason in _PROVIDER_TROUBLE), None)
+        # In such trouble what runs is a probe, a remainder, or waits for the disk.
+        return next((reason for reason in _active(status) if reason in _STOPPING), None)
     return status.idle
 
 

@@ -14,7 +14,7 @@ from examples.task_api.store import Store
 from examples.task_api.task import State, Task
 from tests.chaos.ledger import Exchange, Ledger
 from tests.chaos.odds import Odds
-from tests.chaos.runs import run_and_path, run_url
+from tests.chaos.runs import run_and_path, run_url, whole
 from tests.stubs.scripted_http import NO_ANSWER, Answer, Ending, Request, ScriptedServer
 
 FINAL_STATES = frozenset({"succeeded", "failed"})
@@ -83,6 +83,8 @@ class FaultyApi:
         self.store.close()
 
     def _answer(self, request: Request) -> Answer:
+        if not whole(request):
+            return NO_ANSWER
         fault = self.odds.draw()
         if fault is not None and fault not in _AFTER:
             return self._withhold(fault)

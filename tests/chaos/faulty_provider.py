@@ -10,7 +10,7 @@ import orjson
 
 from tests.chaos.ledger import Exchange, Ledger
 from tests.chaos.odds import Odds
-from tests.chaos.runs import run_and_path, run_url
+from tests.chaos.runs import run_and_path, run_url, whole
 from tests.stubs.provider_answer import Item, embeddings_json, error_json, tokens_in, vector_for
 from tests.stubs.scripted_http import NO_ANSWER, Answer, Ending, Request, ScriptedServer
 
@@ -73,6 +73,8 @@ class FaultyProvider:
         self._server.__exit__(kind, error, trace)
 
     def _answer(self, request: Request) -> Answer:
+        if not whole(request):
+            return NO_ANSWER
         asked = orjson.loads(request.body)
         texts = tuple(asked["input"])
         self._arrival(texts, request.client_port)

@@ -2,6 +2,8 @@
 
 import re
 
+from tests.stubs.scripted_http import Request
+
 _RUN = re.compile(r"/run-(\d+)(/.*)")
 
 
@@ -15,3 +17,8 @@ def run_and_path(target: str) -> tuple[int, str]:
     if found is None:
         raise ValueError(f"{target} names no run")
     return int(found[1]), found[2]
+
+
+def whole(request: Request) -> bool:
+    """False when its sender died in the middle of it: then no server acts on it."""
+    return len(request.body) == int(request.headers.get("content-length", "0"))

@@ -146,12 +146,15 @@ class House:
         """Answer the poll under way with these: whole items, or ids of ordinary tasks."""
         return self.turn(self.page(*tasks))
 
-    def page(self, *tasks: str | dict[str, object]) -> TasksPolled:
-        """The answer to the oldest poll under way; it was asked for just now."""
+    def page(self, *tasks: str | dict[str, object], requested_at: float | None = None) -> TasksPolled:
+        """The answer to the oldest poll under way; it was asked for just now, if not said otherwise."""
         items = [item(task) if isinstance(task, str) else task for task in tasks]
         page = parse_page(orjson.dumps(items), lambda: "made-here")
         result = PollResult.TASKS if items else PollResult.EMPTY
-        return TasksPolled(PollAnswer(result, Health.WELL, self.poller.limits.pop(0), self.clock(), page))
+        asked_at = self.clock() if requested_at is None else requested_at
+        return TasksPolled(
+            PollAnswer(result, Health.WELL, self.poller.limits.pop(0), asked_at, page=page)
+        )
 
     def poll_fails(
         self, result: PollResult, health: Health, retry_after_seconds: float | None = None

@@ -3,7 +3,6 @@
 import email.utils
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from urllib.parse import unquote
 
 import orjson
@@ -14,6 +13,9 @@ from shared.metrics import SupervisorMetrics
 from shared.models import WireShape
 from supervisor.api_client import APIClient, Health, PollResult, ReportAnswer, ReportOutcome
 from tests.stubs.scripted_http import NO_ANSWER, Answer, Ending, Request, ScriptedServer
+
+# A client lives as long as its process and has no close.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 TOKEN = "integration-api-token-1b7d"
 TIMEOUT_SECONDS = 0.5
@@ -51,16 +53,12 @@ def metrics() -> SupervisorMetrics:
 
 
 @pytest.fixture
-def client(server: ScriptedServer, metrics: SupervisorMetrics) -> Iterator[APIClient]:
-    with connected(f"{server.url}/base", metrics) as client:
-        yield client
+def client(server: ScriptedServer, metrics: SupervisorMetrics) -> APIClient:
+    return connected(f"{server.url}/base", metrics)
 
 
-@contextmanager
-def connected(url: str, metrics: SupervisorMetrics) -> Iterator[APIClient]:
-    client = APIClient(url, SecretStr(TOKEN), TIMEOUT_SECONDS, metrics, lambda: "new-correlation")
-    yield client
-    client.close()
+def connected(url: str, metrics: SupervisorMetrics) -> APIClient:
+    return APIClient(url, SecretStr(TOKEN), TIMEOUT_SECONDS, metrics, lambda: "new-correlation")
 
 
 def assert_timed_out(client: APIClient) -> None:
@@ -217,10 +215,10 @@ def test_redirect_is_named_and_never_followed(client: APIClient, peer: Peer, met
 def test_connection_that_is_refused_is_no_timeout(metrics: SupervisorMetrics) -> None:
     with ScriptedServer(Peer()) as server:
         url = server.url
-    with connected(url, metrics) as client:
-        poll = client.get_pending_tasks(1)
-        assert (poll.result, poll.health) == (PollResult.UNREACHABLE, Health.ILL)
-        assert report(client).outcome is ReportOutcome.RETRY
+    client = connected(url, metrics)
+    poll = client.get_pending_tasks(1)
+    assert (poll.result, poll.health) == (PollResult.UNREACHABLE, Health.ILL)
+    assert report(client).outcome is ReportOutcome.RETRY
 
 
 def test_large_answers_are_cut(client: APIClient, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,9 @@ import pytest
 from shared.metrics import SupervisorMetrics
 from supervisor.api_client import APIClient, Health, PollResult, ReportOutcome
 
+# A client lives as long as its process and has no close.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
 TIMEOUT_SECONDS = 0.5
 OK = b"HTTP/1.1 200 OK\r\n"
 GARBAGE = {
@@ -40,9 +43,7 @@ def serve() -> Iterator[Serve]:
 
         def start(content: bytes, seconds_a_byte: float) -> APIClient:
             server = stack.enter_context(RawServer(content, seconds_a_byte))
-            client = APIClient(server.url, None, TIMEOUT_SECONDS, SupervisorMetrics(), lambda: "new")
-            stack.callback(client.close)
-            return client
+            return APIClient(server.url, None, TIMEOUT_SECONDS, SupervisorMetrics(), lambda: "new")
 
         yield start
 

@@ -10,6 +10,9 @@ import pytest
 from supervisor.notifier import WATCHDOG, Notifier
 from tests.fakes.clock import Clock
 
+# A notifier lives as long as its process and has no close.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
 
 @pytest.fixture
 def manager(tmp_path: Path) -> Iterator[socket.socket]:

@@ -17,6 +17,8 @@ DEFAULTS: dict[str, object] = {
     "EMBEDDING_PROVIDER": Provider.OPENAI,
     "POLLING_INTERVAL_SECONDS": 30.0,
     "POLLING_MIN_INTERVAL_SECONDS": 1.0,
+    "POLL_WAIT_SECONDS": 0.0,
+    "WAKE_TOKEN": None,
     "CONCURRENCY_LIMIT": 5,
     "BATCH_MAX_TASKS": 100,
     "REPORT_CONCURRENCY": 8,
@@ -44,7 +46,10 @@ DEFAULTS: dict[str, object] = {
     "LOG_FORMAT": LogFormat.JSON,
 }
 REQUIRED = {"API_BASE_URL", "OPENAI_API_KEY"}
-SECONDS = {name for name, value in DEFAULTS.items() if isinstance(value, float)} - {"RETRY_BACKOFF_FACTOR"}
+SECONDS = {name for name, value in DEFAULTS.items() if isinstance(value, float)} - {
+    "RETRY_BACKOFF_FACTOR",
+    "POLL_WAIT_SECONDS",
+}
 A_LINE = re.compile(r"[A-Z_]+: .+")
 
 
@@ -112,6 +117,7 @@ def test_seconds_may_be_fractions(complete: Surroundings, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "bad"),
     [
+        ("POLL_WAIT_SECONDS", ["-1", "61", "nan"]),
         ("CONCURRENCY_LIMIT", ["0", "257", "1.5"]),
         ("BATCH_MAX_TASKS", ["0", "2049"]),
         ("REPORT_CONCURRENCY", ["0", "65"]),

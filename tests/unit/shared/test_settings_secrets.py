@@ -44,7 +44,7 @@ def test_secrets_lose_the_space_around_them(complete: Surroundings) -> None:
     assert loaded.openai_api_key.get_secret_value() == "sk-1"
 
 
-@pytest.mark.parametrize("name", ["API_TOKEN", "OPENAI_API_KEY"])
+@pytest.mark.parametrize("name", ["API_TOKEN", "OPENAI_API_KEY", "WAKE_TOKEN"])
 @pytest.mark.parametrize("break_in", [" ", "\n", "\r\nX-Evil: 1", "é", "\x7f", "“"])
 def test_secret_unfit_for_a_header_is_refused_without_repeating_it(
     complete: Surroundings, name: str, break_in: str
@@ -55,7 +55,7 @@ def test_secret_unfit_for_a_header_is_refused_without_repeating_it(
 
 
 def test_secrets_are_not_in_the_repr(complete: Surroundings) -> None:
-    complete.set(API_TOKEN=SECRET, OPENAI_API_KEY=SECRET)
+    complete.set(API_TOKEN=SECRET, OPENAI_API_KEY=SECRET, WAKE_TOKEN=SECRET)
     loaded = load_settings()
     assert SECRET not in repr(loaded)
     assert SECRET not in str(loaded)

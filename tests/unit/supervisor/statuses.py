@@ -68,6 +68,7 @@ WORKING = Status(
     ),
     failures=(),
     deaths=(),
+    loop_silent_seconds=0.0,
 )
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.backlog import Backlog, Group
+from supervisor.backlog import MOST_TWINS, Backlog, Group
 from tests.builders import make_record, make_records
 
 
@@ -54,7 +54,12 @@ def test_batch_keys_take_turns() -> None:
         backlog.add(make_record(f"a{number}", model="a"))
     for number in range(4):
         backlog.add(make_record(f"b{number}", model="b"))
-    assert [ids(take(backlog, 1, 2))[0] for _ in range(4)] == [["a0", "a1"], ["b0", "b1"], ["a2", "a3"], ["b2", "b3"]]
+    assert [ids(take(backlog, 1, 2))[0] for _ in range(4)] == [
+        ["a0", "a1"],
+        ["b0", "b1"],
+        ["a2", "a3"],
+        ["b2", "b3"],
+    ]
 
 
 def test_more_keys_than_slots_wait_their_turn() -> None:
@@ -175,7 +180,7 @@ def test_backlog_can_be_emptied_at_once() -> None:
 
 def test_group_holds_no_more_bytes_than_allowed() -> None:
     backlog = filled(5)
-    size_bytes = make_record().task.size_bytes
+    size_bytes = make_record("task-1").task.size_bytes
     assert ids(take(backlog, 1, 100, most_bytes=2 * size_bytes)) == [["task-1", "task-2"]]
 
 
@@ -196,3 +201,48 @@ def test_what_is_allowed_is_asked_anew_for_each_group() -> None:
     allowances = iter([1000, 0, 0])
     assert ids(list(backlog.take(3, 1, lambda _: next(allowances, 0)))) == [["task-1"]]
     assert len(backlog) == 2
+
+
+def test_same_text_takes_one_place_in_a_unit() -> None:
+    backlog = Backlog()
+    for number, text in enumerate(["same", "other", "same", "same"]):
+        backlog.add(make_record(f"t{number}", text=text))
+    assert ids(take(backlog, 1, 2)) == [["t0", "t2", "t3", "t1"]]
+    assert len(backlog) == 0
+
+
+@pytest.mark.parametrize("difference", ["model", "suspect", "text"])
+def test_only_the_same_question_is_asked_once(difference: str) -> None:
+    backlog = Backlog()
+    backlog.add(make_record("a", text="same"))
+    backlog.add(
+        make_record(
+            "b",
+            text="other" if difference == "text" else "same",
+            model="other" if difference == "model" else make_record().task.key.model,
+            crashes=int(difference == "suspect"),
+        )
+    )
+    assert sorted(ids(take(backlog, 5, 1))) == [["a"], ["b"]]
+
+
+def test_same_text_that_comes_later_is_asked_again() -> None:
+    backlog = Backlog()
+    backlog.add(make_record("a", text="same"))
+    assert ids(take(backlog, 1, 100)) == [["a"]]
+    backlog.add(make_record("b", text="same"))
+    assert ids(take(backlog, 1, 100)) == [["b"]]
+
+
+def test_same_text_counts_once_toward_the_bytes_of_a_unit() -> None:
+    backlog = Backlog()
+    for number in range(5):
+        backlog.add(make_record(f"t{number}", text="same"))
+    assert len(take(backlog, 1, 100, most_bytes=4)[0]) == 5
+
+
+def test_no_unit_grows_without_bound_by_one_text() -> None:
+    backlog = Backlog()
+    for number in range(MOST_TWINS + 1):
+        backlog.add(make_record(f"t{number}", text="same"))
+    assert sorted(len(group) for group in take(backlog, 5, 1)) == [1, MOST_TWINS]

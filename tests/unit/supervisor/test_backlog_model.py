@@ -4,10 +4,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from shared.task_inputs import content_of
 from supervisor.backlog import Backlog, Group
 from supervisor.task_record import TaskRecord
 from tests.builders import make_record
 
+# An empty text stands for one of its own, any other may be that of several tasks.
+TEXTS = st.sampled_from(["", "", "the same", "another"])
 MODELS = st.sampled_from(["a", "b", "c"])
 
 
@@ -22,16 +25,16 @@ class BacklogMachine(RuleBasedStateMachine):
         self.now = 0.0
         self.made = 0
 
-    def new(self, model: str, crashes: int = 0) -> TaskRecord:
+    def new(self, model: str, crashes: int = 0, text: str = "") -> TaskRecord:
         self.made += 1
-        record = make_record(f"t{self.made}", model=model, crashes=crashes)
+        record = make_record(f"t{self.made}", text=text, model=model, crashes=crashes)
         self.inside.add(record.task.id)
         return record
 
-    @rule(model=MODELS, count=st.integers(1, 6), crashes=st.integers(0, 1))
-    def add(self, model: str, count: int, crashes: int) -> None:
+    @rule(model=MODELS, count=st.integers(1, 6), crashes=st.integers(0, 1), text=TEXTS)
+    def add(self, model: str, count: int, crashes: int, text: str) -> None:
         for _ in range(count):
-            self.backlog.add(self.new(model, crashes))
+            self.backlog.add(self.new(model, crashes, text))
 
     @rule(model=MODELS, seconds=st.floats(0, 5), crashes=st.integers(0, 1))
     def add_later(self, model: str, seconds: float, crashes: int) -> None:
@@ -55,9 +58,9 @@ class BacklogMachine(RuleBasedStateMachine):
         assert len(groups) <= slots
         assert bool(groups) == bool(ready and slots and most_bytes)
         for group in groups:
-            assert 1 <= len(group) <= most
-            size_bytes = sum(record.task.size_bytes for record in group)
-            assert len(group) == 1 or size_bytes <= most_bytes
+            sizes = {content_of(record.task): record.task.size_bytes for record in group}
+            assert 1 <= len(sizes) <= most
+            assert len(sizes) == 1 or sum(sizes.values()) <= most_bytes
             assert len({record.task.key for record in group}) == 1
             assert len(group) == 1 or not any(record.suspect for record in group)
             for record in group:

@@ -124,7 +124,9 @@ def test_probe_that_says_nothing_is_followed_by_another(breaker: CircuitBreaker,
     assert breaker.allows()
 
 
-def test_every_change_is_told_once(breaker: CircuitBreaker, clock: Clock, changes: list[BreakerState]) -> None:
+def test_every_change_is_told_once(
+    breaker: CircuitBreaker, clock: Clock, changes: list[BreakerState]
+) -> None:
     breaker.succeeded()
     fail(breaker, THRESHOLD)
     breaker.failed()
@@ -136,7 +138,9 @@ def test_every_change_is_told_once(breaker: CircuitBreaker, clock: Clock, change
     assert changes == [BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED]
 
 
-@given(st.lists(st.sampled_from(["call", "succeeded", "failed", "undecided", "wait", "wait long"]), max_size=60))
+@given(
+    st.lists(st.sampled_from(["call", "succeeded", "failed", "undecided", "wait", "wait long"]), max_size=60)
+)
 def test_no_order_of_events_leaves_it_stuck_or_lets_two_probes_through(steps: list[str]) -> None:
     clock = Clock()
     breaker = CircuitBreaker(THRESHOLD, RECOVERY_SECONDS, clock)

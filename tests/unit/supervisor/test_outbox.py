@@ -88,7 +88,9 @@ def test_api_that_asks_for_no_wait_at_all_is_not_called_without_a_pause(outbox: 
 def test_message_may_be_changed_while_it_waits(outbox: Outbox[Report]) -> None:
     fill(outbox, 1)
     outbox.take(10.0)
-    outbox.postpone("r1", 10.0, 1.0, change=lambda report: make_report(report.task_id, created_at_seconds=7.0))
+    outbox.postpone(
+        "r1", 10.0, 1.0, change=lambda report: make_report(report.task_id, created_at_seconds=7.0)
+    )
     assert outbox.take(11.0)[0].created_at_seconds == 7.0
 
 

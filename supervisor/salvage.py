@@ -1,0 +1,54 @@
+"""Reads the items of a page that is not quite JSON one by one, so that a bad item spoils itself alone."""
+
+import json
+import re
+
+import orjson
+
+UNREADABLE = object()
+"""Stands for an item that no parser takes."""
+MOST_DIGITS = 400
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
+
+
+def salvage_items(body: bytes, list_fields: tuple[str, ...]) -> list[object] | None:
+    """The items of the list, or of the list under one of `list_fields`; None if there is no such list."""
+    start = _list_start(body, list_fields)
+    if start is None:
+        return None
+    items: list[object] = []
+    depth = 0
+    begin = start
+    for token in _TOKEN.finditer(body, start):
+        mark = token.group()
+        if mark in b"[{":
+            depth += 1
+        elif mark in b"]}":
+            depth -= 1
+        if depth < 0 or (mark == b"," and not depth):
+            items.append(_parse(body[begin : token.start()]))
+            begin = token.end()
+        if depth < 0:
+            return [] if items == [UNREADABLE] and not body[start : token.start()].strip() else items
+    return None
+
+
+def _list_start(body: bytes, list_fields: tuple[str, ...]) -> int | None:
+    names = b"|".join(re.escape(name.encode()) for name in list_fields)
+    opening = re.match(rb"\s*\[", body) or re.match(rb'\s*\{[^\[\]{}]*?"(?:' + names + rb')"\s*:\s*\[', body)
+    return opening.end() if opening else None
+
+
+def _parse(item: bytes) -> object:
+    try:
+        return orjson.loads(item)
+    except orjson.JSONDecodeError:
+        try:
+            return json.loads(item, parse_int=_bounded_int)
+        except (ValueError, RecursionError):
+            return UNREADABLE
+
+
+def _bounded_int(digits: str) -> int | float:
+    # Python refuses to convert thousands of digits, and would take long over hundreds of thousands.
+    return int(digits) if len(digits) <= MOST_DIGITS else float("inf")

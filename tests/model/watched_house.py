@@ -1,0 +1,122 @@
+"""The supervisor on fakes, where whatever it sends out is checked against the disk, and where it can die."""
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import cast
+
+from shared.messages import Unit
+from shared.settings import Settings
+from supervisor.loop import Supervisor
+from supervisor.outbox import Message
+from tests.fakes.api import HeldPoller, HeldReporter
+from tests.fakes.clock import Clock
+from tests.fakes.house import House
+from tests.fakes.pool import FakePool
+from tests.model.fuse import Fuse, Place
+
+Look = Callable[[str], tuple[str, str] | None]
+"""State and claim of a task as they stand on the disk; None if it has no row."""
+
+
+class WatchedHouse(House):
+    """`on_disk` looks at the journal's file through a connection of its own: it sees commits only."""
+
+    def __init__(self, settings: Settings, path: Path, clock: Clock, fuse: Fuse, on_disk: Look) -> None:
+        self._fuse = fuse
+        self._on_disk = on_disk
+        super().__init__(settings, path, clock)
+
+    def _compose(self) -> Supervisor:
+        self.journal._db.execute("PRAGMA synchronous = OFF")  # the machine itself does not die here
+        self.journal._db = cast("sqlite3.Connection", FusedDisk(self.journal._db, self._fuse))
+        self.pool = WatchedPool(self._fuse, self._on_disk)
+        self.poller = FusedPoller(self._fuse)
+        self.reporter = WatchedReporter(
+            "finished", self._on_disk, self._fuse, Place.BEFORE_REPORT, Place.AFTER_REPORT
+        )
+        self.claimer = WatchedReporter(
+            "ready", self._on_disk, self._fuse, Place.BEFORE_CLAIM, Place.AFTER_CLAIM
+        )
+        return super()._compose()
+
+    def abandon(self) -> None:
+        """What is left of a dead process: the file, without what was not committed."""
+        self.journal.close()
+
+
+class FusedDisk:
+    """Passes everything on; the commit is where the supervisor can die."""
+
+    def __init__(self, connection: sqlite3.Connection, fuse: Fuse) -> None:
+        self._connection = connection
+        self._fuse = fuse
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._connection.in_transaction
+
+    def execute(self, statement: str, row: tuple[object, ...] = ()) -> sqlite3.Cursor:
+        if statement != "COMMIT":
+            return self._connection.execute(statement, row)
+        self._fuse.pass_by(Place.BEFORE_COMMIT)
+        cursor = self._connection.execute(statement)
+        self._fuse.pass_by(Place.AFTER_COMMIT)
+        return cursor
+
+    def executemany(self, statement: str, rows: Iterable[tuple[object, ...]]) -> sqlite3.Cursor:
+        return self._connection.executemany(statement, rows)
+
+    def rollback(self) -> None:
+        self._connection.rollback()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class WatchedPool(FakePool):
+    """What goes to a worker must stand on the disk as running."""
+
+    def __init__(self, fuse: Fuse, on_disk: Look) -> None:
+        super().__init__()
+        self._fuse = fuse
+        self._on_disk = on_disk
+
+    def dispatch(self, slot: int, pid: int, unit: Unit) -> None:
+        for task in unit.tasks:
+            row = self._on_disk(task.id)
+            assert row is not None, f"{task.id} was dispatched without a row on disk"
+            assert row[0] == "running", f"{task.id} was dispatched as {row}"
+        self._fuse.pass_by(Place.BEFORE_DISPATCH)
+        super().dispatch(slot, pid, unit)
+        self._fuse.pass_by(Place.AFTER_DISPATCH)
+
+
+class FusedPoller(HeldPoller):
+    def __init__(self, fuse: Fuse) -> None:
+        super().__init__()
+        self._fuse = fuse
+
+    def poll(self, limit: int) -> None:
+        self._fuse.pass_by(Place.BEFORE_POLL)
+        super().poll(limit)
+
+
+class WatchedReporter(HeldReporter):
+    """What goes to the API must stand on the disk in the state `wanted`."""
+
+    def __init__(self, wanted: str, on_disk: Look, fuse: Fuse, before: Place, after: Place) -> None:
+        super().__init__()
+        self._wanted = wanted
+        self._on_disk = on_disk
+        self._fuse = fuse
+        self._before = before
+        self._after = after
+
+    def send(self, message: Message, body: bytes) -> None:
+        row = self._on_disk(message.task_id)
+        assert row is not None, f"the API is told of {message.task_id}, which has no row on disk"
+        assert row[0] == self._wanted, f"the API is told of {message.task_id}, which is {row} on disk"
+        self._fuse.pass_by(self._before)
+        super().send(message, body)
+        self._fuse.pass_by(self._after)

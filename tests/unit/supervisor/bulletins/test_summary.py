@@ -1,0 +1,187 @@
+"""What the service says of itself in words."""
+
+from dataclasses import replace
+
+import pytest
+
+from supervisor.api_client import PollResult
+from supervisor.bulletins.bulletin import Bulletin, Tone
+from supervisor.bulletins.summary import bulletins
+from supervisor.provider_gate import Blocked
+from supervisor.status import (
+    BreakerPhase,
+    BreakerStatus,
+    Bucket,
+    DeathStatus,
+    FailureStatus,
+    HoldStatus,
+    Idle,
+    NotReady,
+    Phase,
+    ProviderStatus,
+    Status,
+)
+from tests.unit.supervisor.statuses import WORKING, idle
+
+QUOTA = HoldStatus("openai", "quota", "You exceeded your current quota.")
+
+
+def headline(status: Status) -> Bulletin:
+    return bulletins(status)[0]
+
+
+def with_breaker(status: Status, service: str, phase: BreakerPhase) -> Status:
+    rows = (replace(row, state=phase) if row.service == service else row for row in status.breakers)
+    return replace(status, breakers=tuple(rows))
+
+
+def test_working_service_says_on_what_and_complains_of_nothing() -> None:
+    (told,) = bulletins(WORKING)
+    assert told.tone is Tone.GOOD
+    assert told.title == "Working on 100 tasks in 1 worker"
+    assert told.text == "1,203 tasks wait; 42/s finished over the last minute."
+
+
+@pytest.mark.parametrize("reason", list(Idle))
+def test_every_reason_to_be_idle_has_a_sentence(reason: Idle) -> None:
+    status = replace(
+        idle(reason, wait_seconds=12.0),
+        holds=(QUOTA,) if reason is Idle.PROVIDER_HOLD else (),
+        drain_seconds_left=9.0 if reason is Idle.DRAINING else None,
+    )
+    told = headline(status)
+    assert told.title
+    assert told.tone is not Tone.GOOD
+
+
+def test_idle_for_want_of_work_is_calm_and_says_when_the_next_poll_is() -> None:
+    status = replace(idle(Idle.NO_WORK), backlog=0)
+    status = replace(status, poll=replace(status.poll, last_result="empty", next_in_seconds=12.0))
+    told = headline(status)
+    assert told == Bulletin(
+        Tone.CALM, "Idle: there is no work", "The task API lists no pending task. The next poll is in 12 s."
+    )
+
+
+def test_hold_says_the_reason_the_providers_message_and_the_next_try() -> None:
+    provider = ProviderStatus("openai", Blocked.HOLD, 41.0)
+    told = headline(replace(idle(Idle.PROVIDER_HOLD), holds=(QUOTA,), provider=provider))
+    assert told.tone is Tone.ALARM
+    assert told.title == "Provider openai on hold: the quota is used up"
+    assert "“You exceeded your current quota.”" in told.text
+    assert "The next try is in 41 s." in told.text
+
+
+def test_rate_limit_says_for_how_long() -> None:
+    told = headline(idle(Idle.RATE_LIMITED, wait_seconds=12.0))
+    assert told.title == "Rate-limited for 12 s"
+    assert "1,203 tasks wait until the limits of openai allow more" in told.text
+
+
+def test_rate_limit_is_told_also_while_units_are_still_out() -> None:
+    provider = ProviderStatus("openai", Blocked.RATE_LIMITED, 12.0)
+    _, notice = bulletins(replace(WORKING, provider=provider))
+    assert notice.title == "Rate-limited for 12 s"
+
+
+def test_full_disk_is_the_headline_also_while_tasks_are_in_hand() -> None:
+    told = headline(replace(WORKING, not_ready=(NotReady.JOURNAL_UNWRITABLE,)))
+    assert told.title.startswith("Disk:")
+
+
+def test_open_circuit_of_the_api_says_until_when_and_that_results_are_safe() -> None:
+    status = idle(Idle.API_CIRCUIT_OPEN)
+    status = replace(status, breakers=(BreakerStatus("api", BreakerPhase.OPEN, 42.0), status.breakers[1]))
+    told, *others = bulletins(status)
+    assert told.title == "The task API does not answer"
+    assert (
+        told.text
+        == "Its circuit breaker is open. The next try is in 42 s. 17 results wait safe in the journal."
+    )
+    assert not others
+
+
+def test_drain_says_what_is_left_and_when_it_gives_up() -> None:
+    told = headline(replace(WORKING, phase=Phase.DRAINING, drain_seconds_left=21.0))
+    assert told.title == "Stopping"
+    assert "100 tasks running, 17 results to report; it gives up in 21 s." in told.text
+
+
+def test_pause_is_told_also_while_tasks_still_run() -> None:
+    told = headline(replace(WORKING, phase=Phase.PAUSED))
+    assert told.title == "Paused by SIGUSR1"
+    assert "100 tasks still under way" in told.text
+
+
+def test_full_disk_is_the_headline() -> None:
+    told = headline(idle(Idle.JOURNAL_UNWRITABLE))
+    assert told.title.startswith("Disk:")
+    assert "STATE_DIR" in told.text
+
+
+@pytest.mark.parametrize("result", [r for r in PollResult if r not in (PollResult.TASKS, PollResult.EMPTY)])
+def test_idle_because_polls_fail_is_not_told_as_no_work(result: PollResult) -> None:
+    status = replace(idle(Idle.NO_WORK), poll=replace(WORKING.poll, last_result=result))
+    told, *others = bulletins(status)
+    assert told.title.startswith("The task API ")
+    assert told.tone in (Tone.CAUTION, Tone.ALARM)
+    assert not others
+
+
+def test_probe_under_way_does_not_hide_the_hold() -> None:
+    assert headline(replace(WORKING, holds=(QUOTA,))).title.startswith("Provider openai on hold")
+
+
+def test_work_goes_on_but_an_api_that_is_down_turns_the_light_red() -> None:
+    told, trouble = bulletins(with_breaker(WORKING, "api", BreakerPhase.OPEN))
+    assert told.title.startswith("Working on 100 tasks")
+    assert told.tone is Tone.ALARM
+    assert trouble.title == "The task API does not answer"
+
+
+def test_silent_loop_is_the_headline_whatever_it_last_said() -> None:
+    assert (
+        headline(replace(WORKING, loop_silent_seconds=45.0)).title
+        == "Stuck: the service has not moved for 45 s"
+    )
+
+
+def test_no_worker_says_how_the_last_one_died() -> None:
+    death = DeathStatus(WORKING.at_seconds - 2, 3, 0, 0, "exited with code 1")
+    told = headline(replace(idle(Idle.NO_WORKERS), not_ready=(NotReady.NO_WORKERS,), deaths=(death,)))
+    assert told.tone is Tone.ALARM
+    assert "The last one exited with code 1." in told.text
+
+
+def test_rejected_reports_are_told_with_what_to_do() -> None:
+    _, notice = bulletins(replace(WORKING, rejected=3))
+    assert notice.title == "The task API has rejected 3 reports"
+    assert "journal list --state rejected" in notice.text
+
+
+def test_old_outbox_is_told() -> None:
+    _, notice = bulletins(replace(WORKING, outbox_oldest_age_seconds=90.0))
+    assert notice.title == "A result has waited 1 min 30 s to be reported"
+
+
+def test_recent_death_is_told_and_an_old_one_is_not() -> None:
+    death = DeathStatus(WORKING.at_seconds - 120, 1, 3, 100, "was killed by SIGKILL")
+    _, notice = bulletins(replace(WORKING, deaths=(death,)))
+    assert notice.title == "A worker died 2 min ago: it was killed by SIGKILL"
+    assert notice.text == "It held 100 tasks, which run again."
+    old = replace(death, at_seconds=WORKING.at_seconds - 3600)
+    assert len(bulletins(replace(WORKING, deaths=(old,)))) == 1
+
+
+def test_many_failures_are_told_with_the_last_reason() -> None:
+    failure = FailureStatus(WORKING.at_seconds, 40, "t", "text-embedding", "no such model")
+    total = Bucket(60, 40, 0.1, 0.2)
+    status = replace(WORKING, activity=replace(WORKING.activity, total=total), failures=(failure,))
+    _, notice = bulletins(status)
+    assert notice.title == "40 of 100 tasks failed in the last 15 minutes"
+    assert notice.text == "The last: no such model"
+
+
+def test_alarms_come_before_the_rest() -> None:
+    status = with_breaker(replace(WORKING, rejected=1), "api", BreakerPhase.HALF_OPEN)
+    assert [notice.tone for notice in bulletins(status)[1:]] == [Tone.ALARM, Tone.CAUTION]

@@ -1,0 +1,140 @@
+"""The journal in the hands of a person, beside a service that has it open."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.errors import ConfigurationError
+from supervisor.journal import TaskJournal
+from supervisor.journal_desk import JournalDesk
+from supervisor.task_record import TaskState
+from tests.builders import make_record, make_report
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite3"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[TaskJournal]:
+    """Holds `ready`, `running`, `finished` and `rejected`, a task each named for its state."""
+    journal = TaskJournal(path)
+    journal.note_ready(make_record(task_id) for task_id in ("ready", "running"))
+    journal.note_running(["running"])
+    for task_id in ("finished", "rejected"):
+        journal.note_finished(make_report(task_id), b'{"status":"succeeded"}')
+    journal.note_rejected("rejected", "status 422: no such field")
+    journal.commit()
+    yield journal
+    journal.close()
+
+
+@pytest.fixture
+def desk(journal: TaskJournal, path: Path) -> Iterator[JournalDesk]:
+    with JournalDesk(path) as desk:
+        yield desk
+
+
+def states(desk: JournalDesk) -> dict[str, str]:
+    return {entry.task_id: entry.state for entry in desk.entries(None, 100)}
+
+
+def test_every_task_is_listed_with_its_state(desk: JournalDesk) -> None:
+    assert states(desk) == {state: state for state in ("ready", "running", "finished", "rejected")}
+    assert desk.counts() == dict.fromkeys(TaskState, 1)
+
+
+def test_list_is_of_one_state_and_bounded(desk: JournalDesk) -> None:
+    assert [entry.task_id for entry in desk.entries(TaskState.REJECTED, 10)] == ["rejected"]
+    assert len(desk.entries(None, 3)) == 3
+
+
+def test_entry_tells_what_is_known_but_no_text(desk: JournalDesk) -> None:
+    waiting, rejected = desk.entry("ready"), desk.entry("rejected")
+    assert (waiting.model, waiting.task_type) == ("text-embedding-3-small", "text-embedding")
+    assert "a text" not in repr(waiting)
+    assert (rejected.outcome, rejected.rejection) == ("succeeded", "status 422: no such field")
+    assert rejected.body_bytes == len(desk.body("rejected"))
+
+
+def test_retried_report_waits_to_be_sent_again(desk: JournalDesk) -> None:
+    desk.retry(["rejected"])
+    assert states(desk)["rejected"] == "finished"
+    assert desk.entry("rejected").rejection == ""
+
+
+def test_dropped_report_is_gone(desk: JournalDesk) -> None:
+    desk.drop(["rejected"])
+    assert "rejected" not in states(desk)
+
+
+@pytest.mark.parametrize("task_id", ["ready", "running", "finished", "unknown"])
+@pytest.mark.parametrize("act", ["retry", "drop"])
+def test_only_rejected_reports_can_be_changed_and_all_or_none(
+    desk: JournalDesk, act: str, task_id: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=task_id):
+        getattr(desk, act)(["rejected", task_id])
+    assert states(desk)["rejected"] == "rejected"
+    desk.drop(["rejected"])  # and the desk can still be used
+
+
+def test_unknown_task_and_missing_report_are_clear_errors(desk: JournalDesk) -> None:
+    with pytest.raises(ConfigurationError, match="not in the journal"):
+        desk.entry("unknown")
+    with pytest.raises(ConfigurationError, match="no report yet"):
+        desk.body("ready")
+
+
+def test_desk_makes_no_journal_where_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no journal"):
+        JournalDesk(tmp_path / "journal.sqlite3")
+    assert not list(tmp_path.iterdir())
+
+
+def test_foreign_file_is_refused_and_left_alone(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE tasks (id TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(ConfigurationError, match="mark"):
+        JournalDesk(path)
+    assert path.read_bytes() == before
+
+
+def test_service_hears_of_what_was_done_once(journal: TaskJournal, desk: JournalDesk) -> None:
+    assert journal.changed_by_others().retried == ()
+    desk.retry(["rejected"])
+    (waiting,) = journal.changed_by_others().retried
+    assert waiting.report.task_id == "rejected"
+    assert journal.rejected == 0
+    assert journal.holds("rejected")
+    assert journal.changed_by_others().retried == ()
+
+
+def test_service_forgets_what_was_dropped(journal: TaskJournal, desk: JournalDesk) -> None:
+    # A journal learns which reports are rejected by noting them or, after a restart, by recovering.
+    desk.drop(["rejected"])
+    assert journal.changed_by_others().dropped == ("rejected",)
+    assert not journal.holds("rejected")
+    assert journal.rejected == 0
+
+
+def test_service_looks_again_once_its_own_changes_are_written(
+    journal: TaskJournal, desk: JournalDesk
+) -> None:
+    desk.drop(["rejected"])
+    journal.note_ready([make_record("new")])
+    assert journal.changed_by_others().dropped == ()
+    journal.commit()
+    assert journal.changed_by_others().dropped == ("rejected",)
+
+
+def test_commits_of_the_service_itself_are_no_change_by_others(journal: TaskJournal) -> None:
+    journal.note_finished(make_report("other"), b"{}")
+    journal.note_rejected("other", "no")
+    journal.commit()
+    assert journal.changed_by_others().retried == ()
+    assert journal.rejected == 2

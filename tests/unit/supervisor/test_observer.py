@@ -1,0 +1,127 @@
+"""The status that the loop pins, of a whole service on fakes."""
+
+import pytest
+
+from shared.errors import RetryReason
+from supervisor.api_client import Health, PollResult, ReportOutcome
+from supervisor.bulletins.summary import bulletins
+from supervisor.events import PauseRequested
+from supervisor.provider_gate import Blocked
+from supervisor.status import BreakerPhase, Idle, NotReady, Phase
+from tests.builders import make_output, make_settings
+from tests.fakes.house import House
+
+
+def test_idle_service_says_when_it_polls_again(house: House) -> None:
+    house.list_tasks()
+    status = house.status
+    assert status.idle is Idle.NO_WORK
+    assert status.wait_seconds == pytest.approx(status.poll.next_in_seconds)
+    assert status.poll.next_in_seconds > 0
+    assert not status.poll.under_way
+
+
+def test_working_service_is_not_idle_and_says_what_its_workers_hold(house: House) -> None:
+    house.list_tasks("a", "b")
+    status = house.status
+    assert (status.idle, status.wait_seconds, status.in_flight) == (None, None, 2)
+    holding = [worker for worker in status.workers if worker.tasks_held]
+    assert {worker.model for worker in holding} == {"text-embedding-3-small"}
+
+
+def test_finished_failed_and_died_are_in_the_history(house: House) -> None:
+    house.list_tasks("good", "bad", "poison")
+    slots = {unit.tasks[0].id: slot for slot, unit in house.held.items()}
+    house.finish(slots["good"], make_output(tokens=7))
+    house.fail(slots["bad"], "no such thing as 'text of bad'")
+    house.die(slots["poison"])
+    status = house.status
+    assert (status.activity.total.succeeded, status.activity.total.failed) == (1, 1)
+    assert [(row.model, row.tokens) for row in status.tokens] == [("text-embedding-3-small", 7)]
+    assert [(row.task_id, row.message) for row in status.failures] == [("bad", "no such thing as '[text]'")]
+    assert [(row.slot, row.tasks_held) for row in status.deaths] == [(slots["poison"], 1)]
+    assert "SIGKILL" in status.deaths[0].how
+
+
+def test_rate_limited_service_says_for_how_long(house: House) -> None:
+    house.list_tasks("a")
+    house.fail(0, retry=RetryReason.RATE_LIMIT, retry_after_seconds=12.0)
+    status = house.status
+    assert (status.idle, status.provider.blocked) == (Idle.RATE_LIMITED, Blocked.RATE_LIMITED)
+    assert status.wait_seconds == pytest.approx(12.0)
+
+
+def test_service_at_its_own_ceiling_says_when_it_goes_on() -> None:
+    house = House(make_settings(openai_requests_per_minute=1))
+    house.start_workers()
+    house.list_tasks("a")
+    house.finish(0)
+    house.pass_time(10.0)
+    house.list_tasks("b")
+    status = house.status
+    assert (status.idle, status.provider.blocked) == (Idle.RATE_LIMITED, None)
+    assert status.wait_seconds == pytest.approx(50.1)
+    assert [(row.kind, row.remaining, row.limit) for row in status.rate_limits] == [("requests", 0, 1)]
+
+
+def test_held_service_says_why_and_when_it_tries_again(house: House) -> None:
+    house.list_tasks("a")
+    house.fail(0, "You exceeded your current quota.", retry=RetryReason.QUOTA)
+    status = house.status
+    assert status.idle is Idle.PROVIDER_HOLD
+    assert [(hold.reason, hold.message) for hold in status.holds] == [
+        ("quota", "You exceeded your current quota.")
+    ]
+    assert status.wait_seconds == pytest.approx(60.0)
+    assert NotReady.PROVIDER_HOLD in status.not_ready
+
+
+def test_service_whose_api_is_down_says_until_when() -> None:
+    house = House(make_settings(circuit_breaker_threshold=1, circuit_breaker_recovery_seconds=42.0))
+    house.start_workers()
+    house.poll_fails(PollResult.UNREACHABLE, Health.ILL)
+    status = house.status
+    assert status.idle is Idle.API_CIRCUIT_OPEN
+    assert status.wait_seconds == pytest.approx(42.0)
+    assert status.breakers[0].state is BreakerPhase.OPEN
+    assert status.breakers[0].probe_in_seconds == pytest.approx(42.0)
+
+
+def test_task_that_waits_for_its_retry_says_how_long(house: House) -> None:
+    house.list_tasks("a")
+    house.fail(0, retry=RetryReason.TIMEOUT, retry_after_seconds=4.0)
+    status = house.status
+    assert status.idle is Idle.RETRY_WAIT
+    assert status.wait_seconds == pytest.approx(4.0)
+
+
+def test_paused_and_draining_services_say_so(house: House) -> None:
+    house.turn(PauseRequested())
+    assert (house.status.phase, house.status.idle) == (Phase.PAUSED, Idle.PAUSED)
+    assert house.status.drain_seconds_left is None
+    house.stop()
+    assert house.status.phase is Phase.DRAINING
+    assert house.status.drain_seconds_left == pytest.approx(25.0)
+
+
+def test_full_disk_is_the_reason(house: House) -> None:
+    house.disk.full = True
+    house.list_tasks("a")
+    assert NotReady.JOURNAL_UNWRITABLE in house.status.not_ready
+    assert bulletins(house.status)[0].title.startswith("Disk:")
+
+
+def test_rejected_reports_are_counted(house: House) -> None:
+    house.list_tasks("a")
+    house.finish(0)
+    house.answer(outcome=ReportOutcome.REJECTED)
+    assert house.status.rejected == 1
+
+
+def test_age_of_the_picture_is_told_to_who_asks(house: House) -> None:
+    house.clock.advance(1.0)
+    house.turn()
+    house.clock.advance(45.0)
+    status = house.board.read_aged(house.clock())
+    assert status is not None
+    assert status.loop_silent_seconds == pytest.approx(45.0)

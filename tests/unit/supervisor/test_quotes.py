@@ -1,0 +1,48 @@
+"""Texts of tasks do not reach what is shown."""
+
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.models import JsonValue
+from supervisor.quotes import HIDDEN, texts_of, without_quotes
+
+DIARY = "Dear diary, on Tuesday the third of May we climbed the hill behind the old mill again."
+
+
+def test_message_that_quotes_nothing_is_left_as_it_is() -> None:
+    message = "the model `m` does not exist; on Tuesday it did"
+    assert without_quotes(message, [DIARY]) == message
+
+
+def test_whole_text_is_hidden_however_short() -> None:
+    assert without_quotes("bad input 'basalt'", ["basalt"]) == f"bad input '{HIDDEN}'"
+
+
+def test_texts_of_three_characters_hide_nothing() -> None:
+    assert without_quotes("cannot do that", ["do"]) == "cannot do that"
+
+
+def test_piece_of_a_text_is_hidden() -> None:
+    message = f"unexpected token near {DIARY[7:60]} (line 1)"
+    assert without_quotes(message, [DIARY]) == f"unexpected token near {HIDDEN} (line 1)"
+
+
+@given(st.integers(0, 60), st.integers(24, 80), st.text(alphabet="xyz ", max_size=40))
+def test_no_run_of_24_characters_survives(start: int, length: int, around: str) -> None:
+    shown = without_quotes(f"{around}{DIARY[start : start + length]}{around}", [DIARY])
+    assert not any(shown[i : i + 24] in DIARY for i in range(len(shown) - 23))
+
+
+def test_long_text_and_message_take_no_noticeable_time() -> None:
+    text = "abcdefghijk " * 3000
+    began = time.perf_counter()
+    without_quotes("abcdefghijk " * 25, [text])
+    assert time.perf_counter() - began < 0.5
+
+
+def test_every_string_of_an_input_is_a_text_but_the_model() -> None:
+    payload: JsonValue = {"text": "a", "model": "m", "more": ["b", {"c": "d"}, 3, None]}
+    assert list(texts_of(payload, but="m")) == ["a", "b", "d"]
+    assert list(texts_of("bare")) == ["bare"]

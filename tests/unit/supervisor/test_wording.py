@@ -1,0 +1,54 @@
+"""Numbers and times as people read them."""
+
+import pytest
+
+from supervisor import wording
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"),
+        (0.0314, "31 ms"),
+        (0.9999, "1.0 s"),
+        (1.04, "1.0 s"),
+        (9.97, "10 s"),
+        (59.6, "1 min"),
+        (65, "1 min 5 s"),
+        (3600, "1 h"),
+        (3725, "1 h 2 min"),
+        (90_000, "1 d 1 h"),
+    ],
+)
+def test_durations_have_two_units_at_most(seconds: float, words: str) -> None:
+    assert wording.duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(-5, "just now"), (0.4, "just now"), (1.9, "1 s ago"), (200, "3 min ago"), (90_000, "1 d ago")],
+)
+def test_what_is_past_has_one_unit(seconds: float, words: str) -> None:
+    assert wording.ago(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("per_second", "words"),
+    [(0, "0/s"), (1234.5, "1,234/s"), (4.26, "4.3/s"), (0.9, "54/min"), (0.1, "6/min"), (0.01, "0.6/min")],
+)
+def test_rates_choose_their_unit(per_second: float, words: str) -> None:
+    assert wording.rate(per_second) == words
+
+
+def test_one_task_waits_and_two_wait() -> None:
+    assert (wording.waits(1), wording.waits(2000)) == ("1 task waits", "2,000 tasks wait")
+
+
+def test_text_that_a_terminal_would_obey_is_shown_as_an_escape() -> None:
+    assert wording.visible("a\x1b[31mb\n\u202ec") == "a\\u001b[31mb\\u000a\\u202ec"
+    assert wording.visible("Größe 漢字 👍") == "Größe 漢字 👍"
+
+
+def test_times_are_utc() -> None:
+    assert wording.clock_time(1_767_225_600.0) == "00:00:00"
+    assert wording.iso_time(1_767_225_600.0) == "2026-01-01T00:00:00+00:00"
