@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from shared.text_length import TextLength
+
 JsonValue: TypeAlias = (
     "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | Mapping[str, JsonValue] | None"
 )
@@ -59,6 +61,7 @@ class Task:
     correlation_id: str
     size_bytes: int
     """UTF-8 bytes of the text: never fewer than its tokens."""
+    length: TextLength = TextLength.FITS
     created_at_seconds: float | None = None
     """Epoch seconds at which the API says the task was created."""
 

@@ -31,6 +31,13 @@ class UnknownTaskPolicy(StrEnum):
     LEAVE = "leave"
 
 
+class LongText(StrEnum):
+    """What becomes of a text that is over its model's limit of tokens."""
+
+    FAIL = "fail"
+    MEAN = "mean"
+
+
 class LogLevel(StrEnum):
     DEBUG = "DEBUG"
     INFO = "INFO"
@@ -93,6 +100,7 @@ class Settings(Whereabouts):
     worker_crash_limit: Positive = 3
 
     unknown_task_policy: UnknownTaskPolicy = UnknownTaskPolicy.FAIL
+    long_text: LongText = LongText.FAIL
     claim_tasks: bool = False
     shard_count: Positive = 1
     shard_index: Count = 0
@@ -107,7 +115,7 @@ class Settings(Whereabouts):
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
-    @field_validator("embedding_provider", "unknown_task_policy", "log_format", mode="before")
+    @field_validator("embedding_provider", "unknown_task_policy", "long_text", "log_format", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value

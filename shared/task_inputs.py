@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from shared.embedding_input import EmbeddingInput
 from shared.models import BatchKey, JsonValue, Task, TaskType
+from shared.text_length import TextLength, judge_length
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class TaskInput:
     key: BatchKey
     payload: JsonValue
     size_bytes: int
+    length: TextLength = TextLength.FITS
 
 
 def parse_embedding(payload: JsonValue) -> TaskInput:
@@ -26,6 +28,7 @@ def parse_embedding(payload: JsonValue) -> TaskInput:
         key=BatchKey(TaskType.TEXT_EMBEDDING, parsed.model, parsed.dimensions),
         payload={"text": parsed.text, "model": parsed.model, "dimensions": parsed.dimensions},
         size_bytes=len(parsed.text.encode()),
+        length=judge_length(parsed.text, parsed.model),
     )
 
 

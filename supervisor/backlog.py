@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from shared.models import BatchKey
 from shared.task_inputs import content_of
+from shared.text_length import TextLength
 from supervisor.task_record import TaskRecord
 
 Group = tuple[TaskRecord, ...]
@@ -61,6 +62,8 @@ class Backlog:
         self._size += 1
         if record.suspect:
             self._suspects.append(record)
+        elif record.task.length is not TextLength.FITS:
+            self._fragments.append((record,))  # it may be refused: then the others need no split
         elif not self._joined_twins(record):
             self._queue(record.task.key).append(self._twins_of(record))
 
@@ -70,6 +73,8 @@ class Backlog:
             self._size += 1
             if record.suspect:
                 self._suspects.appendleft(record)
+            elif record.task.length is not TextLength.FITS:
+                self._fragments.appendleft((record,))
             elif not self._joined_twins(record):
                 self._queue(record.task.key).appendleft(self._twins_of(record))
 
@@ -91,15 +96,17 @@ class Backlog:
         self._size -= len(due)
         self.put_back(due)
 
-    def take(self, slots: int, most: int, most_bytes: Callable[[BatchKey], int]) -> Iterator[Group]:
+    def take(
+        self, slots: int, most: int, suspects: int, most_bytes: Callable[[BatchKey], int]
+    ) -> Iterator[Group]:
         """Groups for up to `slots` idle workers, of up to `most` different texts, each formed when asked for.
 
-        Suspects run alone, on at most half of the slots while others wait too. The rest is spread over
+        Suspects run alone, no more than `suspects` of them while others wait too. The rest is spread over
         the slots evenly, batch keys in turn. A group holds no more bytes of text than `most_bytes` of its
         key allows at that moment, but one task in any case; at 0 the key has to wait.
         """
         others = bool(self._fragments or self._ready)
-        alone = min(len(self._suspects), max(1, slots // 2) if others else slots)
+        alone = min(len(self._suspects), suspects if others else slots)
         sources = itertools.chain(
             itertools.repeat(self._next_suspect, alone),
             itertools.repeat(self._next_fragment, slots),

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from shared.log_events import LogEvent
 from shared.logs import get_logger
 from shared.metrics import SupervisorMetrics
+from shared.models import Provider
 from shared.retry import Backoff
-from shared.settings import Settings
+from shared.settings import LongText, Settings
 from shared.version import VERSION
 from supervisor.amendments import AmendmentWatch
 from supervisor.api_gate import APIGate
@@ -96,7 +97,16 @@ def compose(settings: Settings, outside: Outside) -> Supervisor:
         table=state.table,
         scheduler=state.scheduler,
         poller=outside.poller,
-        intake=Intake(journal, claims, settlement, metrics, settings.unknown_task_policy, shard, clock),
+        intake=Intake(
+            journal=journal,
+            claims=claims,
+            settlement=settlement,
+            metrics=metrics,
+            policy=settings.unknown_task_policy,
+            fail_long_texts=_fails_long_texts(settings),
+            shard=shard,
+            clock=clock,
+        ),
         claims=claims,
         dispatcher=_dispatcher(settings, outside, state, settlement),
         delivery=Delivery(state.outbox, journal, outside.reporter, state.api_gate, settlement, clock),
@@ -195,6 +205,10 @@ def _observer(settings: Settings, outside: Outside, state: _State) -> Observer:
         clock=outside.clock,
         limiter=state.limiter,
     )
+
+
+def _fails_long_texts(settings: Settings) -> bool:
+    return settings.embedding_provider is Provider.OPENAI and settings.long_text is LongText.FAIL
 
 
 def _tasks_at_once(settings: Settings) -> int:

@@ -60,6 +60,7 @@ class Dispatcher:
         groups = self.backlog.take(
             1 if probing else len(idle),
             1 if probing else self.limits.batch_max_tasks,
+            max(0, self.table.most_suspects() - self.table.suspects()),
             lambda key: self.limiter.most_bytes(key.model),
         )
         for slot, group in zip(idle, groups, strict=False):

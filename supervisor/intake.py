@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from shared.log_events import LogEvent
 from shared.logs import get_logger
 from shared.metrics import SupervisorMetrics
+from shared.models import Task
 from shared.settings import UnknownTaskPolicy
+from shared.text_length import MAX_TEXT_TOKENS, TextLength
 from supervisor.api_client import PollAnswer
 from supervisor.claims import Claims
 from supervisor.journal import TaskJournal
 from supervisor.settlement import Settlement
 from supervisor.task_record import TaskRecord
-from supervisor.wire import Refusal, RefusalReason
+from supervisor.wire import Refusal, RefusalReason, TaskAddress
 
 log = get_logger("intake")
 
@@ -47,6 +49,7 @@ class Intake:
     settlement: Settlement
     metrics: SupervisorMetrics
     policy: UnknownTaskPolicy
+    fail_long_texts: bool
     shard: Shard
     clock: Callable[[], float]
 
@@ -55,15 +58,18 @@ class Intake:
         page = answer.page
         now = self.clock()
         taken = 0
+        refusals = list(page.refusals)
         for task in self.claims.order(page.tasks):
             if taken >= room:
                 break
-            if self._is_new(task.id, answer.requested_at):
+            if self.fail_long_texts and task.length is TextLength.OVER:
+                refusals.append(_too_long(task))
+            elif self._is_new(task.id, answer.requested_at):
                 record = TaskRecord(task, now)
                 self.journal.note_ready((record,))
                 self.claims.admit(record)
                 taken += 1
-        refused = sum(self._refuse(refusal, answer.requested_at) for refusal in page.refusals)
+        refused = sum(self._refuse(refusal, answer.requested_at) for refusal in refusals)
         return Taken(new=taken + refused, full=page.items >= answer.limit or taken >= room)
 
     def _is_new(self, task_id: str, requested_at: float) -> bool:
@@ -90,3 +96,12 @@ class Intake:
             return False
         self.settlement.refuse(address, refusal.message)
         return True
+
+
+def _too_long(task: Task) -> Refusal:
+    return Refusal(
+        RefusalReason.TEXT_TOO_LONG,
+        f"the text is longer than the {MAX_TEXT_TOKENS:,} tokens that {task.key.model} takes;"
+        " shorten it, or let the service embed it in pieces (LONG_TEXT=mean)",
+        TaskAddress(task.id, task.shape, task.correlation_id),
+    )

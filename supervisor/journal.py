@@ -14,7 +14,7 @@ from pathlib import Path
 import orjson
 
 from shared.errors import ConfigurationError
-from supervisor.journal_file import open_journal, read_report, read_task
+from supervisor.journal_file import damaged, open_journal, read_report, read_task
 from supervisor.task_record import Claim, Report, TaskRecord, TaskState
 
 MOST_FRESH_BYTES = 16 * 2**20
@@ -83,11 +83,7 @@ class TaskJournal:
         except sqlite3.OperationalError as error:
             raise ConfigurationError(f"STATE_DIR: cannot use the journal {path}: {error}") from error
         except sqlite3.DatabaseError as error:
-            raise ConfigurationError(
-                f"STATE_DIR: {path} is damaged or no journal of this service ({error}). It was left as it is:"
-                " move it and its -wal and -shm files away, then start again; tasks that the API still lists"
-                " as pending will run again"
-            ) from error
+            raise damaged(path, str(error)) from error
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -163,12 +159,15 @@ class TaskJournal:
         records: list[TaskRecord] = []
         waiting: list[Waiting] = []
         for task_id, state, task, attempts, crashes, claim, report, changed_at in rows:
-            if state in (TaskState.READY, TaskState.RUNNING):
-                records.append(TaskRecord(read_task(task), now, attempts, crashes, Claim(claim)))
-            elif state == TaskState.FINISHED:
-                waiting.append(Waiting(read_report(report), changed_at))
-            else:
-                self._rejected.add(task_id)
+            try:
+                if state in (TaskState.READY, TaskState.RUNNING):
+                    records.append(TaskRecord(read_task(task), now, attempts, crashes, Claim(claim)))
+                elif state == TaskState.FINISHED:
+                    waiting.append(Waiting(read_report(report), changed_at))
+                else:
+                    self._rejected.add(task_id)
+            except (ValueError, TypeError, KeyError) as error:
+                raise damaged(self._path, f"the row of task {task_id!a} cannot be read") from error
         return Recovery(tuple(records), tuple(waiting), len(self._rejected))
 
     def changed_by_others(self) -> Amendments:

@@ -35,14 +35,15 @@ class JournalCommand:
             counts = desk.counts()
         if not self._console.is_terminal:
             for entry in entries:
-                self._line("\t".join(_row(entry)))
+                self._line("\t".join(_row(entry, iso_time(entry.changed_at_seconds))))
             return ExitCode.DRAINED
         if entries:
             table = Table(box=SIMPLE_HEAD, show_edge=False)
             for column in COLUMNS:
                 table.add_column(column, overflow="fold")
             for entry in entries:
-                table.add_row(*(Text(cell) for cell in _row(entry)))
+                age = ago(max(0.0, time.time() - entry.changed_at_seconds)).removesuffix(" ago")
+                table.add_row(*(Text(cell) for cell in _row(entry, age)))
             self._console.print(table)
         total = sum(counts.values()) if only is None else counts[only]
         if total > len(entries):
@@ -83,7 +84,7 @@ class JournalCommand:
         return ExitCode.DRAINED
 
     def _line(self, text: str) -> None:
-        self._console.print(Text(text), soft_wrap=True)
+        self._console.file.write(f"{text}\n")  # as it is: the console would expand tabs and fold lines
 
 
 def _chosen(desk: JournalDesk, task_ids: Sequence[str], *, every: bool) -> list[str]:
@@ -94,9 +95,8 @@ def _chosen(desk: JournalDesk, task_ids: Sequence[str], *, every: bool) -> list[
     return [entry.task_id for entry in desk.entries(TaskState.REJECTED, MOST_IN_BULK)]
 
 
-def _row(entry: JournalEntry) -> tuple[str, ...]:
+def _row(entry: JournalEntry, since: str) -> tuple[str, ...]:
     note = entry.rejection or entry.outcome
-    since = ago(max(0.0, time.time() - entry.changed_at_seconds)).removesuffix(" ago")
     cells = (
         entry.task_id,
         entry.state,

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import orjson
 
+from shared.errors import ConfigurationError
 from shared.models import BatchKey, Task, TaskStatus, TaskType, WireShape
+from shared.text_length import TextLength
 from supervisor.task_record import Report
 
 APPLICATION_ID = 0x41545031
@@ -33,7 +35,9 @@ CREATE TABLE IF NOT EXISTS tasks (
 def open_journal(path: Path) -> sqlite3.Connection:
     """Opens or creates it. Raises sqlite3.DatabaseError for a file that is damaged or foreign."""
     db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
-    fresh = not _mark(db) and not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    # Ours without a table is a first start that was cut short.
+    empty = not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    fresh = empty and _mark(db) in (0, APPLICATION_ID)
     if not fresh:
         check_marks(db)
     db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
@@ -50,6 +54,15 @@ def open_journal(path: Path) -> sqlite3.Connection:
     return db
 
 
+def damaged(path: Path, what: str) -> ConfigurationError:
+    """What to tell whoever starts the service on such a file."""
+    return ConfigurationError(
+        f"STATE_DIR: {path} is damaged or no journal of this service ({what}). It was left as it is:"
+        " move it and its -wal and -shm files away, then start again; tasks that the API still lists"
+        " as pending will run again"
+    )
+
+
 def check_marks(db: sqlite3.Connection) -> None:
     """Raises sqlite3.DatabaseError if the file is not a journal of this version."""
     version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -62,6 +75,7 @@ def read_task(row: bytes) -> Task:
     key = fields.pop("key")
     fields["key"] = BatchKey(TaskType(key["task_type"]), key["model"], key["dimensions"])
     fields["shape"] = WireShape(fields["shape"])
+    fields["length"] = TextLength(fields["length"])
     return Task(**fields)
 
 

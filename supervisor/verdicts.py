@@ -43,7 +43,7 @@ class Verdicts:
         if done.failure is not None:
             self._unit_failed(assignment, done.failure)
             return
-        retries: list[tuple[TaskRecord, RetryReason, Failure]] = []
+        retries: dict[RetryReason, tuple[Failure, list[TaskRecord]]] = {}
         for record in assignment.records:
             outcome = done.outcomes.get(record.task.id, NO_OUTCOME)
             if isinstance(outcome, Output):
@@ -51,11 +51,11 @@ class Verdicts:
             elif outcome.retry is None:
                 self.settlement.fail(record, outcome.message, assignment.started_at)
             else:
-                retries.append((record, outcome.retry, outcome))
-        if len(retries) < len(assignment.records):
+                retries.setdefault(outcome.retry, (outcome, []))[1].append(record)
+        if sum(len(records) for _, records in retries.values()) < len(assignment.records):
             self.gate.succeeded()
-        for record, reason, failure in retries:
-            self._retry((record,), reason, failure, assignment.started_at)
+        for reason, (failure, records) in retries.items():
+            self._retry(records, reason, failure, assignment.started_at)
 
     def worker_died(self, assignment: Assignment, how: str) -> None:
         """The tasks run again, each alone; one that saw too many deaths, the last alone, is FAILED."""

@@ -33,6 +33,7 @@ class RefusalReason(StrEnum):
     NOT_PENDING = "not_pending"
     UNKNOWN_TYPE = "unknown_type"
     BAD_INPUT = "bad_input"
+    TEXT_TOO_LONG = "text_too_long"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,7 @@ def _parse_task(item: Mapping[str, JsonValue], address: TaskAddress) -> Task | R
         shape=address.shape,
         correlation_id=address.correlation_id,
         size_bytes=parsed.size_bytes,
+        length=parsed.length,
         created_at_seconds=_epoch_seconds(item.get("createdAt" if nestjs else "created_at")),
     )
 

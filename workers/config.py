@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from shared.models import Provider
-from shared.settings import LogFormat, LogLevel, Settings
+from shared.settings import LogFormat, LogLevel, LongText, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class WorkerConfig:
     metrics_directory: Path
     log_level: LogLevel
     log_format: LogFormat
+    long_text: LongText = LongText.FAIL
 
     @classmethod
     def from_settings(cls, settings: Settings, metrics_directory: Path) -> "WorkerConfig":
@@ -27,6 +28,7 @@ class WorkerConfig:
             openai_api_key=settings.openai_api_key,
             openai_base_url=settings.openai_base_url,
             openai_timeout_seconds=settings.openai_timeout,
+            long_text=settings.long_text,
             metrics_directory=metrics_directory,
             log_level=settings.log_level,
             log_format=settings.log_format,

@@ -5,7 +5,9 @@ from collections.abc import Iterable
 
 from shared.errors import ConfigurationError, NonRetryableError
 from shared.models import Provider, Task, TaskType
+from shared.settings import LongText
 from workers.config import WorkerConfig
+from workers.piecewise_embeddings import PiecewiseEmbeddings
 from workers.processors.base import BaseProcessor
 from workers.processors.text_embedding import TextEmbeddingProcessor
 from workers.provider import EmbeddingProvider
@@ -33,7 +35,10 @@ def build_factory(config: WorkerConfig, calls: ProviderCalls) -> ProcessorFactor
 
     Raises ConfigurationError where the provider cannot be used as configured.
     """
-    return ProcessorFactory([TextEmbeddingProcessor(_embedding_provider(config, calls))])
+    provider = _embedding_provider(config, calls)
+    if config.provider is Provider.OPENAI and config.long_text is LongText.MEAN:
+        provider = PiecewiseEmbeddings(provider)
+    return ProcessorFactory([TextEmbeddingProcessor(provider)])
 
 
 def _embedding_provider(config: WorkerConfig, calls: ProviderCalls) -> EmbeddingProvider:

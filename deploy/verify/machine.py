@@ -29,7 +29,7 @@ class Machine:
             [
                 "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot",
                 "--machine=ai-task-processor-verify", f"--directory={self._tree}",
-                "--console=pipe", "--setenv=SYSTEMD_LOG_TARGET=console",
+                "--console=pipe",
             ],
             self._log,
         )  # fmt: skip

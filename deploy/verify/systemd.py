@@ -122,7 +122,7 @@ def _survives_freeze(checklist: Checklist, machine: Machine, api_port: int, port
     before = machine.unit(UNIT, "MainPID")
     machine.run("systemctl", "kill", "--kill-whom=main", "--signal=SIGSTOP", UNIT)
     _wait_for_restart(machine, before, PATIENCE_SECONDS)
-    journal = machine.run("journalctl", "--no-pager", "--output=cat", "--unit=init.scope", f"UNIT={UNIT}")
+    journal = machine.journal(UNIT)
     checklist.require("atchdog timeout" in journal, "a frozen loop is found by the watchdog", journal[-500:])
     wait_until_served(port, "/ready")
     create_tasks(api_port, 1)

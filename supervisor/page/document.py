@@ -113,5 +113,5 @@ def _main(status: Status | None, told: tuple[Bulletin, ...]) -> Html:
 
 
 def _foot() -> Html:
-    links = ("/status", "/metrics", "/ready", "/health")
-    return el("footer", join(*(el("a", path, href=path) for path in links)))
+    links = ("status", "metrics", "ready", "health")
+    return el("footer", join(*(el("a", f"/{path}", href=path) for path in links)))

@@ -26,7 +26,7 @@ function morph(old, fresh) {
 async function update() {
   clearTimeout(timer);
   try {
-    const answer = await fetch("/", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+    const answer = await fetch(location.pathname, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (!build(page)) throw new Error("not the status page");
     if (build(page) !== build(document)) return location.reload();

@@ -63,6 +63,15 @@ class SlotTable:
     def tasks_in_flight(self) -> int:
         return sum(len(slot.assignment.records) for slot in self._slots if slot.assignment)
 
+    def suspects(self) -> int:
+        """How many slots run a task that may be what kills workers."""
+        held = [slot.assignment.records for slot in self._slots if slot.assignment]
+        return sum(records[0].suspect for records in held)
+
+    def most_suspects(self) -> int:
+        """At most half of the slots run suspects while other tasks wait."""
+        return max(1, len(self._slots) // 2)
+
     def overdue(self, now: float) -> list[int]:
         """Slots whose unit has run past its deadline and which were not yet told."""
         return [

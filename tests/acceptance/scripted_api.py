@@ -2,7 +2,7 @@
 
 import threading
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import unquote
 
 import orjson
@@ -22,6 +22,8 @@ class ScriptedApi:
         self.pages = deque(pages)
         self.receipts: deque[Answer] = deque()
         self.reports: defaultdict[str, list[Json]] = defaultdict(list)
+        self.before_receipt: Callable[[], object] = lambda: None
+        """Called after each report was noted and before it is answered."""
         self._lock = threading.Lock()
 
     def __call__(self, request: Request) -> Answer:
@@ -30,6 +32,7 @@ class ScriptedApi:
         with self._lock:
             task_id = unquote(request.target.rpartition("/")[2])
             self.reports[task_id].append(orjson.loads(request.body))
+        self.before_receipt()
         return self.receipts.popleft() if self.receipts else Answer(200, b"{}")
 
     def last_status(self, task_id: str) -> str:

@@ -58,7 +58,7 @@ class ServiceProcess:
     def __init__(self, folder: Path, settings: Mapping[str, str], name: str = "service") -> None:
         self.log = folder / f"{name}.log"
         self.errors = folder / f"{name}.err"
-        self.state_dir = Path(settings.get("STATE_DIR", folder / "state"))
+        self.state_dir = folder / settings.get("STATE_DIR", "state")
         defaults = {
             "METRICS_HOST": "127.0.0.1",
             "METRICS_PORT": "0",
@@ -162,6 +162,10 @@ class ServiceProcess:
 
     def send_signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
+
+    def press_ctrl_c(self) -> None:
+        """SIGINT to the service and every process beneath it, as a terminal sends it."""
+        os.killpg(self.pid, signal.SIGINT)
 
     def wait(self, timeout_seconds: float = STOP_SECONDS) -> int:
         """Its exit code, once it has ended by itself."""

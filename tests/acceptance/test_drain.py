@@ -3,6 +3,7 @@
 import signal
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,21 +11,32 @@ import pytest
 from examples.task_api.task import State, Task
 from tests.acceptance.conftest import StartService
 from tests.acceptance.pace import Gate
+from tests.acceptance.scripted_api import ScriptedApi, flat_task, page_of
 from tests.acceptance.service import ServiceProcess
 from tests.acceptance.task_api import Peer
 from tests.eventually import eventually
 from tests.stubs.provider import StubProvider
+from tests.stubs.scripted_http import ScriptedServer
 
 TASKS = 200
 
 
-def test_sigterm_in_the_middle_reports_what_runs_and_leaves_the_rest_pending(
-    start_service: StartService, task_api: Peer, provider: StubProvider, gate: Gate
+def sigterm(service: ServiceProcess) -> None:
+    service.send_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("ask", [sigterm, ServiceProcess.press_ctrl_c], ids=["SIGTERM", "Ctrl-C"])
+def test_drain_in_the_middle_reports_what_runs_and_leaves_the_rest_pending(
+    start_service: StartService,
+    task_api: Peer,
+    provider: StubProvider,
+    gate: Gate,
+    ask: Callable[[ServiceProcess], None],
 ) -> None:
     task_api.add(TASKS)
     service = start_service(BATCH_MAX_TASKS="10", CONCURRENCY_LIMIT="3")
     in_work = gate.wait_for_calls(3)
-    service.send_signal(signal.SIGTERM)
+    ask(service)
     service.wait_for_log("drain_started")
     assert_draining_but_answering(service)
     gate.open()
@@ -74,6 +86,26 @@ def test_drain_gives_up_at_its_timeout_and_says_what_is_left(
     (line,) = service.log_lines("drain_timed_out")
     assert line["running"] == 5
     assert journal_states(service.state_dir) == ["running"] * 5
+
+
+def test_api_that_hangs_holds_up_no_drain_and_its_reports_stay_in_the_journal(
+    launch: StartService, provider: StubProvider
+) -> None:
+    api = ScriptedApi(page_of(flat_task(str(place), f"text {place}") for place in range(20)))
+    with ScriptedServer(api) as server:
+        api.before_receipt = server.closing.wait
+        service = launch(
+            API_BASE_URL=server.url,
+            OPENAI_BASE_URL=provider.base_url,
+            OPENAI_API_KEY="sk-none",
+            DRAIN_TIMEOUT_SECONDS="0.5",
+            CONCURRENCY_LIMIT="1",
+        )
+        eventually(lambda: api.reports, what="the first report is sent")
+        asked_at = time.monotonic()
+        assert service.stop() == 3
+        assert time.monotonic() - asked_at < 3.0
+    assert journal_states(service.state_dir) == ["finished"] * 20
 
 
 def test_service_without_work_drains_at_once(start_service: StartService) -> None:

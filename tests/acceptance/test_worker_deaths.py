@@ -82,9 +82,10 @@ def test_poison_task_alone_is_failed_and_names_the_signal(
 
     texts = [f"text {place}" for place in range(100)]
     texts[37] = f"a {POISON} text"
-    task_api.add_texts(texts)
     with ScriptedServer(embed_or_kill) as server:
         services.append(start_service(OPENAI_BASE_URL=f"{server.url}/v1", CONCURRENCY_LIMIT="3"))
+        eventually(lambda: knows_memory_of_workers(services[0], 3), what="the workers' memory is known")
+        task_api.add_texts(texts)
         task_api.wait_until_done()
         assert services[0].stop() == 0
     poisoned = task_api.tasks()[37]
@@ -123,6 +124,10 @@ def test_worker_is_back_in_under_half_a_second(start_service: StartService) -> N
 
 def living_workers(service: ServiceProcess) -> list[int]:
     return [pid for pid in service.worker_pids() if psutil.pid_exists(pid)]
+
+
+def knows_memory_of_workers(service: ServiceProcess, count: int) -> bool:
+    return sum(worker["rss_bytes"] > 0 for worker in service.workers("idle")) == count
 
 
 def owner_of(service: ServiceProcess, port: int) -> int:

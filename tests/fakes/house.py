@@ -1,5 +1,6 @@
 """The whole supervisor on fakes: real loop, journal and everything between, no thread, socket or process."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
@@ -48,15 +49,24 @@ _ANSWERS = {
 }
 
 
+def longest(_: float, high: float) -> float:
+    """A draw that makes every wait as long as it can be."""
+    return high
+
+
 class House:
     """Wired by the program's own composition root, with a clock and everything outside replaced.
 
-    Backoffs are drawn at their longest. With a `path` the journal outlives the house: a second house on
+    Backoffs are drawn at their longest, if not said otherwise. With a `path` the journal outlives the house: a second house on
     it is the service after a restart.
     """
 
     def __init__(
-        self, settings: Settings | None = None, path: Path = IN_MEMORY, clock: Clock | None = None
+        self,
+        settings: Settings | None = None,
+        path: Path = IN_MEMORY,
+        clock: Clock | None = None,
+        draw: Callable[[float, float], float] = longest,
     ) -> None:
         self.settings = settings or make_settings()
         self.clock = clock or Clock()
@@ -69,6 +79,7 @@ class House:
         self.board = StatusBoard()
         self.journal = TaskJournal(path)
         self.disk = Disk.under(self.journal)
+        self._draw = draw
         self.supervisor = self._compose()
         self._next_pid = 100
 
@@ -86,7 +97,7 @@ class House:
                 board=self.board,
                 notify=self.notices.append,
                 clock=self.clock,
-                draw=_longest,
+                draw=self._draw,
             ),
         )
 
@@ -237,7 +248,3 @@ def item(task_id: str, **fields: object) -> dict[str, object]:
         "input_data": {"text": f"text of {task_id}"},
         **fields,
     }
-
-
-def _longest(_: float, high: float) -> float:
-    return high

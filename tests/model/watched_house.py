@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -15,8 +16,17 @@ from tests.fakes.house import House
 from tests.fakes.pool import FakePool
 from tests.model.fuse import Fuse, Place
 
-Look = Callable[[str], tuple[str, str] | None]
-"""State and claim of a task as they stand on the disk; None if it has no row."""
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A task as it stands on the disk."""
+
+    state: str
+    claim: str
+    body: bytes | None
+
+
+Look = Callable[[str], Row | None]
 
 
 class WatchedHouse(House):
@@ -86,7 +96,7 @@ class WatchedPool(FakePool):
         for task in unit.tasks:
             row = self._on_disk(task.id)
             assert row is not None, f"{task.id} was dispatched without a row on disk"
-            assert row[0] == "running", f"{task.id} was dispatched as {row}"
+            assert row.state == "running", f"{task.id} was dispatched as {row}"
         self._fuse.pass_by(Place.BEFORE_DISPATCH)
         super().dispatch(slot, pid, unit)
         self._fuse.pass_by(Place.AFTER_DISPATCH)
@@ -116,7 +126,8 @@ class WatchedReporter(HeldReporter):
     def send(self, message: Message, body: bytes) -> None:
         row = self._on_disk(message.task_id)
         assert row is not None, f"the API is told of {message.task_id}, which has no row on disk"
-        assert row[0] == self._wanted, f"the API is told of {message.task_id}, which is {row} on disk"
+        assert row.state == self._wanted, f"the API is told of {message.task_id}, which is {row} on disk"
+        assert row.state != "finished" or row.body == body, f"{message.task_id}: another body than on disk"
         self._fuse.pass_by(self._before)
         super().send(message, body)
         self._fuse.pass_by(self._after)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from shared.errors import ConfigurationError
 from shared.models import Provider
-from shared.settings import LogFormat, LogLevel, Settings, UnknownTaskPolicy, load_settings
+from shared.settings import LogFormat, LogLevel, LongText, Settings, UnknownTaskPolicy, load_settings
 from tests.unit.shared.conftest import Surroundings
 
 DEFAULTS: dict[str, object] = {
@@ -35,6 +35,7 @@ DEFAULTS: dict[str, object] = {
     "WORKER_MAX_RSS_MB": 0,
     "WORKER_CRASH_LIMIT": 3,
     "UNKNOWN_TASK_POLICY": UnknownTaskPolicy.FAIL,
+    "LONG_TEXT": LongText.FAIL,
     "CLAIM_TASKS": False,
     "SHARD_COUNT": 1,
     "SHARD_INDEX": 0,

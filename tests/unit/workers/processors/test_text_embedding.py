@@ -42,7 +42,7 @@ def test_each_task_gets_the_vector_of_its_own_text() -> None:
 
 
 def test_usage_is_shared_by_size_and_adds_up() -> None:
-    tasks = [make_task(task_id="small", tokens=1), make_task(task_id="large", tokens=3)]
+    tasks = [make_task("a", task_id="small", tokens=1), make_task("b", task_id="large", tokens=3)]
     outcomes = TextEmbeddingProcessor(Provider()).process_batch(tasks)
     assert _output(outcomes["small"]).usage == Usage(3, 3)
     assert _output(outcomes["large"]).usage == Usage(7, 7)

@@ -1,0 +1,45 @@
+"""The real HTTP server with a board that a test pins a status to."""
+
+import contextlib
+import http.client
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from supervisor.doorbell import Doorbell
+from supervisor.metrics_server import MetricsServer
+from supervisor.status import Status, StatusBoard
+
+
+@dataclass(frozen=True, slots=True)
+class StatusServer:
+    board: StatusBoard
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def pin(self, status: Status) -> None:
+        self.board.pin(status, time.monotonic())
+
+    def get(self, path: str, method: str = "GET") -> tuple[int, http.client.HTTPMessage, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        with contextlib.closing(connection):
+            connection.request(method, path)
+            response = connection.getresponse()
+            return response.status, response.headers, response.read()
+
+
+@contextlib.contextmanager
+def status_server(directory: Path, port: int = 0) -> Iterator[StatusServer]:
+    """Serves while the block runs."""
+    board = StatusBoard()
+    doorbell = Doorbell(None, lambda _: None, time.monotonic)
+    server = MetricsServer("127.0.0.1", port, board, directory, doorbell)
+    server.start(lambda _: None)
+    try:
+        yield StatusServer(board, server.port)
+    finally:
+        server.close()

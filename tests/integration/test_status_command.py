@@ -1,0 +1,117 @@
+"""`run.py status`, asking a real server."""
+
+import socket
+from pathlib import Path
+
+import orjson
+import pytest
+
+from shared.errors import ConfigurationError
+from supervisor.cli import main
+from supervisor.exit_codes import ExitCode
+from supervisor.status_client import StatusClient
+from supervisor.status_command import run_status
+from tests.integration.status_server import StatusServer, status_server
+from tests.stubs.scripted_http import Answer, ScriptedServer
+from tests.unit.supervisor.statuses import WORKING
+
+
+@pytest.fixture
+def bare_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """No setting is set and there is no `.env`."""
+    for name in ("API_BASE_URL", "METRICS_HOST", "METRICS_PORT", "STATE_DIR", "STATE_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return monkeypatch
+
+
+def closed_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def test_status_needs_the_port_and_no_other_setting(
+    tmp_path: Path, bare_environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with status_server(tmp_path) as server:
+        server.pin(WORKING)
+        bare_environment.setenv("METRICS_PORT", str(server.port))
+        assert main(["status"]) == ExitCode.DRAINED
+    assert "Working on 100 tasks in 1 worker" in capsys.readouterr().out
+
+
+def test_json_is_the_status_as_served(
+    tmp_path: Path, bare_environment: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    with status_server(tmp_path) as server:
+        server.pin(WORKING)
+        assert main(["status", "--json", "--url", server.url]) == ExitCode.DRAINED
+    assert orjson.loads(capfdbinary.readouterr().out)["backlog"] == 1203
+
+
+def test_no_service_is_exit_2_and_one_line_that_says_what_to_do(
+    bare_environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare_environment.setenv("METRICS_PORT", str(closed_port()))
+    assert main(["status"]) == ExitCode.CONFIGURATION
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no service answers" in line
+    assert "python run.py" in line
+
+
+def test_starting_service_is_told_apart_from_none(tmp_path: Path) -> None:
+    with status_server(tmp_path) as server, pytest.raises(ConfigurationError, match="only starting"):
+        StatusClient(server.url).status()
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(200, b"<h1>hello</h1>"), Answer(200, b'{"phase":"running"}'), Answer(404, b"no")]
+)
+def test_another_service_on_that_port_is_told_as_such(answer: Answer) -> None:
+    with ScriptedServer(lambda _: answer) as server, pytest.raises(ConfigurationError, match="/status"):
+        StatusClient(server.url).status()
+
+
+class Interrupted:
+    """Stands in for time.sleep: lets `looks` pass, then Ctrl-C."""
+
+    def __init__(self, looks: int) -> None:
+        self.left = looks
+
+    def __call__(self, _: float) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+
+
+def test_watching_shows_it_again_until_ctrl_c(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    with status_server(tmp_path) as server:
+        server.pin(WORKING)
+        assert run_status(server.url, as_json=True, watch=True, sleep=Interrupted(2)) == ExitCode.DRAINED
+    lines = capfdbinary.readouterr().out.splitlines()
+    assert [orjson.loads(line)["in_flight"] for line in lines] == [100, 100, 100]
+
+
+def test_watching_goes_on_while_the_service_is_away(tmp_path: Path) -> None:
+    with status_server(tmp_path) as server:
+        server.pin(WORKING)
+        leave = AwayAfterOneLook(server)
+        assert run_status(server.url, as_json=False, watch=True, sleep=leave) == ExitCode.DRAINED
+    assert leave.looks == 3
+
+
+class AwayAfterOneLook:
+    """Stands in for time.sleep: the board is emptied after the first look, Ctrl-C comes after the third."""
+
+    def __init__(self, server: StatusServer) -> None:
+        self._server = server
+        self.looks = 0
+
+    def __call__(self, _: float) -> None:
+        self.looks += 1
+        self._server.board._status = None
+        if self.looks == 3:
+            raise KeyboardInterrupt

@@ -1,0 +1,67 @@
+"""All trouble ends, time goes on: then everything must come to its end."""
+
+from shared.models import TaskStatus
+from supervisor.events import ResumeRequested
+from tests.model.world import World
+
+MOST_ROUNDS = 150
+ROUND_SECONDS = 5.0
+MOST_IDLE_TURNS = 20
+
+
+def settle(world: World) -> None:
+    """Every peer does its part without fault until nothing is left to do. AssertionError if it never ends."""
+    world.house.disk.full = False
+    world.fuse.remove()
+    world.post(ResumeRequested())
+    for task in world.api.tasks.values():
+        if task.others and not task.final:
+            task.state = TaskStatus.SUCCEEDED
+    for _ in range(MOST_ROUNDS):
+        if not _unfinished(world):
+            return
+        _round(world)
+        world.clock.advance(ROUND_SECONDS)
+    raise AssertionError(f"never finished: {_unfinished(world)}")
+
+
+def _unfinished(world: World) -> list[str]:
+    rejected = world.house.journal._rejected
+    open_tasks = [
+        task.id
+        for task in world.api.tasks.values()
+        if not task.final and not task.deleted and task.id not in rejected
+    ]
+    return open_tasks + sorted(world.house.journal._ids - rejected)
+
+
+def _round(world: World) -> None:
+    for slot in world.workers.missing():
+        world.post(world.workers.start(slot))
+    for slot in range(world.workers.slots):
+        world.hear(slot)
+    for slot in sorted(world.workers.to_kill & world.workers.alive.keys()):
+        world.worker_dies(slot)
+    for slot in world.workers.busy():
+        world.finish_unit(slot, lambda _: world.new_output())
+    world.begin_poll()
+    world.read_poll()
+    world.answer_poll()
+    world.ghosts_arrive()
+    for claim in (False, True):
+        for _ in range(world.settings.report_concurrency):
+            world.begin_request(claim=claim)
+    for request in list(world.requests):
+        world.carry_out(request)
+        world.answer_request(request)
+    world.turn()
+    _rest(world)
+
+
+def _rest(world: World) -> None:
+    """With nothing new the loop must come to rest."""
+    for _ in range(MOST_IDLE_TURNS):
+        if world.house.wait() > 0:
+            return
+        world.turn()
+    raise AssertionError(f"the loop spins: {MOST_IDLE_TURNS} turns without a wait")

@@ -1,0 +1,63 @@
+"""What must be true between any two events."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from shared.models import TaskStatus
+from supervisor.outbox import M, Outbox
+from tests.fakes.house import House
+from tests.model.world import World
+
+
+def check_every_held_task_has_one_place(house: House) -> None:
+    """What the journal holds waits to run, runs, is to be reported or claimed, or was rejected: just one."""
+    places = Counter(_places(house))
+    held = house.journal._ids
+    assert places.keys() == held, (
+        f"without a place: {held - places.keys()}, without a row: {places.keys() - held}"
+    )
+    twice = [task_id for task_id, count in places.items() if count > 1]
+    assert not twice, f"in two places: {twice}"
+
+
+def check_no_task_is_with_two_workers(world: World) -> None:
+    held = Counter(world.workers.held())
+    assert all(count == 1 for count in held.values()), held
+
+
+def check_what_the_api_has_is_not_computed_again(world: World) -> None:
+    for task_id in world.workers.held():
+        task = world.api.tasks[task_id]
+        assert not task.final or task.others, f"{task_id} is {task.state} and runs again"
+
+
+def check_outcomes_do_not_differ(world: World) -> None:
+    for task in world.api.tasks.values():
+        assert len(task.said) <= 1, f"{task.id} was told different outcomes: {task.said}"
+        assert task.state is not TaskStatus.FAILED or task.blamed or task.others, (
+            f"{task.id} failed for no reason"
+        )
+
+
+def check_no_claim_is_forgotten(world: World) -> None:
+    """What is ours at the API is on our disk, or nobody would ever work on it."""
+    for task in world.api.tasks.values():
+        if task.state is TaskStatus.PROCESSING and not task.others and not task.deleted:
+            assert world.on_disk(task.id) is not None, f"{task.id} is claimed and forgotten"
+
+
+def _places(house: House) -> list[str]:
+    supervisor = house.supervisor
+    return [
+        *(record.task.id for record in supervisor.backlog.records()),
+        *(task.id for unit in house.held.values() for task in unit.tasks),
+        *_waiting_in(supervisor.outbox),
+        *_waiting_in(supervisor.claims.outbox),
+        *house.journal._rejected,
+    ]
+
+
+def _waiting_in(outbox: Outbox[M]) -> Iterator[str]:
+    for _, _, letter in (*outbox._ready, *outbox._delayed):
+        yield letter.message.task_id
+    yield from outbox._under_way

@@ -1,0 +1,80 @@
+"""The task API's own truth, which the service can only learn by asking."""
+
+from dataclasses import dataclass, field
+
+import orjson
+
+from shared.models import TaskStatus
+from tests.fakes.house import item
+
+FINAL = frozenset({TaskStatus.SUCCEEDED, TaskStatus.FAILED})
+
+
+@dataclass(slots=True)
+class ApiTask:
+    """A task as the API has it. `said` are the bodies of the final PATCHes that it has seen."""
+
+    id: str
+    known_type: bool = True
+    refusing: bool = False
+    """It answers every final PATCH with 422."""
+    state: TaskStatus = TaskStatus.PENDING
+    others: bool = False
+    """Another replica works on it, or did."""
+    deleted: bool = False
+    blamed: bool = False
+    """Something happened that may be a reason to fail it."""
+    said: set[bytes] = field(default_factory=set)
+
+    @property
+    def final(self) -> bool:
+        return self.state in FINAL
+
+
+class ModelApi:
+    """Judges as the reference task API does."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, ApiTask] = {}
+
+    def create(self, *, known_type: bool, refusing: bool) -> None:
+        task_id = f"t{len(self.tasks)}"
+        self.tasks[task_id] = ApiTask(task_id, known_type, refusing, blamed=not known_type)
+
+    def page(self, limit: int) -> list[dict[str, object]]:
+        pending = [
+            task for task in self.tasks.values() if task.state is TaskStatus.PENDING and not task.deleted
+        ]
+        return [
+            item(task.id) if task.known_type else item(task.id, type="unheard-of") for task in pending[:limit]
+        ]
+
+    def patch(self, task_id: str, body: bytes) -> int:
+        """Carry it out, or not; the status of the answer."""
+        task = self.tasks[task_id]
+        if task.deleted:
+            return 404
+        wanted = TaskStatus(orjson.loads(body)["status"])
+        if wanted in FINAL:
+            return self._conclude(task, wanted, body)
+        if wanted is TaskStatus.PROCESSING:
+            return self._claim(task)
+        if task.final:
+            return 409
+        task.state = TaskStatus.PENDING
+        return 200
+
+    def _conclude(self, task: ApiTask, wanted: TaskStatus, body: bytes) -> int:
+        if task.refusing:
+            return 422
+        task.said.add(body)
+        if task.final and task.state is not wanted:
+            return 409
+        task.state = wanted
+        return 200
+
+    def _claim(self, task: ApiTask) -> int:
+        if task.state is not TaskStatus.PENDING:
+            return 409
+        task.state = TaskStatus.PROCESSING
+        return 200

@@ -1,0 +1,80 @@
+"""The workers' own truth: who is alive, and what each was really given."""
+
+import itertools
+from collections import defaultdict, deque
+from dataclasses import dataclass
+
+from shared.messages import Unit
+from supervisor.events import WorkerDied, WorkerStarted
+from tests.fakes.pool import FakePool
+
+
+@dataclass(slots=True)
+class ModelWorker:
+    pid: int
+    unit: Unit | None = None
+
+
+class ModelWorkers:
+    """One in each slot at most. Orders wait in a queue until the slot hears them, as with real slots."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.alive: dict[int, ModelWorker] = {}
+        self.to_kill: set[int] = set()
+        self._orders: defaultdict[int, deque[tuple[int, Unit | None]]] = defaultdict(deque)
+        self._pids = itertools.count(100)
+
+    def take_orders(self, pool: FakePool) -> None:
+        """Queue up what the pool was asked for since the last time."""
+        for dispatch in pool.dispatched:
+            self._orders[dispatch.slot].append((dispatch.pid, dispatch.unit))
+        for slot, pid in pool.recycled:
+            self._orders[slot].append((pid, None))
+        self.to_kill.update(pool.killed)
+        for asked in (pool.dispatched, pool.recycled, pool.killed):
+            asked.clear()
+
+    def missing(self) -> list[int]:
+        return [slot for slot in range(self.slots) if slot not in self.alive]
+
+    def start(self, slot: int) -> WorkerStarted:
+        self.alive[slot] = ModelWorker(next(self._pids))
+        return WorkerStarted(slot, self.alive[slot].pid)
+
+    def hear(self, slot: int) -> WorkerDied | None:
+        """The slot hears its orders; WorkerDied if one of them was to go."""
+        worker = self.alive[slot]
+        while self._orders[slot]:
+            pid, unit = self._orders[slot].popleft()
+            if pid != worker.pid:
+                continue
+            if unit is None:
+                return self.die(slot, 0)
+            assert worker.unit is None, f"slot {slot} was given a second unit"
+            worker.unit = unit
+        return None
+
+    def die(self, slot: int, exit_code: int | None = -9) -> WorkerDied:
+        worker = self.alive.pop(slot)
+        self.to_kill.discard(slot)
+        return WorkerDied(slot, worker.unit.id if worker.unit else None, exit_code, was_ready=True)
+
+    def answer(self, slot: int) -> Unit:
+        """The worker is done with its unit."""
+        worker = self.alive[slot]
+        assert worker.unit is not None
+        unit, worker.unit = worker.unit, None
+        return unit
+
+    def busy(self) -> list[int]:
+        return [slot for slot, worker in self.alive.items() if worker.unit]
+
+    def held_by(self, slot: int) -> list[str]:
+        """The ids of the tasks that this worker has now."""
+        worker = self.alive.get(slot)
+        return [task.id for task in worker.unit.tasks] if worker and worker.unit else []
+
+    def held(self) -> list[str]:
+        """The ids of all tasks that workers have now."""
+        return [task_id for slot in self.alive for task_id in self.held_by(slot)]

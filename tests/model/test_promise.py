@@ -1,0 +1,230 @@
+"""Any order of events, and the supervisor's death between any two steps: the journal's promise holds.
+
+The API, the workers and the requests on their way have a truth of their own here. The loop, the journal
+and all between them are the real ones.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from shared.errors import Blame, RetryReason
+from shared.messages import Failure
+from shared.models import Output, TaskStatus
+from supervisor.api_client import Health, ReportAnswer, ReportOutcome
+from supervisor.events import PauseRequested, ResumeRequested, StopRequested
+from tests.builders import make_settings
+from tests.model.calm import settle
+from tests.model.checks import (
+    check_every_held_task_has_one_place,
+    check_no_claim_is_forgotten,
+    check_no_task_is_with_two_workers,
+    check_outcomes_do_not_differ,
+    check_what_the_api_has_is_not_computed_again,
+)
+from tests.model.fuse import Place
+from tests.model.world import World
+
+LONGEST_POLL_SECONDS = 30.0
+SLOTS = st.integers(0, 1)
+LATER = st.sampled_from([False, False, True])
+"""Is the loop to see the event only together with those that follow?"""
+WAITS = st.sampled_from([None, None, 0.5, 20.0])
+FAILURES = st.one_of(
+    st.builds(Failure, st.just("again"), st.sampled_from(RetryReason), WAITS),
+    st.builds(Failure, st.just("never"), st.none(), st.none(), st.sampled_from(Blame)),
+)
+NO_ANSWER = ReportAnswer(ReportOutcome.RETRY, Health.ILL, None, "no answer")
+BUSY = ReportAnswer(ReportOutcome.RETRY, Health.ILL, 503, "busy")
+TRY_LATER = ReportAnswer(ReportOutcome.RETRY, Health.UNSAID, 429, "too many", retry_after_seconds=20.0)
+
+
+class Promise(RuleBasedStateMachine):
+    """One service on one journal, over as many of its processes as it takes."""
+
+    claim_tasks = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = Path(tempfile.mkdtemp(prefix="model-"))
+        chosen = make_settings(
+            claim_tasks=self.claim_tasks,
+            concurrency_limit=2,
+            batch_max_tasks=3,
+            report_concurrency=4,
+            max_retries=2,
+            worker_crash_limit=2,
+            worker_max_tasks=5,
+            task_timeout_seconds=40.0,
+            polling_interval_seconds=5.0,
+            drain_timeout_seconds=25.0,
+        )
+        self.world = World(self._folder, chosen)
+        self._step(later=True)
+
+    def teardown(self) -> None:
+        try:
+            settle(self.world)
+            self._check()
+        finally:
+            self.world.close()
+            shutil.rmtree(self._folder)
+
+    @rule(
+        count=st.integers(1, 5),
+        known_type=st.sampled_from([True] * 4 + [False]),
+        refusing=st.sampled_from([False] * 5 + [True]),
+    )
+    def tasks_are_created(self, count: int, known_type: bool, refusing: bool) -> None:
+        for _ in range(count):
+            self.world.api.create(known_type=known_type, refusing=refusing)
+
+    @rule(data=st.data())
+    def a_task_is_deleted(self, data: st.DataObject) -> None:
+        tasks = [task for task in self.world.api.tasks.values() if not task.final]
+        if tasks:
+            data.draw(st.sampled_from(tasks)).deleted = True
+
+    @rule(begins=st.booleans(), read=st.booleans(), answered=st.booleans(), later=LATER)
+    def a_poll_goes_on(self, begins: bool, read: bool, answered: bool, later: bool) -> None:
+        if begins:
+            self.world.begin_poll()
+        if read:
+            self.world.read_poll()
+        if answered:
+            self.world.answer_poll()
+        self._step(later)
+
+    @rule(slot=SLOTS, later=LATER)
+    def a_worker_starts(self, slot: int, later: bool) -> None:
+        if slot not in self.world.workers.alive:
+            self.world.post(self.world.workers.start(slot))
+        self._step(later)
+
+    @rule(slot=SLOTS, later=LATER)
+    def a_worker_succeeds(self, slot: int, later: bool) -> None:
+        self.world.hear(slot)
+        if self.world.workers.held_by(slot):
+            self.world.finish_unit(slot, lambda _: self.world.new_output())
+        self._step(later)
+
+    @rule(slot=SLOTS, failure=FAILURES, later=LATER)
+    def a_unit_fails(self, slot: int, failure: Failure, later: bool) -> None:
+        self.world.hear(slot)
+        if self.world.workers.held_by(slot):
+            self.world.fail_unit(slot, failure)
+        self._step(later)
+
+    @rule(slot=SLOTS, data=st.data(), later=LATER)
+    def some_tasks_of_a_unit_fail(self, slot: int, data: st.DataObject, later: bool) -> None:
+        def outcome(_: str) -> Output | Failure | None:
+            return data.draw(st.one_of(st.builds(self.world.new_output), FAILURES, st.none()))
+
+        self.world.hear(slot)
+        if self.world.workers.held_by(slot):
+            self.world.finish_unit(slot, outcome)
+        self._step(later)
+
+    @rule(slot=SLOTS, heard=st.booleans(), later=LATER)
+    def a_worker_dies(self, slot: int, heard: bool, later: bool) -> None:
+        if heard:
+            self.world.hear(slot)
+        if slot in self.world.workers.alive:
+            self.world.worker_dies(slot)
+        self._step(later)
+
+    @rule(claim=st.booleans(), carried_out=st.booleans())
+    def a_request_is_sent(self, claim: bool, carried_out: bool) -> None:
+        self.world.begin_request(claim=claim)
+        if carried_out and self.world.requests:
+            self.world.carry_out(self.world.requests[-1])
+
+    @precondition(lambda self: self.world.requests)
+    @rule(data=st.data(), said=st.sampled_from([None, None, NO_ANSWER, BUSY, TRY_LATER]), later=LATER)
+    def a_request_is_answered(self, data: st.DataObject, said: ReportAnswer | None, later: bool) -> None:
+        request = data.draw(st.sampled_from(self.world.requests))
+        if said is None:
+            self.world.carry_out(request)
+        self.world.answer_request(request, said)
+        self._step(later)
+
+    @rule()
+    def late_requests_arrive(self) -> None:
+        self.world.ghosts_arrive()
+
+    @rule(seconds=st.sampled_from([0.2, 1.0, 3.0, 20.0, 61.0, 700.0]))
+    def time_passes(self, seconds: float) -> None:
+        if seconds > LONGEST_POLL_SECONDS:
+            self.world.answer_poll()
+        self.world.clock.advance(seconds)
+        self._step(later=False)
+
+    @rule(full=st.booleans(), fails_at=st.sampled_from(["BEGIN", "INSERT", "COMMIT"]))
+    def the_disk_fills_up_or_has_room(self, full: bool, fails_at: str) -> None:
+        self.world.house.disk.full = full
+        self.world.house.disk.fails_at = fails_at
+        self._step(later=False)
+
+    @rule(event=st.sampled_from([PauseRequested(), ResumeRequested(), ResumeRequested()]), later=LATER)
+    def pause_or_resume(self, event: PauseRequested | ResumeRequested, later: bool) -> None:
+        self.world.post(event)
+        self._step(later)
+
+    @rule(later=LATER)
+    def the_service_is_told_to_stop(self, later: bool) -> None:
+        self.world.post(StopRequested())
+        self._step(later)
+
+    @rule()
+    def the_supervisor_dies(self) -> None:
+        self.world.restart()
+
+    @rule(place=st.sampled_from(Place), passes=st.integers(0, 2))
+    def the_supervisor_will_die(self, place: Place, passes: int) -> None:
+        self.world.fuse.set(place, passes)
+
+    @invariant()
+    def _check(self) -> None:
+        check_every_held_task_has_one_place(self.world.house)
+        check_no_task_is_with_two_workers(self.world)
+        check_what_the_api_has_is_not_computed_again(self.world)
+        check_outcomes_do_not_differ(self.world)
+        check_no_claim_is_forgotten(self.world)
+
+    def _step(self, later: bool) -> None:
+        if not later:
+            self.world.turn()
+
+
+class PromiseOfClaims(Promise):
+    """The same with CLAIM_TASKS, beside a replica that takes tasks too."""
+
+    claim_tasks = True
+
+    @rule(data=st.data())
+    def another_replica_takes_a_task(self, data: st.DataObject) -> None:
+        free = [task for task in self.world.api.tasks.values() if self._is_free(task.id)]
+        if free:
+            task = data.draw(st.sampled_from(free))
+            task.state, task.others = TaskStatus.PROCESSING, True
+
+    def _is_free(self, task_id: str) -> bool:
+        task = self.world.api.tasks[task_id]
+        row = self.world.on_disk(task_id)
+        return task.state is TaskStatus.PENDING and not task.deleted and (row is None or row.claim == "none")
+
+
+LIMITS = settings(
+    max_examples=60,
+    stateful_step_count=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+TestPromise = Promise.TestCase
+TestPromise.settings = LIMITS
+TestPromiseOfClaims = PromiseOfClaims.TestCase
+TestPromiseOfClaims.settings = LIMITS

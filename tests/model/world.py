@@ -1,0 +1,202 @@
+"""The service between an API, a provider, workers and a network that each have a truth of their own."""
+
+import itertools
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from shared.messages import Failure, UnitDone
+from shared.models import Output
+from shared.settings import Settings
+from supervisor.api_client import Health, PollAnswer, PollResult, ReportAnswer, ReportOutcome
+from supervisor.events import ClaimDone, Event, ReportDone, TasksPolled, UnitFinished
+from supervisor.exit_codes import ExitCode
+from supervisor.wire import parse_page
+from tests.builders import make_output
+from tests.fakes.api import HeldReporter, Parcel
+from tests.fakes.clock import Clock
+from tests.model.fuse import Fuse, SuddenEndError
+from tests.model.model_api import ModelApi
+from tests.model.model_workers import ModelWorkers
+from tests.model.watched_house import Row, WatchedHouse
+
+_TRUE_ANSWERS: Mapping[int, ReportAnswer] = {
+    200: ReportAnswer(ReportOutcome.DONE, Health.WELL, 200),
+    404: ReportAnswer(ReportOutcome.GONE, Health.UNSAID, 404, "gone"),
+    409: ReportAnswer(ReportOutcome.GONE, Health.UNSAID, 409, "conflict"),
+    422: ReportAnswer(ReportOutcome.REJECTED, Health.UNSAID, 422, "no"),
+}
+
+
+@dataclass(slots=True)
+class Poll:
+    """A poll on its way; `items` is what the API had to list when it read the request."""
+
+    limit: int
+    requested_at: float
+    items: list[dict[str, object]] | None = None
+
+
+@dataclass(slots=True)
+class Request:
+    """A PATCH that a thread is sending: a report, a claim or its return."""
+
+    parcel: Parcel
+    claim: bool
+    truth: ReportAnswer | None = None
+    """What the API answered; None as long as it has not heard of it."""
+
+
+class World:
+    """`inbox` holds events that the loop has not yet seen."""
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self.settings = settings
+        self.clock = Clock()
+        self.api = ModelApi()
+        self.fuse = Fuse()
+        self.workers = ModelWorkers(settings.concurrency_limit)
+        self.inbox: list[Event] = []
+        self.poll: Poll | None = None
+        self.requests: list[Request] = []
+        self.ghosts: list[Parcel] = []
+        """Reports whose sender no longer waits for an answer, and which may yet reach the API."""
+        self._path = folder / "journal.sqlite3"
+        self._outputs = itertools.count()
+        self._reader = sqlite3.connect(self._path, isolation_level=None)
+        self.house = self._new_house()
+
+    def close(self) -> None:
+        self.house.abandon()
+        self._reader.close()
+
+    def on_disk(self, task_id: str) -> Row | None:
+        """The task's row as a second look at the file shows it: what was committed."""
+        found = self._reader.execute("SELECT state, claim, body FROM tasks WHERE id = ?", (task_id,))
+        row = found.fetchone()
+        return None if row is None else Row(*row)
+
+    def post(self, *events: Event) -> None:
+        self.inbox.extend(events)
+
+    def turn(self) -> None:
+        """One turn of the loop on all that has come in. The supervisor may die in it, or end."""
+        events, self.inbox = self.inbox, []
+        try:
+            code = self.house.turn(*events)
+        except SuddenEndError:
+            self.restart()
+            return
+        if code is not None:
+            self._end(code)
+        else:
+            self.workers.take_orders(self.house.pool)
+
+    def restart(self) -> None:
+        """The process is gone, whatever it was doing, and another takes up its journal."""
+        self.fuse.remove()
+        self.house.abandon()
+        self.inbox.clear()
+        self.poll = None
+        for request in self.requests:
+            self._leave_behind(request)
+        self.requests.clear()
+        self.workers = ModelWorkers(self.settings.concurrency_limit)
+        self.house = self._new_house()
+
+    def begin_poll(self) -> None:
+        """A thread sends the poll that was asked for, if one was."""
+        if self.poll is None and self.house.poller.limits:
+            self.poll = Poll(self.house.poller.limits.pop(0), self.clock())
+
+    def read_poll(self) -> None:
+        if self.poll is not None and self.poll.items is None:
+            self.poll.items = self.api.page(self.poll.limit)
+
+    def answer_poll(self) -> None:
+        """The answer to the poll comes in; of a poll that was never read, that it failed."""
+        if self.poll is None:
+            return
+        poll, self.poll = self.poll, None
+        if poll.items is None:
+            answer = PollAnswer(PollResult.TIMEOUT, Health.ILL, poll.limit, poll.requested_at)
+        else:
+            page = parse_page(orjson.dumps(poll.items), lambda: "made-here")
+            result = PollResult.TASKS if poll.items else PollResult.EMPTY
+            answer = PollAnswer(result, Health.WELL, poll.limit, poll.requested_at, page=page)
+        self.post(TasksPolled(answer))
+
+    def begin_request(self, *, claim: bool) -> None:
+        """A thread takes up what waits to be sent, if anything does."""
+        reporter: HeldReporter = self.house.claimer if claim else self.house.reporter
+        if reporter.parcels and len(self.requests) < self.settings.report_concurrency:
+            self.requests.append(Request(reporter.send_one(), claim))
+
+    def carry_out(self, request: Request) -> None:
+        """The API does what the request asks for, once."""
+        if request.truth is None:
+            request.truth = _TRUE_ANSWERS[self.api.patch(request.parcel.task_id, request.parcel.body)]
+
+    def answer_request(self, request: Request, answer: ReportAnswer | None = None) -> None:
+        """The thread hears `answer`, or the truth."""
+        heard = answer or request.truth
+        assert heard is not None
+        self.requests.remove(request)
+        self._leave_behind(request)
+        done = ClaimDone if request.claim else ReportDone
+        self.post(done(request.parcel.task_id, heard))
+
+    def ghosts_arrive(self) -> None:
+        for parcel in self.ghosts:
+            self.api.patch(parcel.task_id, parcel.body)
+        self.ghosts.clear()
+
+    def hear(self, slot: int) -> None:
+        if slot in self.workers.alive and (gone := self.workers.hear(slot)) is not None:
+            self.post(gone)
+
+    def worker_dies(self, slot: int) -> None:
+        self._blame(self.workers.held_by(slot))
+        self.post(self.workers.die(slot))
+
+    def finish_unit(self, slot: int, outcome: Callable[[str], Output | Failure | None]) -> None:
+        """The worker answers with `outcome` of each task; None leaves the task out."""
+        unit = self.workers.answer(slot)
+        found = {task.id: outcome(task.id) for task in unit.tasks}
+        outcomes = {task_id: result for task_id, result in found.items() if result is not None}
+        self._blame(task_id for task_id in found if not isinstance(found[task_id], Output))
+        self.post(UnitFinished(slot, UnitDone(unit.id, outcomes)))
+
+    def fail_unit(self, slot: int, failure: Failure) -> None:
+        unit = self.workers.answer(slot)
+        self._blame(task.id for task in unit.tasks)
+        self.post(UnitFinished(slot, UnitDone(unit.id, failure=failure)))
+
+    def new_output(self) -> Output:
+        """Unlike any before, so that a task that is computed twice shows."""
+        return make_output(value=b"[%d]" % next(self._outputs))
+
+    def _blame(self, task_ids: Iterable[str]) -> None:
+        for task_id in task_ids:
+            self.api.tasks[task_id].blamed = True
+
+    def _leave_behind(self, request: Request) -> None:
+        if request.truth is None and not request.claim:
+            self.ghosts.append(request.parcel)
+
+    def _new_house(self) -> WatchedHouse:
+        house = WatchedHouse(self.settings, self._path, self.clock, self.fuse, self.on_disk)
+        house.supervisor.recover()
+        return house
+
+    def _end(self, code: ExitCode) -> None:
+        """What `run` does at its end, and then the next process."""
+        assert code in (ExitCode.DRAINED, ExitCode.LEFT_OVER), code
+        if code is ExitCode.DRAINED:
+            assert not len(self.house.outbox), "drained with reports left"
+            assert not self.house.held, "drained with work left"
+        self.house.supervisor._release()
+        self.restart()

@@ -1,0 +1,245 @@
+"""What a page brings in: each task once, the broken ones failed, the stale and foreign ones left."""
+
+import json
+from collections.abc import MutableMapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.settings import UnknownTaskPolicy
+from supervisor.api_client import ReportOutcome
+from supervisor.intake import Shard
+from tests.builders import make_settings
+from tests.fakes.house import House, item
+from tests.readings import reading
+
+Lines = list[MutableMapping[str, Any]]
+
+
+def make_house(**fields: object) -> House:
+    """No worker is ready, so that what was taken stays in the backlog."""
+    house = House(make_settings(**fields))
+    house.turn()
+    return house
+
+
+def waiting(house: House) -> list[str]:
+    return [record.task.id for record in house.backlog.records()]
+
+
+def poll_again(house: House) -> None:
+    while not house.poller.limits:
+        house.pass_time(1.0)
+
+
+def test_new_tasks_are_taken_in_their_order_and_written_down() -> None:
+    house = make_house()
+    house.list_tasks("a", "b", "c")
+    assert waiting(house) == ["a", "b", "c"]
+    assert [record.task.id for record in house.journal.recover(0.0).records] == ["a", "b", "c"]
+
+
+def test_task_listed_twice_is_taken_once() -> None:
+    house = make_house()
+    house.list_tasks("a", "b", "a")
+    poll_again(house)
+    house.list_tasks("b", "a", "c")
+    assert waiting(house) == ["a", "b", "c"]
+
+
+def test_no_more_is_taken_than_there_is_room_for() -> None:
+    house = make_house()
+    intake = house.supervisor.intake
+    taken = intake.take(house.page("a", "b", "c").answer, room=2)
+    assert waiting(house) == ["a", "b"]
+    assert taken.new == 2
+    assert taken.full
+
+
+def test_page_is_full_when_the_api_listed_all_it_was_asked_for() -> None:
+    house = make_house()
+    answer = house.page(*[item(f"t{number}") for number in range(house.poller.limits[0])]).answer
+    assert house.supervisor.intake.take(answer, room=10_000).full
+
+
+def test_page_with_less_than_was_asked_for_is_not_full() -> None:
+    house = make_house()
+    taken = house.supervisor.intake.take(house.page("a", "b").answer, room=10)
+    assert (taken.new, taken.full) == (2, False)
+
+
+def test_task_that_runs_or_waits_for_its_report_is_not_taken_again(house: House) -> None:
+    house.list_tasks("runs", "finished")
+    house.finish(1)
+    poll_again(house)
+    house.list_tasks("runs", "finished")
+    assert waiting(house) == []
+    assert len(house.held) == 1
+
+
+def test_rejected_task_is_not_run_again(house: House) -> None:
+    house.list_tasks("a")
+    house.finish(0)
+    house.answer(outcome=ReportOutcome.REJECTED)
+    poll_again(house)
+    house.list_tasks("a")
+    assert house.held == {}
+
+
+@pytest.mark.parametrize("outcome", [ReportOutcome.DONE, ReportOutcome.GONE])
+def test_page_asked_for_before_the_report_is_stale_about_its_task(
+    house: House, outcome: ReportOutcome
+) -> None:
+    house.list_tasks("a")
+    poll_again(house)
+    asked_at = house.clock()
+    house.finish(0)
+    house.clock.advance(0.5)
+    house.answer(outcome=outcome)
+    house.clock.advance(0.5)
+    house.turn(house.page("a", "b", requested_at=asked_at))
+    assert [unit.tasks[0].id for unit in house.held.values()] == ["b"]
+
+
+def test_task_that_is_listed_well_after_its_report_was_reset_and_runs_again(house: House) -> None:
+    house.list_tasks("a")
+    house.finish(0)
+    house.answer()
+    poll_again(house)
+    house.clock.advance(0.1)
+    house.list_tasks("a")
+    assert len(house.held) == 1
+
+
+def test_reports_are_remembered_as_long_as_a_poll_may_take(house: House) -> None:
+    house.list_tasks("a")
+    poll_again(house)
+    asked_at = house.clock()
+    house.finish(0)
+    house.answer()
+    for number in range(100):
+        house.clock.advance(5.0)
+        house.supervisor.settlement._remember(f"other-{number}")
+    house.turn(house.page("a", requested_at=asked_at))
+    assert house.held == {}
+
+
+def test_memory_of_reports_does_not_grow_for_ever(house: House) -> None:
+    settlement = house.supervisor.settlement
+    for number in range(3000):
+        house.clock.advance(10.0)
+        settlement._remember(f"t{number}")
+    assert len(settlement._reported_at) < 100
+
+
+BROKEN: list[tuple[dict[str, object], str, str]] = [
+    (item("x", type="paint"), "unknown_type", "unknown task type 'paint'"),
+    (item("x", input_data={"text": ""}), "bad_input", 'input: "text" is empty'),
+]
+
+
+@pytest.mark.parametrize(("broken", "reason", "message"), BROKEN, ids=["type", "input"])
+def test_broken_item_with_an_id_is_failed(broken: dict[str, object], reason: str, message: str) -> None:
+    house = make_house()
+    house.list_tasks("a", broken)
+    assert waiting(house) == ["a"]
+    (parcel,) = house.answer_all()
+    told = json.loads(parcel.body)
+    assert (parcel.task_id, told["status"], told["error_message"]) == ("x", "failed", message)
+    assert reading(house.metrics.rejected, reason) == 1
+    assert reading(house.metrics.processed, "unknown", "failed") == 1
+
+
+def test_broken_item_is_failed_in_the_shape_it_came_in() -> None:
+    house = make_house()
+    house.list_tasks({"_id": "x", "type": "paint", "state": "pending", "content": ""})
+    (parcel,) = house.answer_all()
+    told = json.loads(parcel.body)
+    assert told == {"state": "failed", "result": None, "error": "unknown task type 'paint'"}
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [({"type": "text-embedding"}, "no_id"), (item(".."), "bad_id"), (item("x", status="failed"), "not_pending")],
+    ids=["no id", "bad id", "not pending"],
+)
+def test_item_with_nothing_to_report_to_is_counted_and_skipped(
+    broken: dict[str, object], reason: str
+) -> None:
+    house = make_house()
+    house.list_tasks(broken, "a")
+    assert waiting(house) == ["a"]
+    assert house.reporter.parcels == []
+    assert reading(house.metrics.rejected, reason) == 1
+
+
+def test_broken_item_listed_again_is_failed_once() -> None:
+    house = make_house()
+    house.list_tasks(item("x", type="paint"), item("x", type="paint"))
+    poll_again(house)
+    house.list_tasks(item("x", type="paint"))
+    assert len(house.answer_all()) == 1
+    assert reading(house.metrics.rejected, "unknown_type") == 1
+
+
+def test_unknown_types_are_left_where_the_policy_says_so() -> None:
+    house = make_house(unknown_task_policy=UnknownTaskPolicy.LEAVE)
+    house.list_tasks(item("x", type="paint"), item("bad", input_data=5), "a")
+    assert waiting(house) == ["a"]
+    assert [parcel.task_id for parcel in house.answer_all()] == ["bad"]
+    assert not house.journal.holds("x")
+
+
+def test_item_left_is_no_reason_to_poll_in_haste() -> None:
+    house = make_house(unknown_task_policy=UnknownTaskPolicy.LEAVE)
+    for _ in range(4):
+        poll_again(house)
+        house.list_tasks(item("x", type="paint"))
+    assert house.supervisor.scheduler.next_at - house.clock() == 8.0
+
+
+def test_unknown_items_that_fill_the_page_do_not_hide_the_tasks_behind_them() -> None:
+    house = make_house(unknown_task_policy=UnknownTaskPolicy.LEAVE, batch_max_tasks=1, concurrency_limit=1)
+    listed = [item(f"x{number}", type="paint") for number in range(500)] + [item("good")]
+    for _ in range(10):
+        poll_again(house)
+        house.list_tasks(*listed[: house.poller.limits[0]])
+    assert waiting(house) == ["good"]
+
+
+def test_refusal_tells_the_log_which_task_it_was(log_lines: Lines) -> None:
+    house = make_house()
+    house.list_tasks(item("x", type="paint", correlation_id="c-1"))
+    (line,) = [line for line in log_lines if line["event"] == "task_refused"]
+    assert line["task_id"] == "x"
+    assert line["correlation_id"] == "c-1"
+    assert "task_type" in line
+
+
+@given(task_id=st.text(min_size=1), count=st.integers(1, 9))
+def test_every_id_belongs_to_exactly_one_shard(task_id: str, count: int) -> None:
+    assert [Shard(count, index).owns(task_id) for index in range(count)].count(True) == 1
+
+
+@pytest.mark.parametrize(("task_id", "index"), [("t1", 2), ("t2", 0), ("ü", 2)])
+def test_shard_of_an_id_is_the_same_on_every_machine(task_id: str, index: int) -> None:
+    assert Shard(3, index).owns(task_id)
+
+
+def test_shards_are_of_about_one_size() -> None:
+    owned = [sum(Shard(4, index).owns(f"task-{n}") for n in range(4000)) for index in range(4)]
+    assert min(owned) > 900
+
+
+def test_tasks_and_broken_items_of_other_shards_are_left_to_them() -> None:
+    houses = [make_house(shard_count=2, shard_index=index) for index in range(2)]
+    names = [f"t{number}" for number in range(20)]
+    for house in houses:
+        house.list_tasks(*names, *[item(f"x{number}", type="paint") for number in range(20)])
+    taken = [waiting(house) for house in houses]
+    failed = [[parcel.task_id for parcel in house.answer_all()] for house in houses]
+    assert sorted(taken[0] + taken[1]) == sorted(names)
+    assert sorted(failed[0] + failed[1]) == sorted(f"x{number}" for number in range(20))
+    assert all((*taken, *failed))

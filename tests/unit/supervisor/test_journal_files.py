@@ -1,0 +1,105 @@
+"""A file that is no sound journal of ours is named, with a way out, and left exactly as it is."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from shared.errors import ConfigurationError
+from supervisor.journal import TaskJournal
+from supervisor.journal_file import APPLICATION_ID, PAGE_BYTES
+from tests.builders import make_record
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite3"
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        TaskJournal(path)
+    return str(caught.value)
+
+
+def make_journal(path: Path, tasks: int = 50) -> None:
+    journal = TaskJournal(path)
+    journal.note_ready(make_record(f"t{number}" * 200) for number in range(tasks))
+    journal.commit()
+    journal.close()
+
+
+def make_database(path: Path, *statements: str) -> None:
+    db = sqlite3.connect(path)
+    for statement in statements:
+        db.execute(statement)
+    db.commit()
+    db.close()
+
+
+def test_mark_of_a_journal_is_its_own(path: Path) -> None:
+    make_journal(path)
+    db = sqlite3.connect(path)
+    assert db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID == 1096044593
+    db.close()
+
+
+def test_file_that_is_no_database_is_refused_and_kept(path: Path) -> None:
+    path.write_bytes(b"these are my notes\n" * 1000)
+    before = path.read_bytes()
+    said = refusal(path)
+    assert str(path) in said
+    assert "move it and its -wal and -shm files away" in said
+    assert path.read_bytes() == before
+
+
+def test_database_of_another_program_is_refused_and_kept(path: Path) -> None:
+    make_database(path, "CREATE TABLE customers (name TEXT)", "INSERT INTO customers VALUES ('Ann')")
+    before = path.read_bytes()
+    assert "another application or version mark" in refusal(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("version", [0, 2, 99])
+def test_journal_of_another_version_is_refused_and_kept(path: Path, version: int) -> None:
+    make_journal(path)
+    make_database(path, f"PRAGMA user_version = {version}")
+    before = path.read_bytes()
+    assert "version mark" in refusal(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("page", [1, 2, 3])
+def test_damaged_journal_is_refused_and_kept(path: Path, page: int) -> None:
+    make_journal(path)
+    content = bytearray(path.read_bytes())
+    content[page * PAGE_BYTES : page * PAGE_BYTES + 4096] = b"\xa5" * 4096
+    path.write_bytes(content)
+    assert "is damaged or no journal of this service" in refusal(path)
+    assert path.read_bytes() == bytes(content)
+
+
+def test_torn_journal_is_refused_and_kept(path: Path) -> None:
+    make_journal(path)
+    torn = path.read_bytes()[: 2 * PAGE_BYTES + 100]
+    path.write_bytes(torn)
+    assert str(path) in refusal(path)
+    assert path.read_bytes() == torn
+
+
+def test_row_that_cannot_be_read_is_a_readable_fault(path: Path) -> None:
+    make_journal(path)
+    make_database(path, "UPDATE tasks SET task = x'7b'")
+    with pytest.raises(ConfigurationError, match="damaged"):
+        TaskJournal(path).recover(0.0)
+
+
+def test_empty_file_becomes_a_journal(path: Path) -> None:
+    path.touch()
+    make_journal(path, tasks=1)
+
+
+@pytest.mark.parametrize("name", ["a directory", "missing/journal.sqlite3"])
+def test_path_that_cannot_be_a_file_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a directory").mkdir()
+    assert f"cannot use the journal {tmp_path / name}" in refusal(tmp_path / name)

@@ -1,0 +1,73 @@
+"""Any course of events, with a disk that fills up at any moment: after a commit the disk says what is so."""
+
+import contextlib
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supervisor.journal import JournalUnwritableError, TaskJournal
+from tests.builders import make_record, make_report
+from tests.fakes.disk import Disk
+
+IDS = st.sampled_from(["a", "b", "c", "d"])
+STEPS = st.one_of(
+    st.tuples(st.sampled_from(["ready", "running", "finished", "rejected", "forget"]), IDS),
+    st.tuples(st.just("commit"), st.sampled_from(["", "BEGIN", "INSERT", "UPDATE", "DELETE", "COMMIT"])),
+)
+LAWFUL = {
+    None: {"ready", "finished"},
+    "ready": {"ready", "running", "forget"},
+    "running": {"ready", "finished", "forget"},
+    "finished": {"rejected", "forget"},
+    "rejected": set[str](),
+}
+
+
+def note(journal: TaskJournal, step: str, task_id: str, attempts: int) -> None:
+    match step:
+        case "ready":
+            journal.note_ready([make_record(task_id, attempts=attempts)])
+        case "running":
+            journal.note_running([task_id])
+        case "finished":
+            journal.note_finished(make_report(task_id), f"{task_id} {attempts}".encode())
+        case "rejected":
+            journal.note_rejected(task_id, "no")
+        case "forget":
+            journal.forget(task_id)
+
+
+@given(st.lists(STEPS, max_size=40))
+def test_disk_says_what_is_so(steps: list[tuple[str, str]]) -> None:
+    journal = TaskJournal(Path(":memory:"))
+    disk = Disk.under(journal)
+    state: dict[str, str] = {}
+    attempts: dict[str, int] = {}
+    for number, (step, what) in enumerate(steps):
+        if step == "commit":
+            disk.full, disk.fails_at = bool(what), what
+            with contextlib.suppress(JournalUnwritableError):
+                journal.commit()
+        elif step in LAWFUL[state.get(what)]:
+            if step in ("ready", "finished"):
+                attempts[what] = number
+            note(journal, step, what, number)
+            state[what] = step
+            if step == "forget":
+                del state[what]
+        assert len(journal) == len(state)
+        assert all(journal.holds(task_id) == (task_id in state) for task_id in "abcd")
+    disk.full = False
+    journal.commit()
+    recovery = journal.recover(1000.0)
+    to_run = {task_id for task_id, step in state.items() if step in ("ready", "running")}
+    to_report = {task_id for task_id, step in state.items() if step == "finished"}
+    assert {(record.task.id, record.attempts) for record in recovery.records} == {
+        (task_id, attempts[task_id]) for task_id in to_run
+    }
+    assert {waiting.report.task_id for waiting in recovery.waiting} == to_report
+    assert recovery.rejected == journal.rejected == len(state) - len(to_run) - len(to_report)
+    for task_id in to_report:
+        assert journal.body(task_id) == f"{task_id} {attempts[task_id]}".encode()
+    journal.close()

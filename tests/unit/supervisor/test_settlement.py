@@ -1,0 +1,192 @@
+"""From an outcome to an accepted report: written down first, told once, kept while the API will not hear."""
+
+import json
+from collections.abc import MutableMapping
+from typing import Any
+
+import pytest
+
+from shared.models import TaskStatus, WireShape
+from supervisor.api_client import Health, ReportAnswer, ReportOutcome
+from supervisor.journal import Waiting
+from supervisor.settlement import Settlement
+from tests.builders import make_output, make_record, make_report
+from tests.fakes.house import House, item
+from tests.readings import reading
+
+Lines = list[MutableMapping[str, Any]]
+TYPE = "text-embedding"
+
+
+@pytest.fixture
+def settlement(house: House) -> Settlement:
+    return house.supervisor.settlement
+
+
+@pytest.mark.parametrize("shape", WireShape)
+def test_success_is_told_in_the_shape_the_task_came_in(
+    house: House, settlement: Settlement, shape: WireShape
+) -> None:
+    settlement.succeed(make_record("a", shape=shape), make_output(b"[1,2]"), started_at=house.clock())
+    house.turn()
+    told = json.loads(house.reporter.send_one().body)
+    if shape is WireShape.NESTJS:
+        assert told == {"state": "succeeded", "result": [1, 2]}
+    else:
+        assert told["output_data"]["embedding"] == [1, 2]
+
+
+@pytest.mark.parametrize("shape", WireShape)
+def test_failure_is_told_in_the_shape_the_task_came_in(
+    house: House, settlement: Settlement, shape: WireShape
+) -> None:
+    settlement.fail(make_record("a", shape=shape), "no good", started_at=house.clock())
+    house.turn()
+    told = json.loads(house.reporter.send_one().body)
+    field = "error" if shape is WireShape.NESTJS else "error_message"
+    assert told[field] == "no good"
+
+
+def test_result_is_written_down_before_it_is_told(house: House) -> None:
+    house.list_tasks("a")
+    house.disk.full = True
+    house.finish(0)
+    assert house.reporter.parcels == []
+    house.disk.full = False
+    house.turn()
+    assert [parcel.task_id for parcel in house.reporter.parcels] == ["a"]
+
+
+@pytest.mark.parametrize("outcome", [ReportOutcome.DONE, ReportOutcome.GONE])
+def test_answered_report_is_forgotten(house: House, outcome: ReportOutcome) -> None:
+    house.list_tasks("a")
+    house.finish(0)
+    house.answer(outcome=outcome)
+    assert len(house.journal) == len(house.outbox) == 0
+    assert reading(house.metrics.reports, outcome) == 1
+
+
+def test_rejected_report_is_kept_and_never_retried_by_itself(house: House, log_lines: Lines) -> None:
+    house.list_tasks("a")
+    house.finish(0)
+    house.answer(outcome=ReportOutcome.REJECTED)
+    assert house.journal.rejected == 1
+    assert house.journal.holds("a")
+    house.pass_time(100.0)
+    assert house.reporter.parcels == []
+    assert "report_rejected" in [line["event"] for line in log_lines]
+
+
+def test_report_that_failed_is_tried_again_for_as_long_as_it_takes(house: House) -> None:
+    house.list_tasks("a")
+    house.finish(0)
+    for _ in range(20):
+        first = house.answer(outcome=ReportOutcome.RETRY)
+        assert house.journal.holds("a")
+        house.pass_time(130.0)
+        assert [parcel.task_id for parcel in house.reporter.parcels] == ["a"]
+        assert house.reporter.parcels[0].body == first.body
+    house.answer()
+    assert len(house.journal) == 0
+    assert reading(house.metrics.reports, "retry") == 20
+
+
+def test_api_that_names_a_wait_gets_it(house: House) -> None:
+    house.list_tasks("a")
+    house.finish(0)
+    busy = ReportAnswer(ReportOutcome.RETRY, Health.UNSAID, 429, "busy", 40.0)
+    house.answer(answer=busy)
+    house.pass_time(39.0)
+    assert house.reporter.parcels == []
+    house.pass_time(1.1)
+    assert len(house.reporter.parcels) == 1
+
+
+def test_task_is_counted_once_under_its_final_status(house: House, settlement: Settlement) -> None:
+    settlement.succeed(make_record("a"), make_output(), started_at=house.clock())
+    settlement.fail(make_record("b"), "no", started_at=house.clock())
+    house.turn()
+    house.answer(outcome=ReportOutcome.RETRY)
+    house.pass_time(10.0)
+    house.answer_all()
+    assert reading(house.metrics.processed, TYPE, "succeeded") == 1
+    assert reading(house.metrics.processed, TYPE, "failed") == 1
+
+
+def test_one_line_tells_of_a_task_at_its_end(house: House, log_lines: Lines) -> None:
+    house.list_tasks(item("a", correlation_id="c-1"))
+    house.clock.advance(2.0)
+    house.finish(0, make_output(tokens=7))
+    house.answer(outcome=ReportOutcome.RETRY)
+    house.pass_time(3.0)
+    house.answer_all()
+    (line,) = [line for line in log_lines if line["event"] == "task_finished"]
+    line.pop("event")
+    assert line == {
+        "log_level": "info",
+        "logger_name": "settlement",
+        "task_id": "a",
+        "task_type": TYPE,
+        "correlation_id": "c-1",
+        "status": TaskStatus.SUCCEEDED,
+        "outcome": ReportOutcome.DONE,
+        "attempts": 0,
+        "tokens": 7,
+        "reports": 2,
+        "queue_seconds": 0.0,
+        "run_seconds": 2.0,
+        "report_seconds": 3.0,
+        "end_to_end_seconds": None,
+    }
+
+
+@pytest.mark.parametrize("outcome", [ReportOutcome.REJECTED, ReportOutcome.RETRY, ReportOutcome.DONE])
+def test_every_line_about_a_task_names_it_in_full(
+    house: House, log_lines: Lines, outcome: ReportOutcome
+) -> None:
+    house.list_tasks("a")
+    house.finish(0)
+    house.answer(outcome=outcome)
+    about_tasks = [line for line in log_lines if "task_id" in line]
+    assert about_tasks
+    for line in about_tasks:
+        assert line["task_id"] == "a"
+        assert line.get("task_type") == TYPE
+        assert line.get("correlation_id") == "made-here"
+
+
+def test_neither_text_nor_vector_is_logged(house: House, log_lines: Lines) -> None:
+    house.list_tasks(item("a", input_data="a very private text"), item("b", input_data="another private one"))
+    house.finish(0, make_output(b"[0.123456]"))
+    house.fail(1, 'refused: "another private one"')
+    echo = ReportAnswer(ReportOutcome.REJECTED, Health.UNSAID, 422, "status 422: [0.123456] is no good")
+    house.answer(answer=echo)
+    assert "private" not in str(log_lines)
+    assert "0.123456" not in str(log_lines)
+
+
+def test_time_from_creation_to_report_is_measured(
+    house: House, monkeypatch: pytest.MonkeyPatch, log_lines: Lines
+) -> None:
+    monkeypatch.setattr("supervisor.settlement.time.time", lambda: 1_700_000_012.5)
+    house.list_tasks(item("a", created_at="2023-11-14T22:13:20Z"))
+    house.finish(0)
+    house.answer()
+    assert reading(house.metrics.end_to_end, TYPE) == 1
+    assert log_lines[-1]["end_to_end_seconds"] == 12.5
+
+
+def test_report_owed_by_an_earlier_run_keeps_its_age(
+    house: House, settlement: Settlement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("supervisor.settlement.time.time", lambda: 2000.0)
+    settlement.restore(Waiting(make_report("a"), finished_at_seconds=1940.0))
+    assert house.outbox.oldest_age_seconds(house.clock()) == 60.0
+
+
+def test_clock_that_was_set_back_gives_no_negative_age(
+    house: House, settlement: Settlement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("supervisor.settlement.time.time", lambda: 1000.0)
+    settlement.restore(Waiting(make_report("a"), finished_at_seconds=9999.0))
+    assert house.outbox.oldest_age_seconds(house.clock()) == 0.0

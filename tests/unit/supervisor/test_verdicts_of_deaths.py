@@ -1,0 +1,159 @@
+"""What becomes of the tasks of a worker that died, and how its death is told."""
+
+import json
+
+import pytest
+
+from supervisor.events import WorkerDied
+from supervisor.verdicts import describe_death
+from tests.builders import make_settings
+from tests.fakes.house import House
+from tests.readings import reading
+
+TYPE = "text-embedding"
+
+
+def make_house(*task_ids: str, workers: int = 1, **fields: object) -> House:
+    house = House(make_settings(concurrency_limit=workers, **fields))
+    house.start_workers()
+    house.list_tasks(*task_ids)
+    return house
+
+
+def held(house: House) -> list[str]:
+    return [task.id for unit in house.held.values() for task in unit.tasks]
+
+
+def work(house: House, poison: str) -> None:
+    """Let the first worker run what it gets, and die of the poison."""
+    while house.held:
+        if poison in held(house):
+            house.die(0, exit_code=-11)
+        else:
+            house.finish(0)
+
+
+def told(house: House) -> dict[str, str]:
+    bodies = {parcel.task_id: json.loads(parcel.body) for parcel in house.answer_all()}
+    return {task_id: body["error_message"] or body["status"] for task_id, body in bodies.items()}
+
+
+def test_task_of_a_killed_worker_runs_again() -> None:
+    house = make_house("a")
+    house.die(0)
+    assert held(house) == ["a"]
+    house.finish(0)
+    assert told(house) == {"a": "succeeded"}
+    assert reading(house.metrics.retries, TYPE, "crash") == 1
+
+
+def test_tasks_of_a_dead_workers_unit_run_one_by_one() -> None:
+    house = make_house("a", "b", "c")
+    house.die(0)
+    seen = []
+    while house.held:
+        seen.append(held(house))
+        house.finish(0)
+    assert seen == [["a"], ["b"], ["c"]]
+
+
+def test_poison_task_is_failed_and_named_while_the_healthy_succeed() -> None:
+    names = [f"t{number}" for number in range(20)]
+    house = make_house(*names)
+    work(house, "t7")
+    answers = told(house)
+    assert answers.pop("t7") == (
+        "the worker process died 3 times on this task; the last time it was killed by SIGSEGV"
+    )
+    assert answers == dict.fromkeys(names[:7] + names[8:], "succeeded")
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5])
+def test_poison_task_kills_no_more_workers_than_the_limit(limit: int) -> None:
+    house = make_house("poison", worker_crash_limit=limit)
+    deaths = 0
+    while house.held:
+        house.die(0)
+        deaths += 1
+    assert deaths == limit
+    assert "SIGKILL" in told(house)["poison"]
+
+
+def test_no_task_is_failed_for_a_death_that_it_shared() -> None:
+    house = make_house("a", "b", worker_crash_limit=1)
+    house.die(0)
+    assert told(house) == {}
+    house.finish(0)
+    house.finish(0)
+    assert told(house) == {"a": "succeeded", "b": "succeeded"}
+
+
+def test_deaths_are_no_trouble_of_the_provider_and_no_attempt() -> None:
+    house = make_house(*"abcdef", max_retries=0, circuit_breaker_threshold=1, worker_crash_limit=9)
+    for _ in range(5):
+        house.die(0)
+    assert house.status.provider.blocked is None
+    assert all(not record.attempts for record in house.backlog.records())
+
+
+def test_counts_of_deaths_survive_a_restart_of_the_service() -> None:
+    house = make_house("poison")
+    house.die(0)
+    house.die(0)
+    (record,) = house.journal.recover(0.0).records
+    assert record.crashes == 2
+
+
+def test_last_known_memory_is_told() -> None:
+    house = make_house("poison", worker_crash_limit=1)
+    house.table[0].rss_bytes = 512 * 2**20
+    house.die(0)
+    assert told(house)["poison"].endswith("it was killed by SIGKILL, holding 512 MB of memory")
+
+
+def test_task_that_runs_too_long_is_failed_with_the_setting_named() -> None:
+    house = make_house("slow", worker_crash_limit=1, task_timeout_seconds=30.0)
+    house.pass_time(30.0)
+    assert house.pool.killed == [0]
+    house.die(0)
+    assert told(house)["slow"].endswith("it ran longer than TASK_TIMEOUT_SECONDS (30 s) and was killed")
+
+
+def test_suspects_leave_at_least_half_of_the_workers_to_others() -> None:
+    house = make_house(*[f"s{number}" for number in range(40)], workers=4)
+    for slot in range(4):
+        house.turn(house.worker_died(slot))
+    house.pass_time(1.0)
+    house.list_tasks(*[f"h{number}" for number in range(2000)])
+    for slot in range(4):
+        house.turn(house.worker_started(slot))
+    for turn in range(40):
+        suspects = [slot for slot, unit in house.held.items() if unit.tasks[0].id.startswith("s")]
+        assert len(suspects) <= 2
+        house.finish(turn % 4)
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "timed_out", "rss_bytes", "told"),
+    [
+        (-9, None, 0, "was killed by SIGKILL"),
+        (-11, None, 100 * 2**20, "was killed by SIGSEGV, holding 100 MB of memory"),
+        (-99, None, 0, "was killed by signal 99"),
+        (0, None, 0, "exited with code 0"),
+        (1, None, 2**20, "exited with code 1, holding 1 MB of memory"),
+        (None, None, 0, "could not be started"),
+        (-9, 180.0, 0, "ran longer than TASK_TIMEOUT_SECONDS (180 s) and was killed"),
+        (-9, 0.5, 2**20, "ran longer than TASK_TIMEOUT_SECONDS (0.5 s) and was killed, holding 1 MB of memory"),
+    ],
+)
+def test_death_is_told_so_that_a_person_can_act(
+    exit_code: int | None, timed_out: float | None, rss_bytes: int, told: str
+) -> None:
+    assert describe_death(exit_code, timed_out_after_seconds=timed_out, rss_bytes=rss_bytes) == told
+
+
+def test_reason_that_the_worker_gave_itself_is_told() -> None:
+    house = make_house("a", worker_crash_limit=1)
+    unit_id = house.held[0].id
+    house.turn(WorkerDied(0, unit_id, 2, was_ready=True, reason="ran out of luck"))
+    assert told(house)["a"].endswith("the last time it ran out of luck")
