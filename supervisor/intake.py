@@ -13,7 +13,7 @@ from shared.text_length import MAX_TEXT_TOKENS, TextLength
 from supervisor.api_client import PollAnswer
 from supervisor.claims import Claims
 from supervisor.journal import TaskJournal
-from supervisor.settlement import Settlement
+from supervisor.settlement import UNKNOWN_TYPE_LABEL, Settlement
 from supervisor.task_record import TaskRecord
 from supervisor.wire import Refusal, RefusalReason, TaskAddress
 
@@ -38,6 +38,8 @@ class Taken:
 
     new: int
     full: bool
+    passed_over: int
+    """Items that are neither new nor held: they will stand in the way of others in the next page too."""
 
 
 @dataclass(slots=True)
@@ -57,7 +59,7 @@ class Intake:
         """Take up to `room` new tasks; what the API lists beyond that it will list again."""
         page = answer.page
         now = self.clock()
-        taken = 0
+        taken = known = 0
         refusals = list(page.refusals)
         for task in self.claims.order(page.tasks):
             if taken >= room:
@@ -69,8 +71,11 @@ class Intake:
                 self.journal.note_ready((record,))
                 self.claims.admit(record)
                 taken += 1
-        refused = sum(self._refuse(refusal, answer.requested_at) for refusal in refusals)
-        return Taken(new=taken + refused, full=page.items >= answer.limit or taken >= room)
+            elif self.journal.holds(task.id):
+                known += 1
+        new = taken + sum(self._refuse(refusal, answer.requested_at) for refusal in refusals)
+        full = page.items >= answer.limit or taken >= room
+        return Taken(new=new, full=full, passed_over=0 if taken >= room else page.items - new - known)
 
     def _is_new(self, task_id: str, requested_at: float) -> bool:
         return (
@@ -88,6 +93,8 @@ class Intake:
         log.warning(
             LogEvent.TASK_REFUSED,
             task_id=address.id if address else None,
+            task_type=UNKNOWN_TYPE_LABEL,
+            correlation_id=address.correlation_id if address else None,
             reason=refusal.reason,
             detail=refusal.message,
         )

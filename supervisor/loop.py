@@ -165,6 +165,7 @@ class Supervisor:
             return
         taken = self.intake.take(answer, self.scheduler.room(self._waiting()))
         log.debug(LogEvent.POLL_FINISHED, listed=answer.page.items, new=taken.new, full=taken.full)
+        self.conditions.passed_over = taken.passed_over
         self.scheduler.found(taken.new, full=taken.full, took_seconds=answer.took_seconds)
 
     def _may_start_work(self) -> bool:
@@ -182,7 +183,8 @@ class Supervisor:
         if not self.scheduler.due(waiting, len(self.journal)):
             return
         # What is held is pending to the API until it is reported, and so will be listed again.
-        wanted = (self.scheduler.room(waiting) + len(self.journal)) * self.shard_count
+        room = self.scheduler.room(waiting) * self.shard_count
+        wanted = room + len(self.journal) + self.conditions.passed_over
         self.scheduler.started()
         self.api_gate.begin()
         self.poller.poll(min(wanted, MOST_TASKS_ASKED))

@@ -48,6 +48,7 @@ class Conditions:
     paused: bool = False
     journal_writable: bool = True
     outbox_full: bool = False
+    passed_over: int = 0
     ever_had_worker: bool = False
     last_poll_result: str = "none"
     last_poll_success_at_seconds: float = 0.0

@@ -95,7 +95,7 @@ class Outbox(Generic[M]):
         now: float,
         retry_after_seconds: float | None,
         change: Callable[[M], M] = lambda message: message,
-    ) -> None:
+    ) -> Letter[M]:
         """Try again later, with the message as `change` makes it."""
         letter = self._under_way.pop(task_id)
         letter = replace(letter, message=change(letter.message), tries=letter.tries + 1)
@@ -103,6 +103,7 @@ class Outbox(Generic[M]):
         seconds = self._backoff.seconds(letter.tries) if asked is None else max(asked, SHORTEST_WAIT_SECONDS)
         self._window = 1
         heapq.heappush(self._delayed, (now + seconds, next(self._order), letter))
+        return letter
 
     def recall(self, task_ids: Iterable[str]) -> None:
         """These were handed over but not sent; they wait again."""

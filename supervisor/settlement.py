@@ -61,12 +61,12 @@ class Settlement:
         """The API answered a report, or did not."""
         self.metrics.reports.labels(answer.outcome).inc()
         if answer.outcome is ReportOutcome.RETRY:
-            log.warning(LogEvent.REPORT_FAILED, task_id=task_id, detail=answer.detail)
-            self.outbox.postpone(task_id, self.clock(), answer.retry_after_seconds)
+            letter = self.outbox.postpone(task_id, self.clock(), answer.retry_after_seconds)
+            log.warning(LogEvent.REPORT_FAILED, **_about(letter.message, answer))
             return
         letter = self.outbox.settle(task_id)
         if answer.outcome is ReportOutcome.REJECTED:
-            log.error(LogEvent.REPORT_REJECTED, task_id=task_id, detail=answer.detail)
+            log.error(LogEvent.REPORT_REJECTED, **_about(letter.message, answer))
             self.journal.note_rejected(task_id, answer.detail)
         else:
             self.journal.forget(task_id)
@@ -126,3 +126,14 @@ class Settlement:
             report_seconds=round(self.clock() - letter.since, 4),
             end_to_end_seconds=None if total is None else round(total, 3),
         )
+
+
+def _about(report: Report, answer: ReportAnswer) -> dict[str, object]:
+    return {
+        "task_id": report.task_id,
+        "task_type": report.task_type,
+        "correlation_id": report.correlation_id,
+        "status_code": answer.status,
+        # What an API answers may repeat what it was sent, and vectors are never logged; the journal has it.
+        "detail": answer.detail if answer.status is None else None,
+    }

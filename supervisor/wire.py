@@ -75,7 +75,7 @@ def parse_page(body: bytes, new_correlation_id: Callable[[], str]) -> Page:
         # It refuses a whole page for one lone surrogate, NaN or deep nest in one item.
         items = salvage_items(body, LIST_FIELDS)
         if items is None:
-            return Page(fault=f"the page is not JSON (starts with {body[:40]!r})")
+            return Page(fault=f"the page is not JSON; its first byte is {body[:1]!r}")
     if items is None:
         return Page(fault=f"the page is no list, nor an object with one under {', '.join(LIST_FIELDS)}")
     tasks: list[Task] = []

@@ -53,7 +53,7 @@ def rate(per_second: float) -> str:
     """`41/s`, `0.4/s`, `6/min`."""
     if per_second >= MANY_PER_SECOND or per_second == 0:
         return f"{per_second:,.0f}/s"
-    if per_second >= 1:
+    if round(per_second, 1) >= 1:
         return f"{per_second:.1f}/s"
     a_minute = per_second * MINUTE
     return f"{a_minute:.0f}/min" if a_minute >= 1 else f"{a_minute:.1f}/min"

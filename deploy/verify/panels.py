@@ -111,7 +111,7 @@ def _confuse_a_task(folder: Path) -> None:
     with closing(sqlite3.connect(folder / "tasks.sqlite", timeout=5)) as database, database:
         database.execute(
             "UPDATE tasks SET shape = 'nestjs' WHERE number IN"
-            " (SELECT number FROM tasks WHERE state = 'pending' ORDER BY number LIMIT 3)"
+            " (SELECT number FROM tasks WHERE state = 'pending' AND shape = 'flat' ORDER BY number LIMIT 1)"
         )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from supervisor.api_client import PollResult
 from supervisor.bulletins.bulletin import Bulletin, Tone
 from supervisor.bulletins.poll import next_poll, poll_trouble
 from supervisor.status import Idle, Status
@@ -14,9 +15,9 @@ def _no_work(status: Status) -> Bulletin:
         return trouble
     if status.poll.last_result == "none":
         return Bulletin(Tone.CALM, "Idle: the first poll is on its way", "")
-    return Bulletin(
-        Tone.CALM, "Idle: there is no work", f"The task API lists no pending task. {next_poll(status)}"
-    )
+    done = status.poll.last_result == PollResult.TASKS
+    listed = "All that the task API listed is done." if done else "The task API lists no pending task."
+    return Bulletin(Tone.CALM, "Idle: there is no work", f"{listed} {next_poll(status)}")
 
 
 def _starting(_: Status) -> Bulletin:

@@ -20,7 +20,8 @@ def settle(world: World) -> None:
     for _ in range(MOST_ROUNDS):
         if not _unfinished(world):
             return
-        _round(world)
+        go_well(world)
+        _rest(world)
         world.clock.advance(ROUND_SECONDS)
     raise AssertionError(f"never finished: {_unfinished(world)}")
 
@@ -35,7 +36,8 @@ def _unfinished(world: World) -> list[str]:
     return open_tasks + sorted(world.house.journal._ids - rejected)
 
 
-def _round(world: World) -> None:
+def go_well(world: World) -> None:
+    """Every peer does what it is asked for at once; one turn of the loop follows."""
     for slot in world.workers.missing():
         world.post(world.workers.start(slot))
     for slot in range(world.workers.slots):
@@ -55,7 +57,6 @@ def _round(world: World) -> None:
         world.carry_out(request)
         world.answer_request(request)
     world.turn()
-    _rest(world)
 
 
 def _rest(world: World) -> None:

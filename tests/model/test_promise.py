@@ -18,7 +18,7 @@ from shared.models import Output, TaskStatus
 from supervisor.api_client import Health, ReportAnswer, ReportOutcome
 from supervisor.events import PauseRequested, ResumeRequested, StopRequested
 from tests.builders import make_settings
-from tests.model.calm import settle
+from tests.model.calm import go_well, settle
 from tests.model.checks import (
     check_every_held_task_has_one_place,
     check_no_claim_is_forgotten,
@@ -64,7 +64,6 @@ class Promise(RuleBasedStateMachine):
             drain_timeout_seconds=25.0,
         )
         self.world = World(self._folder, chosen)
-        self._step(later=True)
 
     def teardown(self) -> None:
         try:
@@ -89,15 +88,22 @@ class Promise(RuleBasedStateMachine):
         if tasks:
             data.draw(st.sampled_from(tasks)).deleted = True
 
-    @rule(begins=st.booleans(), read=st.booleans(), answered=st.booleans(), later=LATER)
-    def a_poll_goes_on(self, begins: bool, read: bool, answered: bool, later: bool) -> None:
-        if begins:
-            self.world.begin_poll()
-        if read:
-            self.world.read_poll()
-        if answered:
-            self.world.answer_poll()
+    @rule(steps=st.sampled_from([1, 2, 3, 3, 3]), later=LATER)
+    def a_poll_goes_on(self, steps: int, later: bool) -> None:
+        for step in (self.world.begin_poll, self.world.read_poll, self.world.answer_poll)[:steps]:
+            step()
         self._step(later)
+
+    @rule(later=LATER)
+    def a_poll_is_answered(self, later: bool) -> None:
+        self.world.answer_poll()
+        self._step(later)
+
+    @rule(rounds=st.integers(1, 3))
+    def all_goes_well_for_a_while(self, rounds: int) -> None:
+        for _ in range(rounds):
+            go_well(self.world)
+            self.world.clock.advance(1.0)
 
     @rule(slot=SLOTS, later=LATER)
     def a_worker_starts(self, slot: int, later: bool) -> None:
@@ -129,12 +135,14 @@ class Promise(RuleBasedStateMachine):
             self.world.finish_unit(slot, outcome)
         self._step(later)
 
-    @rule(slot=SLOTS, heard=st.booleans(), later=LATER)
-    def a_worker_dies(self, slot: int, heard: bool, later: bool) -> None:
+    @rule(slot=SLOTS, heard=st.booleans(), replaced=st.booleans(), later=LATER)
+    def a_worker_dies(self, slot: int, heard: bool, replaced: bool, later: bool) -> None:
         if heard:
             self.world.hear(slot)
         if slot in self.world.workers.alive:
             self.world.worker_dies(slot)
+            if replaced:
+                self.world.post(self.world.workers.start(slot))
         self._step(later)
 
     @rule(claim=st.booleans(), carried_out=st.booleans())

@@ -190,6 +190,8 @@ class World:
     def _new_house(self) -> WatchedHouse:
         house = WatchedHouse(self.settings, self._path, self.clock, self.fuse, self.on_disk)
         house.supervisor.recover()
+        for slot in self.workers.missing():
+            self.post(self.workers.start(slot))
         return house
 
     def _end(self, code: ExitCode) -> None:

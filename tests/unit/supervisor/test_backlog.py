@@ -13,7 +13,7 @@ def ids(groups: list[Group]) -> list[list[str]]:
 
 
 def take(backlog: Backlog, slots: int, most: int, most_bytes: int = 10**9) -> list[Group]:
-    return list(backlog.take(slots, most, lambda _: most_bytes))
+    return list(backlog.take(slots, most, max(1, slots // 2), lambda _: most_bytes))
 
 
 def filled(count: int, model: str = "m") -> Backlog:
@@ -191,7 +191,7 @@ def test_group_of_one_may_be_larger_than_allowed() -> None:
 def test_key_that_is_allowed_nothing_waits_while_others_go_on() -> None:
     backlog = filled(2, model="waits")
     backlog.add(make_record("goes", model="goes"))
-    groups = list(backlog.take(5, 100, lambda key: 0 if key.model == "waits" else 1000))
+    groups = list(backlog.take(5, 100, 2, lambda key: 0 if key.model == "waits" else 1000))
     assert ids(groups) == [["goes"]]
     assert len(backlog) == 2
 
@@ -199,7 +199,7 @@ def test_key_that_is_allowed_nothing_waits_while_others_go_on() -> None:
 def test_what_is_allowed_is_asked_anew_for_each_group() -> None:
     backlog = filled(3)
     allowances = iter([1000, 0, 0])
-    assert ids(list(backlog.take(3, 1, lambda _: next(allowances, 0)))) == [["task-1"]]
+    assert ids(list(backlog.take(3, 1, 1, lambda _: next(allowances, 0)))) == [["task-1"]]
     assert len(backlog) == 2
 
 

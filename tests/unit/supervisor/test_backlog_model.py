@@ -54,7 +54,7 @@ class BacklogMachine(RuleBasedStateMachine):
     @rule(slots=st.integers(0, 6), most=st.integers(1, 4), most_bytes=st.integers(0, 40))
     def take(self, slots: int, most: int, most_bytes: int) -> None:
         ready = len(self.backlog) - len(self.backlog._delayed)
-        groups = list(self.backlog.take(slots, most, lambda _: most_bytes))
+        groups = list(self.backlog.take(slots, most, max(1, slots // 2), lambda _: most_bytes))
         assert len(groups) <= slots
         assert bool(groups) == bool(ready and slots and most_bytes)
         for group in groups:
@@ -97,7 +97,7 @@ class BacklogMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.backlog.wake(float("inf"))
-        while groups := list(self.backlog.take(3, 2, lambda _: 1000)):
+        while groups := list(self.backlog.take(3, 2, 1, lambda _: 1000)):
             for group in groups:
                 self.inside.difference_update(record.task.id for record in group)
         assert not self.inside

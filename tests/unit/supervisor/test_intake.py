@@ -223,7 +223,7 @@ def test_every_id_belongs_to_exactly_one_shard(task_id: str, count: int) -> None
     assert [Shard(count, index).owns(task_id) for index in range(count)].count(True) == 1
 
 
-@pytest.mark.parametrize(("task_id", "index"), [("t1", 2), ("t2", 0), ("ü", 2)])
+@pytest.mark.parametrize(("task_id", "index"), [("t1", 2), ("t2", 2), ("ü", 1)])
 def test_shard_of_an_id_is_the_same_on_every_machine(task_id: str, index: int) -> None:
     assert Shard(3, index).owns(task_id)
 

@@ -127,7 +127,7 @@ def test_suspects_leave_at_least_half_of_the_workers_to_others() -> None:
     house.list_tasks(*[f"h{number}" for number in range(2000)])
     for slot in range(4):
         house.turn(house.worker_started(slot))
-    for turn in range(40):
+    for turn in range(24):
         suspects = [slot for slot, unit in house.held.items() if unit.tasks[0].id.startswith("s")]
         assert len(suspects) <= 2
         house.finish(turn % 4)

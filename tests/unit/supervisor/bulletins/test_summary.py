@@ -63,6 +63,11 @@ def test_idle_for_want_of_work_is_calm_and_says_when_the_next_poll_is() -> None:
     )
 
 
+def test_idle_once_all_is_done_does_not_say_that_nothing_was_listed() -> None:
+    status = replace(idle(Idle.NO_WORK), backlog=0)
+    assert headline(status).text.startswith("All that the task API listed is done.")
+
+
 def test_hold_says_the_reason_the_providers_message_and_the_next_try() -> None:
     provider = ProviderStatus("openai", Blocked.HOLD, 41.0)
     told = headline(replace(idle(Idle.PROVIDER_HOLD), holds=(QUOTA,), provider=provider))

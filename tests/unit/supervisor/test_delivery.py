@@ -1,0 +1,116 @@
+"""Reports reach the API as far as it lets us: after the commit, within bounds, one probe when it is ill."""
+
+import pytest
+
+from supervisor.api_client import Health, ReportAnswer, ReportOutcome
+from supervisor.events import ReportDone
+from tests.builders import make_settings
+from tests.fakes.house import House
+
+WINDOW = 2 * 8
+NO_ANSWER = ReportAnswer(ReportOutcome.RETRY, Health.ILL, None, "no answer")
+BUSY = ReportAnswer(ReportOutcome.RETRY, Health.UNSAID, 429, "busy", 40.0)
+
+
+def make_house(results: int) -> House:
+    """So many tasks are done, one after the other, and their reports on the way."""
+    house = House(make_settings(report_concurrency=2, concurrency_limit=1, batch_max_tasks=1))
+    house.start_workers()
+    house.list_tasks(*[f"t{number}" for number in range(results)])
+    while house.held:
+        house.clock.advance(0.01)
+        house.finish(0)
+    return house
+
+
+def under_way(house: House) -> list[str]:
+    return [parcel.task_id for parcel in house.reporter.parcels]
+
+
+def no_polls(house: House) -> None:
+    """Keep polls away, which could be the probe as well: a full outbox stops them."""
+    house.supervisor.outbox_limit = 1
+
+
+def fail_all_begun(house: House, begun: int) -> None:
+    """The first reports were being sent; no answer came to any."""
+    parcels = [house.reporter.send_one() for _ in range(begun)]
+    for parcel in parcels:
+        house.turn(ReportDone(parcel.task_id, NO_ANSWER))
+
+
+def test_no_more_reports_are_handed_over_than_the_window_holds() -> None:
+    house = make_house(50)
+    assert under_way(house) == [f"t{number}" for number in range(WINDOW)]
+    house.answer()
+    assert len(under_way(house)) == WINDOW
+
+
+def test_api_that_fails_again_and_again_is_left_alone() -> None:
+    house = make_house(50)
+    fail_all_begun(house, 5)
+    assert under_way(house) == []
+    assert len(house.outbox) == 50
+    house.pass_time(59.0)
+    assert under_way(house) == []
+
+
+def test_one_report_probes_whether_the_api_is_back_and_the_rest_follow_slowly() -> None:
+    house = make_house(50)
+    fail_all_begun(house, 5)
+    no_polls(house)
+    house.pass_time(60.0)
+    assert len(under_way(house)) == 1
+    house.answer()
+    assert len(under_way(house)) == 2
+    house.answer()
+    assert len(under_way(house)) == 3
+
+
+def test_oldest_report_is_the_first_to_go_once_the_api_is_back() -> None:
+    house = make_house(50)
+    fail_all_begun(house, 5)
+    no_polls(house)
+    sent: list[str] = []
+    house.pass_time(130.0)
+    while house.reporter.parcels:
+        sent.append(house.answer().task_id)
+        house.pass_time(0.1)
+    assert sent == [f"t{number}" for number in range(50)]
+
+
+def test_every_report_arrives_once_after_a_long_outage() -> None:
+    house = make_house(50)
+    for _ in range(20):
+        if house.reporter.parcels:
+            house.answer(outcome=ReportOutcome.RETRY)
+        house.pass_time(61.0)
+        if house.poller.limits:
+            house.list_tasks()
+    sent: list[str] = []
+    for _ in range(200):
+        sent.extend(parcel.task_id for parcel in house.answer_all())
+        house.pass_time(5.0)
+        if house.poller.limits:
+            house.list_tasks()
+    assert sorted(sent) == sorted(f"t{number}" for number in range(50))
+    assert len(house.outbox) == len(house.journal) == 0
+
+
+def test_pause_that_the_api_asks_for_holds_what_was_not_begun() -> None:
+    house = make_house(50)
+    house.answer(answer=BUSY)
+    assert under_way(house) == []
+    house.pass_time(39.0)
+    assert under_way(house) == []
+    house.pass_time(1.1)
+    assert under_way(house) != []
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 410, 412, 422])
+def test_refusal_of_one_report_is_no_trouble_of_the_api(status: int) -> None:
+    house = make_house(50)
+    outcome = ReportOutcome.REJECTED if status in (400, 422) else ReportOutcome.GONE
+    for _ in range(20):
+        house.answer(answer=ReportAnswer(outcome, Health.UNSAID, status, "no"))
+    assert len(under_way(house)) == WINDOW
