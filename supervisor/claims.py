@@ -21,6 +21,7 @@ from supervisor.task_record import Claim, TaskRecord
 from supervisor.wire import claim_body, give_back_body
 
 CONFLICT = 409
+SERVER_ERRORS = 500
 T = TypeVar("T")
 
 log = get_logger("claims")
@@ -114,8 +115,9 @@ class Claims:
         """For the drain: what no worker has becomes anyone's again."""
         if not self.enabled:
             return
-        for message in self.outbox.take_back():
-            self.journal.forget(message.task_id)
+        for message in self.outbox.take_back(lambda waiting: not waiting.give_back):
+            if not message.unsure:
+                self.journal.forget(message.task_id)
         for record in self.backlog.take_all():
             self.outbox.add(ClaimMessage(record, give_back=True), self.clock())
 
@@ -124,7 +126,8 @@ class Claims:
         return self.outbox.next_due_at if self.gate.allows() else self.gate.opens_at()
 
     def _again(self, task_id: str, answer: ReportAnswer) -> None:
-        unheard = answer.status is None
+        # A gateway's 5xx does not say whether the API behind it has heard the claim.
+        unheard = answer.status is None or answer.status >= SERVER_ERRORS
         self.outbox.postpone(
             task_id,
             self.clock(),

@@ -110,12 +110,14 @@ class Outbox(Generic[M]):
         for task_id in task_ids:
             self._put(self._under_way.pop(task_id))
 
-    def take_back(self) -> list[M]:
-        """Give up all that is not under way."""
-        letters = [letter for _, _, letter in itertools.chain(self._ready, self._delayed)]
-        self._ready.clear()
-        self._delayed.clear()
-        return [letter.message for letter in letters]
+    def take_back(self, which: Callable[[M], bool]) -> list[M]:
+        """Give up those of `which` that are not under way."""
+        taken = [row[2].message for row in itertools.chain(self._ready, self._delayed)]
+        self._ready = [row for row in self._ready if not which(row[2].message)]
+        self._delayed = [row for row in self._delayed if not which(row[2].message)]
+        heapq.heapify(self._ready)
+        heapq.heapify(self._delayed)
+        return [message for message in taken if which(message)]
 
     def _put(self, letter: Letter[M]) -> None:
         heapq.heappush(self._ready, (letter.since, next(self._order), letter))

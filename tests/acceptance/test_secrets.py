@@ -18,6 +18,7 @@ from tests.stubs.scripted_http import Answer, ScriptedServer
 
 ECHOED_TOKEN = f"bad header 'Bearer {API_TOKEN}'".encode()
 ECHOED_KEY = f"no such key: {OPENAI_KEY}"
+WAKE_TOKEN = "acceptance-wake-token-e08b"
 TEXT = "a private text 5d2e"
 
 
@@ -37,6 +38,7 @@ def test_no_secret_and_no_text_is_in_anything_the_service_emits(
             API_TOKEN=API_TOKEN,
             OPENAI_BASE_URL=provider.base_url,
             OPENAI_API_KEY=OPENAI_KEY,
+            WAKE_TOKEN=WAKE_TOKEN,
             CONCURRENCY_LIMIT="1",
             LOG_LEVEL="DEBUG",
             OPENAI_LOG="debug",
@@ -59,8 +61,8 @@ def test_no_secret_and_no_text_is_in_anything_the_service_emits(
     shown |= {path.name: path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file()}
     shown |= {task_id: repr(reports).encode() for task_id, reports in api.reports.items()}
     for name, content in shown.items():
-        assert API_TOKEN.encode() not in content, f"the API's token is in {name}"
-        assert OPENAI_KEY.encode() not in content, f"the provider's key is in {name}"
+        for secret in (API_TOKEN, OPENAI_KEY, WAKE_TOKEN):
+            assert secret.encode() not in content, f"{secret} is in {name}"
         assert TEXT.encode() not in content or name.startswith("journal"), f"a text is in {name}"
 
 

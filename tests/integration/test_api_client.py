@@ -57,8 +57,15 @@ def client(server: ScriptedServer, metrics: SupervisorMetrics) -> APIClient:
     return connected(f"{server.url}/base", metrics)
 
 
-def connected(url: str, metrics: SupervisorMetrics) -> APIClient:
-    return APIClient(url, SecretStr(TOKEN), TIMEOUT_SECONDS, metrics, lambda: "new-correlation")
+def connected(url: str, metrics: SupervisorMetrics, poll_wait_seconds: float = 0.0) -> APIClient:
+    return APIClient(
+        base_url=url,
+        token=SecretStr(TOKEN),
+        timeout_seconds=TIMEOUT_SECONDS,
+        poll_wait_seconds=poll_wait_seconds,
+        metrics=metrics,
+        new_correlation_id=lambda: "new-correlation",
+    )
 
 
 def assert_timed_out(client: APIClient) -> None:
@@ -201,7 +208,19 @@ def test_poll_asks_for_so_many_and_reads_both_shapes(
     assert request.headers["authorization"] == f"Bearer {TOKEN}"
 
 
-def test_redirect_is_named_and_never_followed(client: APIClient, peer: Peer, metrics: SupervisorMetrics) -> None:
+def test_long_poll_is_asked_for_twice_over_and_waited_for(
+    server: ScriptedServer, peer: Peer, metrics: SupervisorMetrics
+) -> None:
+    client = connected(server.url, metrics, poll_wait_seconds=2 * TIMEOUT_SECONDS)
+    peer.hang = lambda: server.closing.wait(1.5 * TIMEOUT_SECONDS)
+    assert client.get_pending_tasks(5).result is PollResult.EMPTY
+    (request,) = server.seen("GET")
+    assert request.target == "/api/ai-tasks/pending?limit=5&wait=1"
+    assert request.headers["prefer"] == "wait=1"
+    assert report(client).outcome is ReportOutcome.RETRY, "a report waits no longer than before"
+
+
+def test_redirect_is_named_and_never_followed(client: APIClient, peer: Peer) -> None:
     with ScriptedServer(Peer()) as elsewhere:
         for location in (f"{elsewhere.url}/api/ai-tasks/pending", "//evil.test/x", "/relative", "http://[bad", ""):
             peer.answer = Answer(302, b"", {"Location": location})

@@ -43,7 +43,14 @@ def serve() -> Iterator[Serve]:
 
         def start(content: bytes, seconds_a_byte: float) -> APIClient:
             server = stack.enter_context(RawServer(content, seconds_a_byte))
-            return APIClient(server.url, None, TIMEOUT_SECONDS, SupervisorMetrics(), lambda: "new")
+            return APIClient(
+                base_url=server.url,
+                token=None,
+                timeout_seconds=TIMEOUT_SECONDS,
+                poll_wait_seconds=0.0,
+                metrics=SupervisorMetrics(),
+                new_correlation_id=lambda: "new",
+            )
 
         yield start
 

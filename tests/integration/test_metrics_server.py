@@ -4,39 +4,47 @@ import contextlib
 import http.client
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 
 from shared.errors import ConfigurationError
-from supervisor.events import Event
+from supervisor.doorbell import Doorbell
+from supervisor.events import Event, WakeRequested
 from supervisor.metrics_server import IDLE_CONNECTION_SECONDS, LOOP_SILENT_SECONDS, MetricsServer
 from supervisor.status import NotReady, StatusBoard
 from tests.eventually import eventually
 from tests.fakes.clock import Clock
 from tests.unit.supervisor.statuses import WORKING
 
+WAKE_TOKEN = "integration-wake-token"
 ALL_PATHS = ("/", "/health", "/ready", "/metrics", "/status")
 
 
 class Served:
     """A server, its board, and what its thread had to say."""
 
-    def __init__(self, directory: Path, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, directory: Path, host: str = "127.0.0.1", port: int = 0, wake_token: str | None = None
+    ) -> None:
         self.clock = Clock()
         self.board = StatusBoard()
         self.events: list[Event] = []
-        self.server = MetricsServer(host, port, self.board, directory, self.clock)
+        doorbell = Doorbell(SecretStr(wake_token) if wake_token else None, self.events.append, self.clock)
+        self.server = MetricsServer(host, port, self.board, directory, doorbell, self.clock)
         self.server.start(self.events.append)
 
-    def get(self, path: str, method: str = "GET") -> tuple[int, http.client.HTTPMessage, bytes]:
+    def get(
+        self, path: str, method: str = "GET", headers: Mapping[str, str] | None = None
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=5)
         with contextlib.closing(connection):
-            connection.request(method, path)
+            connection.request(method, path, headers=dict(headers or {}))
             response = connection.getresponse()
             return response.status, response.headers, response.read()
 
@@ -144,6 +152,27 @@ def test_head_without_end_is_refused(served: Served) -> None:
     with socket.create_connection(("127.0.0.1", served.server.port), 5.0) as client:
         client.sendall(b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000)
         assert b" 431 " in client.recv(100)
+
+
+def test_bell_rings_for_the_token_alone_and_not_too_often(tmp_path: Path) -> None:
+    served = Served(tmp_path, wake_token=WAKE_TOKEN)
+    good = {"Authorization": f"Bearer {WAKE_TOKEN}"}
+    assert served.get("/wake", "POST", good)[0] == 202
+    for wrong in ({}, {"Authorization": WAKE_TOKEN}, {"Authorization": "Bearer \u00e9"}):
+        assert served.get("/wake", "POST", wrong)[0] == 401
+    assert served.events == [WakeRequested()]
+    assert [served.get("/wake", method, good)[0] for method in ("GET", "PUT")] == [404, 404]
+    statuses = [served.get("/wake", "POST", good)[0] for _ in range(30)]
+    assert statuses == sorted(statuses)
+    assert set(statuses) == {202, 429}
+    served.clock.advance(1.0)
+    assert served.get("/wake", "POST", good)[0] == 202
+    served.server.close()
+
+
+def test_without_a_token_there_is_no_bell(served: Served) -> None:
+    assert served.get("/wake", "POST", {"Authorization": "Bearer "})[0] == 404
+    assert served.events == []
 
 
 def test_close_ends_its_thread_quietly(tmp_path: Path) -> None:

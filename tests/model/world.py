@@ -3,6 +3,7 @@
 import itertools
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -200,5 +201,6 @@ class World:
         if code is ExitCode.DRAINED:
             assert not len(self.house.outbox), "drained with reports left"
             assert not self.house.held, "drained with work left"
-        self.house.supervisor._release()
+        with suppress(SuddenEndError):
+            self.house.supervisor._release()
         self.restart()

@@ -196,3 +196,17 @@ def test_claims_not_given_back_in_time_are_kept_for_the_next_run(tmp_path: Path)
     assert house.pass_time(26.0) is ExitCode.LEFT_OVER
     house.supervisor._release()
     assert len(house.journal.recover(0.0).records) == 2
+
+
+def test_return_that_has_to_wait_is_not_given_up() -> None:
+    house = make_house()
+    house.list_tasks("a")
+    house.stop()
+    house.answer_claim()
+    house.answer_claim(answer=NO_ANSWER)
+    for _ in range(3):
+        house.turn()
+    assert house.journal.holds("a")
+    house.pass_time(60.0)
+    assert json.loads(house.answer_claim().body) == {"status": "pending"}
+    assert house.turn() is ExitCode.DRAINED

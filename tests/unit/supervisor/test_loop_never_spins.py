@@ -1,0 +1,126 @@
+"""Whatever happens, in whatever order: once all that can be done is done, the loop waits."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from shared.errors import Blame, RetryReason
+from shared.messages import RateLimits, UnitDone
+from supervisor.api_client import Health, PollResult, ReportAnswer, ReportOutcome
+from supervisor.events import (
+    PauseRequested,
+    ResumeRequested,
+    StopRequested,
+    UnitFinished,
+    WakeRequested,
+    WorkerDied,
+)
+from tests.builders import make_output, make_settings
+from tests.fakes.house import House
+
+WORKERS = 2
+MOST_TURNS = 3
+RETRY_AFTER = st.sampled_from([None, 0.0, 0.001, 3.0, 100.0])
+SLOTS = st.integers(0, WORKERS - 1)
+
+
+class SpinMachine(RuleBasedStateMachine):
+    """A service, and an outside that does whatever it likes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.house = House()
+        self.ended = False
+        self.made = 0
+
+    @initialize(claims=st.booleans(), ceilings=st.booleans(), held=st.sampled_from([0.0, 10.0]))
+    def start(self, claims: bool, ceilings: bool, held: float) -> None:
+        self.house = House(
+            make_settings(
+                concurrency_limit=WORKERS,
+                batch_max_tasks=3,
+                claim_tasks=claims,
+                circuit_breaker_threshold=2,
+                poll_wait_seconds=held,
+                openai_requests_per_minute=5 if ceilings else 0,
+                openai_tokens_per_minute=60 if ceilings else 0,
+                worker_max_tasks=4,
+            )
+        )
+        self.house.start_workers()
+
+    @precondition(lambda self: self.house.poller.limits)
+    @rule(count=st.integers(0, 12))
+    def page(self, count: int) -> None:
+        names = [f"t{self.made + number}" for number in range(count)]
+        self.made += count
+        self.house.list_tasks(*names)
+
+    @precondition(lambda self: self.house.poller.limits)
+    @rule(result=st.sampled_from(PollResult), health=st.sampled_from(Health), retry_after=RETRY_AFTER)
+    def poll_fails(self, result: PollResult, health: Health, retry_after: float | None) -> None:
+        if result not in (PollResult.TASKS, PollResult.EMPTY):
+            self.house.poll_fails(result, health, retry_after)
+
+    @precondition(lambda self: self.house.reporter.parcels)
+    @rule(outcome=st.sampled_from(ReportOutcome), health=st.sampled_from(Health), retry_after=RETRY_AFTER)
+    def report_answered(self, outcome: ReportOutcome, health: Health, retry_after: float | None) -> None:
+        status = None if health is Health.ILL else 400
+        self.house.answer(answer=ReportAnswer(outcome, health, status, "", retry_after))
+
+    @precondition(lambda self: self.house.claimer.parcels)
+    @rule(outcome=st.sampled_from(ReportOutcome), health=st.sampled_from(Health), retry_after=RETRY_AFTER)
+    def claim_answered(self, outcome: ReportOutcome, health: Health, retry_after: float | None) -> None:
+        self.house.answer_claim(answer=ReportAnswer(outcome, health, None, "", retry_after))
+
+    @rule(slot=SLOTS, remaining=st.none() | st.integers(0, 3), reset=RETRY_AFTER)
+    def unit_finishes(self, slot: int, remaining: int | None, reset: float | None) -> None:
+        if slot in self.house.held:
+            unit = self.house.held[slot]
+            limits = RateLimits(remaining, remaining, remaining, remaining, reset, reset)
+            done = UnitDone(unit.id, {task.id: make_output() for task in unit.tasks}, rate_limits=limits)
+            self.house.turn(UnitFinished(slot, done))
+
+    @rule(slot=SLOTS, retry=st.none() | st.sampled_from(RetryReason), after=RETRY_AFTER)
+    def unit_fails(self, slot: int, retry: RetryReason | None, after: float | None) -> None:
+        if slot in self.house.held:
+            blame = Blame.SOME_TASKS if after else Blame.WHOLE_UNIT
+            self.house.fail(slot, retry=retry, retry_after_seconds=after, blame=blame)
+
+    @rule(slot=SLOTS, ready=st.booleans(), back=st.booleans())
+    def worker_dies(self, slot: int, ready: bool, back: bool) -> None:
+        held = self.house.held.get(slot)
+        self.house.turn(WorkerDied(slot, held.id if held else None, -9, was_ready=ready))
+        if back:
+            self.house.turn(self.house.worker_started(slot))
+
+    @rule(event=st.sampled_from([PauseRequested(), ResumeRequested(), WakeRequested()]))
+    def person_acts(self, event: PauseRequested | ResumeRequested | WakeRequested) -> None:
+        self.house.turn(event)
+
+    @rule(full=st.booleans(), statement=st.sampled_from(["BEGIN", "INSERT", "COMMIT"]))
+    def disk_fills_up_or_empties(self, full: bool, statement: str) -> None:
+        self.house.disk.full, self.house.disk.fails_at = full, statement
+
+    @rule(seconds=st.sampled_from([0.01, 0.1, 1.0, 7.0, 30.0, 61.0, 200.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.house.clock.advance(seconds)
+
+    @precondition(lambda self: self.made > 20)
+    @rule()
+    def stop(self) -> None:
+        self.house.turn(StopRequested())
+
+    @invariant()
+    def waits_once_all_is_done(self) -> None:
+        for _ in range(MOST_TURNS):
+            if self.ended or self.house.turn() is not None:
+                self.ended = True
+                return
+            if self.house.wait() > 0.0:
+                return
+        raise AssertionError(f"the loop spins: {self.house.status}")
+
+
+SpinMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+TestLoopNeverSpins = SpinMachine.TestCase
