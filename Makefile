@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock clean
+.PHONY: help demo test test-browser lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -18,6 +18,9 @@ test: $(VENV)/.installed-dev lint  ## lint, types, imports and all tests with co
 	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/coverage run -m pytest
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=90
+
+test-browser: $(VENV)/.installed-dev  ## the status page in a real browser (needs chromium)
+	$(BIN)/python -m pytest tests/browser/status_page.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -4,24 +4,22 @@ import http.client
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 from urllib.parse import quote, urlsplit
 
-import urllib3
 from pydantic import SecretStr
-from urllib3.exceptions import HTTPError
 
 from shared.metrics import SupervisorMetrics
-from shared.retry import Headers, parse_retry_after
-from supervisor.patch_channel import PatchChannel
+from shared.retry import parse_retry_after
+from supervisor.http_channel import Answer, HttpChannel
 from supervisor.wire import Page, parse_page
 
-MAX_PAGE_BYTES = 128 * 1024 * 1024
+MAX_PAGE_BYTES = 96 * 1024 * 1024
+MAX_ANSWER_BYTES = 64 * 1024
 MAX_DETAIL_CHARACTERS = 300
-CHUNK_BYTES = 64 * 1024
 PENDING_PATH = "/api/ai-tasks/pending"
 TASK_PATH = "/api/ai-tasks/{id}"
 NO_ANSWER = "none"
@@ -89,27 +87,17 @@ class ReportAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Response:
-    status: int
-    body: bytes
-    headers: Headers
-    complete: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class _NoAnswer:
     result: PollResult
     detail: str
 
 
-_Exchange: TypeAlias = "_Response | _NoAnswer"
+_Exchange: TypeAlias = "Answer | _NoAnswer"
 
 
 class APIClient:
-    """Thread-safe. Never follows a redirect, so the token goes nowhere but to `base_url`.
-
-    An answer must arrive whole within `timeout_seconds` and its size bound. No proxy and no `.netrc`
-    is consulted. `clock` is monotonic.
+    """Thread-safe: each thread has a connection of its own. Never follows a redirect, so the token goes
+    nowhere but to `base_url`. No proxy and no `.netrc` is consulted. `clock` is monotonic.
     """
 
     def __init__(
@@ -124,8 +112,7 @@ class APIClient:
     ) -> None:
         self._base = urlsplit(base_url)
         self._tls = ssl.create_default_context() if self._base.scheme == "https" else None
-        secure = {"ssl_context": self._tls} if self._tls else {}
-        self._pool = urllib3.connection_from_url(base_url, **secure)
+        self._token = token.get_secret_value() if token else ""
         self._threads = threading.local()
         self._timeout_seconds = timeout_seconds
         self._poll_wait_seconds = poll_wait_seconds
@@ -137,132 +124,111 @@ class APIClient:
             "Accept-Encoding": "identity",
             "User-Agent": "ai-task-processor",
         }
-        if token is not None:
-            self._headers["Authorization"] = f"Bearer {token.get_secret_value()}"
+        if self._token:
+            self._headers["Authorization"] = f"Bearer {self._token}"
 
     def get_pending_tasks(self, limit: int) -> PollAnswer:
         """Ask for up to `limit` pending tasks; the API may hold the answer for the poll's wait."""
         requested_at = self._clock()
-        got = self._get(limit)
+        path, headers, wait = f"{PENDING_PATH}?limit={limit}", {}, self._poll_wait_seconds
+        if wait:
+            path += f"&wait={wait:g}"
+            headers = {"Prefer": f"wait={wait:g}"}
+        got = self._exchange("GET", path, None, headers, self._timeout_seconds + wait, MAX_PAGE_BYTES)
         took_seconds = self._measure("GET", PENDING_PATH, got, requested_at)
         if isinstance(got, _NoAnswer):
             return PollAnswer(got.result, Health.ILL, limit, requested_at, took_seconds, detail=got.detail)
-        result, health, detail = _judge_poll(got)
-        retry_after = parse_retry_after(got.headers, time.time())
+        result, health, detail = self._judge_poll(got)
         page = EMPTY_PAGE
         if result is PollResult.TASKS:
-            page = parse_page(got.body, self._new_correlation_id)
+            page = parse_page(got.body, self._new_correlation_id, limit)
             if page.fault:
                 result, detail = PollResult.BAD_PAGE, page.fault
             elif not page.items:
                 result = PollResult.EMPTY
+        retry_after = parse_retry_after(got.headers, time.time())
         return PollAnswer(result, health, limit, requested_at, took_seconds, page, detail, retry_after)
 
     def update_task(self, task_id: str, body: bytes, correlation_id: str) -> ReportAnswer:
         """Report on one task. The id becomes one percent-encoded segment of the path."""
         started = self._clock()
-        got = self._patch(TASK_PATH.format(id=quote(task_id, safe="")), body, correlation_id)
+        path = TASK_PATH.format(id=quote(task_id, safe=""))
+        headers = {"Content-Type": "application/json", "X-Correlation-ID": correlation_id}
+        got = self._exchange("PATCH", path, body, headers, self._timeout_seconds, MAX_ANSWER_BYTES)
         self._measure("PATCH", TASK_PATH, got, started)
         if isinstance(got, _NoAnswer):
             return ReportAnswer(ReportOutcome.RETRY, Health.ILL, None, got.detail)
         outcome, health = _judge_report(got.status)
         if outcome is ReportOutcome.DONE:
             return ReportAnswer(outcome, health, got.status)
-        detail = f"status {got.status}: {_excerpt(got.body)}"
-        return ReportAnswer(outcome, health, got.status, detail, parse_retry_after(got.headers, time.time()))
+        retry_after = parse_retry_after(got.headers, time.time())
+        return ReportAnswer(outcome, health, got.status, self._detail(got), retry_after)
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        timeout_seconds: float,
+        most_bytes: int,
+    ) -> _Exchange:
+        channel: HttpChannel | None = getattr(self._threads, "channel", None)
+        if channel is None:
+            channel = self._threads.channel = HttpChannel(self._base, self._tls, self._clock)
+        try:
+            return channel.exchange(
+                method,
+                self._base.path + path,
+                body,
+                {**self._headers, **headers},
+                timeout_seconds=timeout_seconds,
+                most_bytes=most_bytes,
+            )
+        except TimeoutError:
+            return _NoAnswer(PollResult.TIMEOUT, f"no whole answer within {timeout_seconds:g} s")
+        except (OSError, http.client.HTTPException) as error:
+            detail = f"{type(error).__name__}: {error}"[:MAX_DETAIL_CHARACTERS]
+            return _NoAnswer(PollResult.UNREACHABLE, detail)
 
     def _measure(self, method: str, endpoint: str, got: _Exchange, started: float) -> float:
         took_seconds = self._clock() - started
-        status = str(got.status) if isinstance(got, _Response) else NO_ANSWER
+        status = str(got.status) if isinstance(got, Answer) else NO_ANSWER
         self._metrics.api_requests.labels(endpoint, method, status).inc()
         self._metrics.api_duration.labels(endpoint, method).observe(took_seconds)
         return took_seconds
 
-    def _patch(self, path: str, body: bytes, correlation_id: str) -> _Exchange:
-        channel: PatchChannel | None = getattr(self._threads, "channel", None)
-        if channel is None:
-            channel = PatchChannel(self._base, self._timeout_seconds, self._tls, self._clock)
-            self._threads.channel = channel
-        headers = self._headers | {"Content-Type": "application/json", "X-Correlation-ID": correlation_id}
-        try:
-            answer = channel.patch(self._base.path + path, body, headers)
-        except TimeoutError:
-            return self._too_late()
-        except (OSError, http.client.HTTPException) as error:
-            return _unreachable(error)
-        return _Response(answer.status, answer.body, answer.headers)
+    def _judge_poll(self, got: Answer) -> tuple[PollResult, Health, str]:
+        status = got.status
+        if 200 <= status < 300:
+            return _judge_page(got)
+        if status < 400:
+            where = _host(got.headers.get("Location") or "")
+            detail = f"a redirect to {where!a}, not followed: check API_BASE_URL"
+            return PollResult.REDIRECT, Health.UNSAID, detail
+        detail = self._detail(got)
+        if status >= 500:
+            return PollResult.SERVER_ERROR, Health.ILL, detail
+        if status in (401, 403):
+            return PollResult.UNAUTHORIZED, Health.UNSAID, f"{detail}: check API_TOKEN"
+        if status == 429:
+            return PollResult.RATE_LIMITED, Health.UNSAID, detail
+        return PollResult.CLIENT_ERROR, Health.UNSAID, detail
 
-    def _get(self, limit: int) -> _Exchange:
-        path, headers = f"{PENDING_PATH}?limit={limit}", self._headers
-        timeout_seconds = self._timeout_seconds + self._poll_wait_seconds
-        deadline = self._clock() + timeout_seconds
-        if self._poll_wait_seconds:
-            path += f"&wait={self._poll_wait_seconds:g}"
-            headers = headers | {"Prefer": f"wait={self._poll_wait_seconds:g}"}
-        try:
-            response = self._pool.urlopen(
-                "GET",
-                self._base.path + path,
-                headers=headers,
-                timeout=timeout_seconds,
-                retries=False,
-                redirect=False,
-                preload_content=False,
-            )
-            try:
-                return self._read(response, deadline, MAX_PAGE_BYTES)
-            finally:
-                response.release_conn()
-        except urllib3.exceptions.TimeoutError:
-            return self._too_late()
-        except (HTTPError, OSError) as error:
-            return _unreachable(error)
-
-    def _too_late(self) -> _NoAnswer:
-        return _NoAnswer(PollResult.TIMEOUT, f"no whole answer within {self._timeout_seconds:g} s")
-
-    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float, limit_bytes: int) -> _Exchange:
-        chunks: list[bytes] = []
-        size = 0
-        while chunk := response.read1(CHUNK_BYTES, decode_content=False):
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > limit_bytes:
-                response.close()
-                return _Response(response.status, b"".join(chunks), response.headers, complete=False)
-            if self._clock() > deadline:
-                response.close()
-                return self._too_late()
-        return _Response(response.status, b"".join(chunks), response.headers)
+    def _detail(self, got: Answer) -> str:
+        """What the API said, without the token, should it repeat it."""
+        text = got.body[:MAX_ANSWER_BYTES].decode(errors="replace")
+        if self._token:
+            text = text.replace(self._token, "***")
+        return f"status {got.status}: {' '.join(text.split())}"[:MAX_DETAIL_CHARACTERS]
 
 
-def _unreachable(error: Exception) -> _NoAnswer:
-    return _NoAnswer(PollResult.UNREACHABLE, f"{type(error).__name__}: {error}"[:MAX_DETAIL_CHARACTERS])
-
-
-def _judge_poll(got: _Response) -> tuple[PollResult, Health, str]:
-    status = got.status
-    if 200 <= status < 300:
-        if not got.complete:
-            return PollResult.BAD_PAGE, Health.WELL, f"the page is larger than {MAX_PAGE_BYTES} bytes"
-        if (got.headers.get("Content-Encoding") or "identity") != "identity":
-            return PollResult.BAD_PAGE, Health.WELL, "the page is compressed, which was not asked for"
-        return PollResult.TASKS, Health.WELL, ""
-    detail = f"status {status}: {_excerpt(got.body)}"
-    if status < 400:
-        target = urlsplit(got.headers.get("Location") or "").netloc[:100]
-        return (
-            PollResult.REDIRECT,
-            Health.UNSAID,
-            f"a redirect to {target!a}, not followed: check API_BASE_URL",
-        )
-    if status >= 500:
-        return PollResult.SERVER_ERROR, Health.ILL, detail
-    if status in (401, 403):
-        return PollResult.UNAUTHORIZED, Health.UNSAID, f"{detail}: check API_TOKEN"
-    if status == 429:
-        return PollResult.RATE_LIMITED, Health.UNSAID, detail
-    return PollResult.CLIENT_ERROR, Health.UNSAID, detail
+def _judge_page(got: Answer) -> tuple[PollResult, Health, str]:
+    if not got.complete:
+        return PollResult.BAD_PAGE, Health.WELL, f"the page is larger than {MAX_PAGE_BYTES} bytes"
+    if (got.headers.get("Content-Encoding") or "identity").lower() != "identity":
+        return PollResult.BAD_PAGE, Health.WELL, "the page is compressed, which was not asked for"
+    return PollResult.TASKS, Health.WELL, ""
 
 
 def _judge_report(status: int) -> tuple[ReportOutcome, Health]:
@@ -277,6 +243,8 @@ def _judge_report(status: int) -> tuple[ReportOutcome, Health]:
     return ReportOutcome.REJECTED, Health.UNSAID
 
 
-def _excerpt(body: bytes) -> str:
-    text = body[: MAX_DETAIL_CHARACTERS * 4].decode(errors="replace")
-    return " ".join(text.split())[:MAX_DETAIL_CHARACTERS]
+def _host(location: str) -> str:
+    try:
+        return (urlsplit(location).hostname or "")[:100]
+    except ValueError:
+        return "an address that is none"

@@ -61,6 +61,9 @@ def run(settings: Settings) -> ExitCode:
     supervisor.recover()
     notifier("READY=1")
     code = supervisor.run()
+    if code is ExitCode.LEFT_OVER:
+        for slot in range(settings.concurrency_limit):
+            service.outside.pool.kill(slot)
     service.outside.pool.close()
     service.outside.journal.close()
     log.info(LogEvent.SERVICE_STOPPED, exit_code=code, reason=code.name.lower())

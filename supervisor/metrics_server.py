@@ -89,9 +89,10 @@ class MetricsServer:
                 ident=None,
                 clear_untrusted_proxy_headers=True,
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise ConfigurationError(
-                f"METRICS_HOST, METRICS_PORT: cannot listen on {host}:{port}: {error.strerror or error}"
+                f"METRICS_HOST, METRICS_PORT: cannot listen on {host}:{port}: {reason}"
             ) from error
         # A name with several addresses is one listening socket each.
         addresses: list[tuple[str, int]] = getattr(self._server, "effective_listen", [])

@@ -8,11 +8,14 @@ import orjson
 UNREADABLE = object()
 """Stands for an item that no parser takes."""
 MOST_DIGITS = 400
+MOST_ITEMS = 1_000_000
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
 
 
-def salvage_items(body: bytes, list_fields: tuple[str, ...]) -> list[object] | None:
-    """The items of the list, or of the list under one of `list_fields`; None if there is no such list."""
+def salvage_items(
+    body: bytes | bytearray, list_fields: tuple[str, ...], most: int = MOST_ITEMS
+) -> list[object] | None:
+    """The first `most` items of the list, or of that under one of `list_fields`; None if there is none."""
     start = _list_start(body, list_fields)
     if start is None:
         return None
@@ -28,18 +31,20 @@ def salvage_items(body: bytes, list_fields: tuple[str, ...]) -> list[object] | N
         if depth < 0 or (mark == b"," and not depth):
             items.append(_parse(body[begin : token.start()]))
             begin = token.end()
+            if len(items) >= most:
+                return items
         if depth < 0:
             return [] if items == [UNREADABLE] and not body[start : token.start()].strip() else items
     return None
 
 
-def _list_start(body: bytes, list_fields: tuple[str, ...]) -> int | None:
+def _list_start(body: bytes | bytearray, list_fields: tuple[str, ...]) -> int | None:
     names = b"|".join(re.escape(name.encode()) for name in list_fields)
     opening = re.match(rb"\s*\[", body) or re.match(rb'\s*\{[^\[\]{}]*?"(?:' + names + rb')"\s*:\s*\[', body)
     return opening.end() if opening else None
 
 
-def _parse(item: bytes) -> object:
+def _parse(item: bytes | bytearray) -> object:
     try:
         return orjson.loads(item)
     except orjson.JSONDecodeError:

@@ -141,7 +141,7 @@ def _rate_limits(status: Status) -> Table | None:
         (row.model, f"{row.remaining:,} of {row.limit:,} {row.kind}", duration(row.resets_in_seconds or 0.0))
         for row in status.rate_limits
     ]
-    return _table("Rate limits", ("model", "left", "full again in"), rows) if rows else None
+    return _table("Rate limits", ("model", "left", "more in"), rows) if rows else None
 
 
 def _failures(status: Status) -> Table | None:

@@ -14,10 +14,12 @@ import orjson
 from shared.errors import NonRetryableError
 from shared.models import JsonValue, Output, Task, TaskType, WireShape
 from shared.task_inputs import INPUT_PARSERS
-from supervisor.salvage import UNREADABLE, salvage_items
+from supervisor.salvage import MOST_ITEMS, UNREADABLE, salvage_items
 
 MAX_ID_CHARACTERS = 1024
 MAX_ERROR_CHARACTERS = 2000
+LARGE_PAGE_BYTES = 16 * 2**20
+
 LIST_FIELDS = ("tasks", "data", "items")
 _CORRELATION_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _TAKEN_STATES = frozenset({"processing", "in_progress", "succeeded", "failed"})
@@ -67,15 +69,19 @@ class Page:
         return len(self.tasks) + len(self.refusals)
 
 
-def parse_page(body: bytes, new_correlation_id: Callable[[], str]) -> Page:
-    """Parse each item of a page alone, so that a bad one costs the others nothing."""
+def parse_page(
+    body: bytes | bytearray, new_correlation_id: Callable[[], str], most: int = MOST_ITEMS
+) -> Page:
+    """Parse each item of a page alone, so that a bad one costs the others nothing; read `most` items."""
     try:
-        items = _item_list(orjson.loads(body))
+        # A page of far more than was asked for would take several times its size as objects.
+        large = len(body) > LARGE_PAGE_BYTES
+        items = salvage_items(body, LIST_FIELDS, most) if large else _item_list(orjson.loads(body))
     except orjson.JSONDecodeError:
         # It refuses a whole page for one lone surrogate, NaN or deep nest in one item.
-        items = salvage_items(body, LIST_FIELDS)
+        items = salvage_items(body, LIST_FIELDS, most)
         if items is None:
-            return Page(fault=f"the page is not JSON; its first byte is {body[:1]!r}")
+            return Page(fault=f"the page is not JSON; its first byte is {bytes(body[:1])!r}")
     if items is None:
         return Page(fault=f"the page is no list, nor an object with one under {', '.join(LIST_FIELDS)}")
     tasks: list[Task] = []

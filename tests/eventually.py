@@ -9,7 +9,7 @@ LOOK_EVERY_SECONDS = 0.02
 Result = TypeVar("Result")
 
 
-def eventually(condition: Callable[[], Result], timeout_seconds: float = 10.0, what: str = "") -> Result:
+def eventually(condition: Callable[[], Result], timeout_seconds: float = 20.0, what: str = "") -> Result:
     """The first true value of `condition`. Fails the test when there is none in time.
 
     `what` says in the failure what was waited for.

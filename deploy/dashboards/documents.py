@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from deploy.dashboards.panels import DATASOURCE, Json, Row, panel_json
+from deploy.dashboards.panels import DATASOURCE, Json, Row, link_json, panel_json
 from deploy.dashboards.rows import ROWS
 from deploy.dashboards.runbook import RUNBOOK_UID, Section, links, read_sections
 
@@ -14,7 +14,10 @@ FIRING: Json = {
     "enable": True,
     "iconColor": "red",
     "datasource": DATASOURCE,
-    "expr": 'ALERTS{alertstate="firing", alertname=~"AiTaskProcessor.*", job="$job"}',
+    "target": {
+        "refId": "Anno",
+        "expr": 'ALERTS{alertstate="firing", alertname=~"AiTaskProcessor.*", job="$job"}',
+    },
     "titleFormat": "{{alertname}}",
     "textFormat": "{{instance}}",
 }
@@ -30,7 +33,7 @@ def _service(runbook: Mapping[str, str]) -> Json:
     document = _document(UID, "AI task processor", _panels(ROWS, runbook))
     document["templating"] = {"list": _variables()}
     document["annotations"] = {"list": [FIRING]}
-    document["links"] = [_dashboard_link("Runbook", RUNBOOK_UID)]
+    document["links"] = [link_json("Runbook", f"/d/{RUNBOOK_UID}")]
     return document
 
 
@@ -46,7 +49,7 @@ def _runbook(sections: Sequence[Section]) -> Json:
         for number, section in enumerate(sections, start=1)
     ]
     document = _document(RUNBOOK_UID, "AI task processor: runbook", panels)
-    document["links"] = [_dashboard_link("Dashboard", UID)]
+    document["links"] = [link_json("Dashboard", f"/d/{UID}")]
     return document
 
 
@@ -113,8 +116,7 @@ def _choice(name: str, label: str, query: str, *, several: bool) -> Json:
         "label": label,
         "type": "query",
         "datasource": DATASOURCE,
-        "definition": query,
-        "query": {"query": query, "refId": name},
+        "query": {"qryType": 1, "query": query, "refId": "PrometheusVariableQueryEditor-VariableQuery"},
         "refresh": 2,
         "sort": 1,
         "multi": several,
@@ -124,18 +126,3 @@ def _choice(name: str, label: str, query: str, *, several: bool) -> Json:
         variable["allValue"] = ".+"
         variable["current"] = {"text": ["All"], "value": ["$__all"], "selected": True}
     return variable
-
-
-def _dashboard_link(title: str, uid: str) -> Json:
-    return {
-        "title": title,
-        "type": "link",
-        "icon": "dashboard",
-        "tooltip": "",
-        "url": f"/d/{uid}",
-        "tags": [],
-        "asDropdown": False,
-        "targetBlank": False,
-        "includeVars": False,
-        "keepTime": False,
-    }

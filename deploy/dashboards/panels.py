@@ -100,7 +100,7 @@ def panel_json(panel: Panel, number: int, x: int, y: int, runbook: Mapping[str, 
     ]
     links: list[Json] = []
     if panel.alert:
-        links = [{"title": "What to do", "url": runbook[panel.alert], "targetBlank": True}]
+        links = [link_json("What to do", runbook[panel.alert])]
     return {
         "id": number,
         "type": panel.kind.value,
@@ -112,6 +112,22 @@ def panel_json(panel: Panel, number: int, x: int, y: int, runbook: Mapping[str, 
         "links": links,
         "fieldConfig": {"defaults": _defaults(panel), "overrides": []},
         "options": _options(panel),
+    }
+
+
+def link_json(title: str, url: str) -> Json:
+    """A link at the head of a panel or of a dashboard."""
+    return {
+        "title": title,
+        "type": "link",
+        "icon": "external link",
+        "tooltip": "",
+        "url": url,
+        "tags": [],
+        "asDropdown": False,
+        "targetBlank": True,
+        "includeVars": False,
+        "keepTime": False,
     }
 
 

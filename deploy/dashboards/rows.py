@@ -79,7 +79,7 @@ PROVIDER = Row(
     (
         lines(
             "Provider calls",
-            "Calls a second by model and status: ok, or why not.",
+            "Calls a second by model and status: ok, or why not. The embedded model makes none.",
             "reqps",
             _rate("openai_requests_total", "model", "status"),
             stacked=True,

@@ -48,6 +48,7 @@ def _fires(checklist: Checklist, folder: Path) -> None:
     ):
         wait_until_served(api_port, "/health")
         wait_until_served(port, "/health")
+        wait_for("a scrape", lambda: prometheus.query("ai_polls_total > 0"), 60)
         checklist.require(not prometheus.firing(), "while all is well no alert fires")
         create_tasks(api_port, 10)
         wait_for(

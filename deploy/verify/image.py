@@ -10,7 +10,7 @@ from deploy.verify.checklist import Checklist, main
 from deploy.verify.children import CHECKOUT, stub_provider, task_api
 from deploy.verify.commands import need, run
 from deploy.verify.container import Container, read_config
-from deploy.verify.stand_in import WHEELS_INSIDE, base_image, wheels
+from deploy.verify.stand_in import base_image, build_image
 from deploy.verify.tasks import count_tasks, create_tasks, wait_until_served, wait_until_succeeded
 from deploy.verify.waiting import wait_for
 from deploy.verify.web import free_port
@@ -46,14 +46,9 @@ def _lint(checklist: Checklist) -> None:
 
 
 def _build(checklist: Checklist) -> None:
-    base, folder = base_image(), wheels()
-    for target, image in (("service", SERVICE), ("local", LOCAL)):
-        run(
-            "buildah", "build", "--format", "docker", "--isolation", "chroot",
-            "--build-arg", f"BASE={base}", "--target", target, "--tag", image,
-            "--volume", f"{folder}:{WHEELS_INSIDE}:ro", "--volume", f"{folder / 'pip.conf'}:/etc/pip.conf:ro",
-            CHECKOUT,
-        )  # fmt: skip
+    base_image()
+    build_image("service", SERVICE)
+    build_image("local", LOCAL)
     sizes = run("buildah", "images", "--format", "{{.Name}}:{{.Tag}} {{.Size}}").splitlines()
     mine = [
         line.removeprefix("localhost/") for line in sizes if line.startswith("localhost/ai-task-processor")

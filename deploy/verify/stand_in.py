@@ -67,3 +67,14 @@ def base_image() -> str:
     finally:
         run("buildah", "rm", container)
     return BASE_IMAGE
+
+
+def build_image(target: str, name: str) -> None:
+    """Build a target of the Dockerfile on the stand-in, which `base_image` has made."""
+    folder = wheels()
+    run(
+        "buildah", "build", "--format", "docker", "--isolation", "chroot",
+        "--build-arg", f"BASE={BASE_IMAGE}", "--target", target, "--tag", name,
+        "--volume", f"{folder}:{WHEELS_INSIDE}:ro", "--volume", f"{folder / 'pip.conf'}:/etc/pip.conf:ro",
+        CHECKOUT,
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from supervisor.wording import ago, clock_time, count, duration, iso_time, megab
 
 Row = tuple[str, ...]
 
-NUMBERS = frozenset({"Done", "Restarts", "Memory", "PID", "Tasks", "Tokens", "Left", "Times", "Held"})
+NUMBERS = frozenset({"Done", "Restarts", "Memory", "PID", "Tasks", "Tokens", "Requests", "Times", "Held"})
 
 _BREAKER_WORDS = {
     BreakerPhase.CLOSED: ("good", "closed"),
@@ -75,16 +75,11 @@ def connections(status: Status) -> Html:
 def rate_limits(status: Status) -> Html | None:
     if not status.rate_limits:
         return None
-    heads = ("Model", "Left", "Full again")
-    rows = (
-        (
-            row.model,
-            f"{row.remaining:,} of {row.limit:,} {row.kind}",
-            f"in {duration(row.resets_in_seconds)}" if row.resets_in_seconds else "now",
-        )
-        for row in status.rate_limits
-    )
-    return table("Rate limits", heads, rows)
+    left: dict[str, dict[str, str]] = {}
+    for row in status.rate_limits:
+        left.setdefault(row.model, {})[row.kind] = f"{row.remaining:,} of {row.limit:,}"
+    rows = ((model, kinds.get("requests", "-"), kinds.get("tokens", "-")) for model, kinds in left.items())
+    return table("Left of the rate limits", ("Model", "Requests", "Tokens"), rows)
 
 
 def tokens(status: Status) -> Html:
@@ -95,10 +90,10 @@ def tokens(status: Status) -> Html:
 
 def failures(status: Status) -> Html:
     rows = (
-        (_moment(row.at_seconds, status), row.message, f"{row.count:,}", row.task_id, row.task_type)
+        (_moment(row.at_seconds, status), row.message, row.task_id, row.task_type, f"{row.count:,}")
         for row in status.failures
     )
-    heads = ("Last", "Reason", "Tasks", "Last task", "Type")
+    heads = ("Last", "Reason", "Last task", "Type", "Tasks")
     return table("Failed tasks", heads, rows, "wide log", "None since the start.")
 
 
@@ -107,13 +102,13 @@ def deaths(status: Status) -> Html:
         (
             _moment(row.at_seconds, status),
             f"it {row.how}",
-            f"{row.count:,}",
             str(row.slot),
+            f"{row.count:,}",
             count(row.tasks_held, "task"),
         )
         for row in status.deaths
     )
-    heads = ("Last", "How", "Times", "Slot", "Held")
+    heads = ("Last", "How", "Slot", "Times", "Held")
     return table("Worker deaths", heads, rows, "wide log", "None since the start.")
 
 

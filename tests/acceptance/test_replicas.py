@@ -22,9 +22,7 @@ def test_three_replicas_do_each_task_once(
 ) -> None:
     provider.policy = slow(0.02)
     services = [
-        start_service(
-            STATE_DIR=f"state-{number}", CONCURRENCY_LIMIT="1", BATCH_MAX_TASKS="10", **replica
-        )
+        start_service(STATE_DIR=f"state-{number}", CONCURRENCY_LIMIT="1", BATCH_MAX_TASKS="10", **replica)
         for number, replica in enumerate(replicas)
     ]
     for service in services:

@@ -32,7 +32,7 @@ def test_run_survives_kill_9_of_the_supervisor(
     task_api.add(TASKS)
     settings = {"CONCURRENCY_LIMIT": str(WORKERS), "BATCH_MAX_TASKS": str(BATCH)}
     service = start_service(**settings)
-    eventually(lambda: task_api.succeeded() >= TASKS // 4, what="a quarter of the tasks is done")
+    eventually(lambda: task_api.succeeded() >= TASKS // 4, 30.0, "a quarter of the tasks is done")
     processes = service.descendants()
     assert len(processes) > WORKERS
     service.kill9()

@@ -22,9 +22,7 @@ WAKE_TOKEN = "acceptance-wake-token-e08b"
 TEXT = "a private text 5d2e"
 
 
-def test_no_secret_and_no_text_is_in_anything_the_service_emits(
-    launch: StartService, tmp_path: Path
-) -> None:
+def test_no_secret_and_no_text_is_in_anything_the_service_emits(launch: StartService, tmp_path: Path) -> None:
     tasks = page_of(flat_task(str(place), f"{TEXT} {place}") for place in range(8))
     api = ScriptedApi(Answer(401, ECHOED_TOKEN), Answer(500, ECHOED_TOKEN), Answer(404, ECHOED_TOKEN), tasks)
     api.receipts.extend(Answer(status, ECHOED_TOKEN) for status in (403, 500, 409, 422))

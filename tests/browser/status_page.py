@@ -83,6 +83,19 @@ def test_page_says_when_the_service_is_gone_and_goes_on_when_it_is_back(tab: Tab
         tab.wait("document.querySelector('h1').textContent.startsWith('Working on 7')")
 
 
+def test_page_of_a_newer_version_is_loaded_anew(tab: Tab) -> None:
+    answers = [page_of(WORKING)]
+    with ScriptedServer(lambda _: answers[-1]) as server:
+        tab.open(server.url)
+        tab.wait(RUNNING)
+        tab.ask("window.old = true")
+        newer = render_page(replace(WORKING, in_flight=8)).replace(
+            b'name="build" content="', b'name="build" content="x'
+        )
+        answers.append(replace(answers[0], body=newer))
+        tab.wait("document.querySelector('h1')?.textContent.startsWith('Working on 8') && !window.old")
+
+
 def test_page_without_javascript_shows_all_and_refreshes(server: StatusServer, tab: Tab) -> None:
     tab.call("Emulation.setScriptExecutionDisabled", value=True)
     tab.open(server.url)

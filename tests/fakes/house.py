@@ -57,8 +57,8 @@ def longest(_: float, high: float) -> float:
 class House:
     """Wired by the program's own composition root, with a clock and everything outside replaced.
 
-    Backoffs are drawn at their longest, if not said otherwise. With a `path` the journal outlives the house: a second house on
-    it is the service after a restart.
+    Backoffs are drawn at their longest, if not said otherwise. With a `path` the journal outlives the
+    house: a second house on it is the service after a restart.
     """
 
     def __init__(
@@ -163,9 +163,7 @@ class House:
         page = parse_page(orjson.dumps(items), lambda: "made-here")
         result = PollResult.TASKS if items else PollResult.EMPTY
         asked_at = self.clock() if requested_at is None else requested_at
-        return TasksPolled(
-            PollAnswer(result, Health.WELL, self.poller.limits.pop(0), asked_at, page=page)
-        )
+        return TasksPolled(PollAnswer(result, Health.WELL, self.poller.limits.pop(0), asked_at, page=page))
 
     def poll_fails(
         self, result: PollResult, health: Health, retry_after_seconds: float | None = None

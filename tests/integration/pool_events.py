@@ -38,5 +38,3 @@ class EventLog:
     def pid(self, slot: int, start: int = 1) -> int:
         """The process of the slot's `start`th worker, once it is ready."""
         return self.wait(WorkerStarted, start, slot).pid
-
-

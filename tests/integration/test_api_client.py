@@ -3,6 +3,7 @@
 import email.utils
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from urllib.parse import unquote
 
 import orjson
@@ -12,10 +13,9 @@ from pydantic import SecretStr
 from shared.metrics import SupervisorMetrics
 from shared.models import WireShape
 from supervisor.api_client import APIClient, Health, PollResult, ReportAnswer, ReportOutcome
+from tests.eventually import eventually
+from tests.integration.disconnect import disconnect
 from tests.stubs.scripted_http import NO_ANSWER, Answer, Ending, Request, ScriptedServer
-
-# A client lives as long as its process and has no close.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 TOKEN = "integration-api-token-1b7d"
 TIMEOUT_SECONDS = 0.5
@@ -53,12 +53,14 @@ def metrics() -> SupervisorMetrics:
 
 
 @pytest.fixture
-def client(server: ScriptedServer, metrics: SupervisorMetrics) -> APIClient:
-    return connected(f"{server.url}/base", metrics)
+def client(server: ScriptedServer, metrics: SupervisorMetrics) -> Iterator[APIClient]:
+    with connected(f"{server.url}/base", metrics) as client:
+        yield client
 
 
-def connected(url: str, metrics: SupervisorMetrics, poll_wait_seconds: float = 0.0) -> APIClient:
-    return APIClient(
+@contextmanager
+def connected(url: str, metrics: SupervisorMetrics, poll_wait_seconds: float = 0.0) -> Iterator[APIClient]:
+    client = APIClient(
         base_url=url,
         token=SecretStr(TOKEN),
         timeout_seconds=TIMEOUT_SECONDS,
@@ -66,6 +68,10 @@ def connected(url: str, metrics: SupervisorMetrics, poll_wait_seconds: float = 0
         metrics=metrics,
         new_correlation_id=lambda: "new-correlation",
     )
+    try:
+        yield client
+    finally:
+        disconnect(client)
 
 
 def assert_timed_out(client: APIClient) -> None:
@@ -183,7 +189,8 @@ def test_connections_are_kept_and_a_stale_one_is_no_trouble(
     peer.answer = Answer(200, b"{}", ending=Ending.CLOSE_UNSAID)
     for _ in range(3):
         assert report(client).health is Health.WELL
-    assert server.connections >= 3
+        eventually(lambda: not server.open_connections(), what="the server has closed the connection")
+    assert server.connections == 3
     assert len(server.seen("PATCH")) == 6, "none was sent twice"
 
 
@@ -211,18 +218,24 @@ def test_poll_asks_for_so_many_and_reads_both_shapes(
 def test_long_poll_is_asked_for_twice_over_and_waited_for(
     server: ScriptedServer, peer: Peer, metrics: SupervisorMetrics
 ) -> None:
-    client = connected(server.url, metrics, poll_wait_seconds=2 * TIMEOUT_SECONDS)
     peer.hang = lambda: server.closing.wait(1.5 * TIMEOUT_SECONDS)
-    assert client.get_pending_tasks(5).result is PollResult.EMPTY
+    with connected(server.url, metrics, poll_wait_seconds=2 * TIMEOUT_SECONDS) as client:
+        assert client.get_pending_tasks(5).result is PollResult.EMPTY
+        assert report(client).outcome is ReportOutcome.RETRY, "a report waits no longer than before"
     (request,) = server.seen("GET")
     assert request.target == "/api/ai-tasks/pending?limit=5&wait=1"
     assert request.headers["prefer"] == "wait=1"
-    assert report(client).outcome is ReportOutcome.RETRY, "a report waits no longer than before"
 
 
 def test_redirect_is_named_and_never_followed(client: APIClient, peer: Peer) -> None:
     with ScriptedServer(Peer()) as elsewhere:
-        for location in (f"{elsewhere.url}/api/ai-tasks/pending", "//evil.test/x", "/relative", "http://[bad", ""):
+        for location in (
+            f"{elsewhere.url}/api/ai-tasks/pending",
+            "//evil.test/x",
+            "/relative",
+            "http://[bad",
+            "",
+        ):
             peer.answer = Answer(302, b"", {"Location": location})
             poll = client.get_pending_tasks(1)
             assert (poll.result, poll.health) == (PollResult.REDIRECT, Health.UNSAID)
@@ -234,10 +247,10 @@ def test_redirect_is_named_and_never_followed(client: APIClient, peer: Peer) -> 
 def test_connection_that_is_refused_is_no_timeout(metrics: SupervisorMetrics) -> None:
     with ScriptedServer(Peer()) as server:
         url = server.url
-    client = connected(url, metrics)
-    poll = client.get_pending_tasks(1)
-    assert (poll.result, poll.health) == (PollResult.UNREACHABLE, Health.ILL)
-    assert report(client).outcome is ReportOutcome.RETRY
+    with connected(url, metrics) as client:
+        poll = client.get_pending_tasks(1)
+        assert (poll.result, poll.health) == (PollResult.UNREACHABLE, Health.ILL)
+        assert report(client).outcome is ReportOutcome.RETRY
 
 
 def test_large_answers_are_cut(client: APIClient, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:

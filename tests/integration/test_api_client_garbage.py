@@ -10,9 +10,7 @@ import pytest
 
 from shared.metrics import SupervisorMetrics
 from supervisor.api_client import APIClient, Health, PollResult, ReportOutcome
-
-# A client lives as long as its process and has no close.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+from tests.integration.disconnect import disconnect
 
 TIMEOUT_SECONDS = 0.5
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -43,7 +41,7 @@ def serve() -> Iterator[Serve]:
 
         def start(content: bytes, seconds_a_byte: float) -> APIClient:
             server = stack.enter_context(RawServer(content, seconds_a_byte))
-            return APIClient(
+            client = APIClient(
                 base_url=server.url,
                 token=None,
                 timeout_seconds=TIMEOUT_SECONDS,
@@ -51,6 +49,8 @@ def serve() -> Iterator[Serve]:
                 metrics=SupervisorMetrics(),
                 new_correlation_id=lambda: "new",
             )
+            stack.callback(disconnect, client)
+            return client
 
         yield start
 
@@ -70,10 +70,18 @@ def test_garbage_is_an_api_that_is_ill(serve: Serve, content: bytes) -> None:
 @pytest.mark.parametrize("head", [OK, OK + b"X: "], ids=["status", "header"])
 def test_heads_that_drip_are_given_up_at_the_timeout(serve: Serve, head: bytes) -> None:
     client = serve(head + b"y" * 200, 0.02)
-    for ask in (lambda: client.get_pending_tasks(1).health, lambda: client.update_task("1", b"{}", "c").health):
+    for ask in (poll_health, report_health):
         began = time.monotonic()
-        assert ask() is Health.ILL
+        assert ask(client) is Health.ILL
         assert time.monotonic() - began < 3 * TIMEOUT_SECONDS
+
+
+def poll_health(client: APIClient) -> Health:
+    return client.get_pending_tasks(1).health
+
+
+def report_health(client: APIClient) -> Health:
+    return client.update_task("1", b"{}", "c").health
 
 
 class RawServer:

@@ -1,6 +1,7 @@
 """The HTTP port, without the service behind it."""
 
 import contextlib
+import gc
 import http.client
 import socket
 import threading
@@ -111,9 +112,12 @@ def test_no_answer_may_be_cached_or_framed_or_names_the_server(served: Served) -
         assert "Server" not in headers
 
 
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # waitress leaves a socket it could not bind
 def test_taken_port_is_a_fault_of_the_settings(served: Served, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=f"METRICS_PORT: cannot listen on 127.0.0.1:{served.server.port}"):
+    taken = f"127.0.0.1:{served.server.port}"
+    with pytest.raises(ConfigurationError, match=f"METRICS_PORT: cannot listen on {taken}"):
         Served(tmp_path, port=served.server.port)
+    gc.collect()
 
 
 def test_unknown_host_is_a_fault_of_the_settings(tmp_path: Path) -> None:

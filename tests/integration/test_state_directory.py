@@ -10,6 +10,7 @@ import pytest
 
 from shared.errors import ConfigurationError
 from supervisor.state_directory import StateDirectory
+from tests.eventually import eventually
 
 CHECKOUT = Path(__file__).parents[2]
 HOLDER = (
@@ -62,9 +63,18 @@ def test_lock_is_not_inherited_by_children(tmp_path: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
     with child:
         state.close()
-        StateDirectory(tmp_path).close()
+        # A new program may close what it must not inherit a moment after it has begun.
+        eventually(lambda: is_free(tmp_path), what="the child lets go")
         assert child.stdin is not None
         child.stdin.write(b"\n")
+
+
+def is_free(path: Path) -> bool:
+    try:
+        StateDirectory(path).close()
+    except ConfigurationError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("place", ["file", "file/below"])

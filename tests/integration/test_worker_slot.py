@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
+import psutil
 import pytest
 
 from shared.messages import Unit
@@ -155,5 +156,4 @@ def test_kill_without_a_worker_does_nothing(log: EventLog) -> None:
 
 
 def is_stopped(pid: int) -> bool:
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
-        return stat.read().rpartition(")")[2].split()[0] == "T"
+    return psutil.Process(pid).status() == psutil.STATUS_STOPPED

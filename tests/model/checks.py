@@ -9,13 +9,18 @@ from tests.fakes.house import House
 from tests.model.world import World
 
 
-def check_every_held_task_has_one_place(house: House) -> None:
-    """What the journal holds waits to run, runs, is to be reported or claimed, or was rejected: just one."""
+def check_every_held_task_has_one_place(world: World) -> None:
+    """What the journal holds waits to run, runs, is to be reported or claimed, or was rejected: just one.
+
+    In a drain a claim whose answer was lost has no place: its row is left to the next start.
+    """
+    house = world.house
     places = Counter(_places(house))
-    held = house.journal._ids
-    assert places.keys() == held, (
-        f"without a place: {held - places.keys()}, without a row: {places.keys() - held}"
-    )
+    without = house.journal._ids - places.keys()
+    if house.supervisor.shutdown_manager.draining:
+        without = {task_id for task_id in without if not _may_be_claimed(world, task_id)}
+    assert not without, f"without a place: {without}"
+    assert not places.keys() - house.journal._ids, f"without a row: {places.keys() - house.journal._ids}"
     twice = [task_id for task_id, count in places.items() if count > 1]
     assert not twice, f"in two places: {twice}"
 
@@ -44,6 +49,11 @@ def check_no_claim_is_forgotten(world: World) -> None:
     for task in world.api.tasks.values():
         if task.state is TaskStatus.PROCESSING and not task.others and not task.deleted:
             assert world.on_disk(task.id) is not None, f"{task.id} is claimed and forgotten"
+
+
+def _may_be_claimed(world: World, task_id: str) -> bool:
+    row = world.on_disk(task_id)
+    return row is not None and row.claim == "asked"
 
 
 def _places(house: House) -> list[str]:

@@ -26,6 +26,11 @@ class ApiTask:
     """Something happened that may be a reason to fail it."""
     said: set[bytes] = field(default_factory=set)
 
+    def set_back(self) -> None:
+        """Someone wants it done once more."""
+        self.state, self.others, self.blamed = TaskStatus.PENDING, False, not self.known_type
+        self.said.clear()
+
     @property
     def final(self) -> bool:
         return self.state in FINAL

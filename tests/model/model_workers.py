@@ -38,6 +38,9 @@ class ModelWorkers:
     def missing(self) -> list[int]:
         return [slot for slot in range(self.slots) if slot not in self.alive]
 
+    def is_alive(self, slot: int, pid: int) -> bool:
+        return slot in self.alive and self.alive[slot].pid == pid
+
     def start(self, slot: int) -> WorkerStarted:
         self.alive[slot] = ModelWorker(next(self._pids))
         return WorkerStarted(slot, self.alive[slot].pid)

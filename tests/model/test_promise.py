@@ -88,6 +88,16 @@ class Promise(RuleBasedStateMachine):
         if tasks:
             data.draw(st.sampled_from(tasks)).deleted = True
 
+    @rule(data=st.data())
+    def a_task_is_set_back_to_pending(self, data: st.DataObject) -> None:
+        tasks = [task for task in self.world.api.tasks.values() if self.world.is_over(task)]
+        if tasks:
+            data.draw(st.sampled_from(tasks)).set_back()
+
+    @rule(dropped=st.booleans(), relents=st.booleans())
+    def a_person_mends_the_journal(self, dropped: bool, relents: bool) -> None:
+        self.world.mend_journal(dropped=dropped, relents=relents)
+
     @rule(steps=st.sampled_from([1, 2, 3, 3, 3]), later=LATER)
     def a_poll_goes_on(self, steps: int, later: bool) -> None:
         for step in (self.world.begin_poll, self.world.read_poll, self.world.answer_poll)[:steps]:
@@ -197,7 +207,7 @@ class Promise(RuleBasedStateMachine):
 
     @invariant()
     def _check(self) -> None:
-        check_every_held_task_has_one_place(self.world.house)
+        check_every_held_task_has_one_place(self.world)
         check_no_task_is_with_two_workers(self.world)
         check_what_the_api_has_is_not_computed_again(self.world)
         check_outcomes_do_not_differ(self.world)

@@ -27,20 +27,25 @@ class Row:
 
 
 Look = Callable[[str], Row | None]
+Alive = Callable[[int, int], bool]
+"""Does the worker of this slot with this pid still live?"""
 
 
 class WatchedHouse(House):
     """`on_disk` looks at the journal's file through a connection of its own: it sees commits only."""
 
-    def __init__(self, settings: Settings, path: Path, clock: Clock, fuse: Fuse, on_disk: Look) -> None:
+    def __init__(
+        self, settings: Settings, path: Path, clock: Clock, fuse: Fuse, on_disk: Look, alive: Alive
+    ) -> None:
         self._fuse = fuse
         self._on_disk = on_disk
+        self._alive = alive
         super().__init__(settings, path, clock)
 
     def _compose(self) -> Supervisor:
         self.journal._db.execute("PRAGMA synchronous = OFF")  # the machine itself does not die here
         self.journal._db = cast("sqlite3.Connection", FusedDisk(self.journal._db, self._fuse))
-        self.pool = WatchedPool(self._fuse, self._on_disk)
+        self.pool = WatchedPool(self._fuse, self._on_disk, self._alive)
         self.poller = FusedPoller(self._fuse)
         self.reporter = WatchedReporter(
             "finished", self._on_disk, self._fuse, Place.BEFORE_REPORT, Place.AFTER_REPORT
@@ -85,15 +90,16 @@ class FusedDisk:
 
 
 class WatchedPool(FakePool):
-    """What goes to a worker must stand on the disk as running."""
+    """What goes to a worker must stand on the disk as running; what goes to a dead one is dropped."""
 
-    def __init__(self, fuse: Fuse, on_disk: Look) -> None:
+    def __init__(self, fuse: Fuse, on_disk: Look, alive: Alive) -> None:
         super().__init__()
         self._fuse = fuse
         self._on_disk = on_disk
+        self._alive = alive
 
     def dispatch(self, slot: int, pid: int, unit: Unit) -> None:
-        for task in unit.tasks:
+        for task in unit.tasks if self._alive(slot, pid) else ():
             row = self._on_disk(task.id)
             assert row is not None, f"{task.id} was dispatched without a row on disk"
             assert row.state == "running", f"{task.id} was dispatched as {row}"

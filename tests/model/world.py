@@ -15,12 +15,14 @@ from shared.settings import Settings
 from supervisor.api_client import Health, PollAnswer, PollResult, ReportAnswer, ReportOutcome
 from supervisor.events import ClaimDone, Event, ReportDone, TasksPolled, UnitFinished
 from supervisor.exit_codes import ExitCode
+from supervisor.journal_desk import JournalDesk
+from supervisor.task_record import TaskState
 from supervisor.wire import parse_page
 from tests.builders import make_output
 from tests.fakes.api import HeldReporter, Parcel
 from tests.fakes.clock import Clock
 from tests.model.fuse import Fuse, SuddenEndError
-from tests.model.model_api import ModelApi
+from tests.model.model_api import ApiTask, ModelApi
 from tests.model.model_workers import ModelWorkers
 from tests.model.watched_house import Row, WatchedHouse
 
@@ -82,6 +84,21 @@ class World:
 
     def post(self, *events: Event) -> None:
         self.inbox.extend(events)
+
+    def is_over(self, task: ApiTask) -> bool:
+        """It has a final state, and nothing about it is held or on its way."""
+        under_way = [request.parcel for request in self.requests] + self.ghosts
+        held = self.house.journal.holds(task.id) or self.on_disk(task.id) is not None
+        spoken_of = any(parcel.task_id == task.id for parcel in under_way)
+        return task.final and not task.deleted and not held and not spoken_of
+
+    def mend_journal(self, *, dropped: bool, relents: bool) -> None:
+        """Someone retries, or drops, all rejected reports by hand; the API may take them by now."""
+        with JournalDesk(self._path) as desk:
+            rejected = [entry.task_id for entry in desk.entries(TaskState.REJECTED, 100)]
+            for task_id in rejected:
+                self.api.tasks[task_id].refusing &= not relents
+            (desk.drop if dropped else desk.retry)(rejected)
 
     def turn(self) -> None:
         """One turn of the loop on all that has come in. The supervisor may die in it, or end."""
@@ -189,7 +206,9 @@ class World:
             self.ghosts.append(request.parcel)
 
     def _new_house(self) -> WatchedHouse:
-        house = WatchedHouse(self.settings, self._path, self.clock, self.fuse, self.on_disk)
+        house = WatchedHouse(
+            self.settings, self._path, self.clock, self.fuse, self.on_disk, self.workers.is_alive
+        )
         house.supervisor.recover()
         for slot in self.workers.missing():
             self.post(self.workers.start(slot))

@@ -83,9 +83,15 @@ class ScriptedServer(ThreadingHTTPServer):
             self._open.add(connection)
             self.connections += 1
 
-    def closed(self, connection: socket.socket) -> None:
+    def open_connections(self) -> int:
         with self._lock:
-            self._open.discard(connection)
+            return len(self._open)
+
+    def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
+        assert isinstance(request, socket.socket)  # a tuple is for UDP
+        super().shutdown_request(request)
+        with self._lock:
+            self._open.discard(request)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -119,7 +125,6 @@ class _Handler(BaseHTTPRequestHandler):
             super().handle()
 
     def finish(self) -> None:
-        self.server.closed(self.connection)
         with contextlib.suppress(OSError):
             super().finish()
 

@@ -1,5 +1,7 @@
+import type { Dashboard } from "@grafana/schema";
+
 // Grafana's types as they look in JSON: an enum's member is its bare value.
-export type Wire<T> = T extends string
+type Wire<T> = T extends string
   ? `${T}`
   : T extends number | boolean | null | undefined
     ? T
@@ -9,8 +11,12 @@ export type Wire<T> = T extends string
         ? { [Key in keyof T]: Wire<T[Key]> }
         : T;
 
-type Shown<Options, Custom> = {
+// What the Prometheus data source adds to an annotation.
+type Annotated = { annotations?: { list?: { target?: { expr?: string }; titleFormat?: string; textFormat?: string }[] } };
+
+export type DashboardJson = Wire<Dashboard> & Annotated;
+
+export type PanelJson<Options, Custom = Record<string, never>> = {
   options: Wire<Partial<Options>>;
   fieldConfig: { defaults: { custom?: Wire<Partial<Custom>> } };
 };
-export type ShownPanel<Options, Custom = Record<string, never>> = Shown<Options, Custom>;

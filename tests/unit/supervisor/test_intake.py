@@ -162,7 +162,11 @@ def test_broken_item_is_failed_in_the_shape_it_came_in() -> None:
 
 @pytest.mark.parametrize(
     ("broken", "reason"),
-    [({"type": "text-embedding"}, "no_id"), (item(".."), "bad_id"), (item("x", status="failed"), "not_pending")],
+    [
+        ({"type": "text-embedding"}, "no_id"),
+        (item(".."), "bad_id"),
+        (item("x", status="failed"), "not_pending"),
+    ],
     ids=["no id", "bad id", "not pending"],
 )
 def test_item_with_nothing_to_report_to_is_counted_and_skipped(

@@ -81,7 +81,10 @@ def test_restart_finds_everything_as_it_was(journal: TaskJournal, path: Path) ->
     assert len(again) == 4
     assert all(again.holds(name) for name in FILLED)
     recovery = again.recover(77.0)
-    assert recovery.records == (make_record("ready", received_at=77.0), make_record("running", received_at=77.0))
+    assert recovery.records == (
+        make_record("ready", received_at=77.0),
+        make_record("running", received_at=77.0),
+    )
     assert [waiting.report for waiting in recovery.waiting] == [make_report("finished")]
     assert again.body("finished") == b"body of finished"
     assert recovery.rejected == again.rejected == 1
@@ -227,7 +230,7 @@ def test_file_that_may_not_grow_is_a_full_disk(journal: TaskJournal, path: Path)
     journal._db.execute("PRAGMA max_page_count = 5")
     journal.note_ready([make_record("small")])
     journal.note_finished(make_report("large"), bytes(1_000_000))
-    with pytest.raises(JournalUnwritableError, match="journal.sqlite3: database or disk is full"):
+    with pytest.raises(JournalUnwritableError, match=r"journal\.sqlite3: database or disk is full"):
         journal.commit()
     assert states(path) == {}
     journal._db.execute("PRAGMA max_page_count = 100000")

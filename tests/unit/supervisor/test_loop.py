@@ -28,7 +28,6 @@ def held(house: House) -> list[str]:
     return [task.id for unit in house.held.values() for task in unit.tasks]
 
 
-
 def test_first_turn_polls_for_all_there_is_room_for() -> None:
     house = House(make_settings(concurrency_limit=2, batch_max_tasks=50))
     house.turn()
@@ -123,9 +122,7 @@ def test_outbox_at_its_bound_stops_new_work_until_reports_go_out(house: House) -
 
 
 @pytest.mark.parametrize("statement", ["BEGIN", "INSERT", "COMMIT"])
-def test_full_disk_stops_new_work_and_nothing_else(
-    house: House, statement: str, log_lines: Lines
-) -> None:
+def test_full_disk_stops_new_work_and_nothing_else(house: House, statement: str, log_lines: Lines) -> None:
     house.list_tasks("a", "b")
     house.pass_time(1.0)
     house.disk.full, house.disk.fails_at = True, statement

@@ -187,7 +187,9 @@ def test_rate_limit_holds_every_worker_and_counts_no_attempt(retry_after: float 
     assert set(house.held) == {2}
     house.pass_time(0.02)
     assert sorted(held(house)) == ["a", "b", "e", "f"]
-    assert all(not record.attempts for slot in house.table if slot.assignment for record in slot.assignment.records)
+    assert all(
+        not record.attempts for slot in house.table if slot.assignment for record in slot.assignment.records
+    )
     assert reading(house.metrics.retries, TYPE, "rate_limit") == 2
 
 

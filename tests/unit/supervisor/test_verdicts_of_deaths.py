@@ -143,7 +143,12 @@ def test_suspects_leave_at_least_half_of_the_workers_to_others() -> None:
         (1, None, 2**20, "exited with code 1, holding 1 MB of memory"),
         (None, None, 0, "could not be started"),
         (-9, 180.0, 0, "ran longer than TASK_TIMEOUT_SECONDS (180 s) and was killed"),
-        (-9, 0.5, 2**20, "ran longer than TASK_TIMEOUT_SECONDS (0.5 s) and was killed, holding 1 MB of memory"),
+        (
+            -9,
+            0.5,
+            2**20,
+            "ran longer than TASK_TIMEOUT_SECONDS (0.5 s) and was killed, holding 1 MB of memory",
+        ),
     ],
 )
 def test_death_is_told_so_that_a_person_can_act(

@@ -214,3 +214,13 @@ def test_correlation_id_unfit_for_a_header_is_replaced(value: object) -> None:
 def test_time_of_creation_is_taken_where_it_can_be_read(value: object, seconds: float | None) -> None:
     read = only_task(FLAT | {"created_at": value}).created_at_seconds
     assert read == seconds or (read is not None and read < 0)
+
+
+@pytest.mark.parametrize(
+    "wrap", ["{}", '{{"data": {}}}', '{{"meta": {{"total": 2}}, "links": [], "data": {}}}']
+)
+def test_large_page_is_read_like_a_small_one(wrap: str) -> None:
+    items = [FLAT | {"id": "large", "input_data": {"text": "x" * (17 * 2**20)}}, FLAT]
+    page = parse_page(wrap.format(orjson.dumps(items).decode()).encode(), lambda: "made-here")
+    assert page.fault is None
+    assert [task.id for task in page.tasks] == ["large", "t1"]

@@ -87,7 +87,7 @@ def test_deep_nesting_does_not_raise(depth: int, field: str) -> None:
     assert page.items == 1 or page.fault is not None
 
 
-@pytest.mark.parametrize("depth", [2, 100, 1023, 1024, 1025, 5000, 1_000_000])
+@pytest.mark.parametrize("depth", [2, 100, 1023, 1024, 1025, 5000, 100_000])
 def test_page_that_is_nothing_but_nesting_does_not_raise(depth: int) -> None:
     page = parse(nested(depth).encode())
     assert page.items == 1 or page.fault is not None

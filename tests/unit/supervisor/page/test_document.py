@@ -74,7 +74,7 @@ def test_page_shows_what_is_asked_of_it() -> None:
         "120 MB",
         "4711",
         "5,184,000",
-        "2,987 of 3,000 requests",
+        "2,987 of 3,000",
         "no such model",
         "1 min ago",
         "it was killed by SIGKILL",

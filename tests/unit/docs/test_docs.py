@@ -1,0 +1,198 @@
+"""What the documents say of the service's outside is what the code does, no more and no less."""
+
+import re
+import signal
+from collections.abc import Iterable
+from dataclasses import replace
+from enum import Enum, StrEnum
+
+import pytest
+from prometheus_client import Counter, Histogram
+
+from shared.errors import HOLD_REASONS, RetryReason
+from shared.log_events import LogEvent
+from shared.metrics import SupervisorMetrics, WorkerMetrics
+from shared.models import TaskStatus
+from shared.settings import Settings
+from supervisor.api_client import PollResult, ReportOutcome
+from supervisor.cli import main
+from supervisor.exit_codes import ExitCode
+from supervisor.gauges import StatusGauges
+from supervisor.pool.slot_table import SlotState
+from supervisor.signals import EVENTS
+from supervisor.status import HoldStatus, Idle, NotReady, StatusBoard
+from supervisor.wire import RefusalReason
+from tests.unit.docs.markdown import ROOT, Document, documents
+from tests.unit.supervisor.statuses import WORKING
+from workers.provider_calls import CallStatus
+
+README = Document.read("README.md")
+OPERATIONS = Document.read("docs/operations.md")
+
+NOT_SETTINGS = {"STATE_DIRECTORY", "CREDENTIALS_DIRECTORY"}
+"""Variables of others, which the documents name too."""
+
+LABEL_VALUES: dict[tuple[str, str], Iterable[StrEnum]] = {
+    ("status", "ai_tasks_processed_total"): (TaskStatus.SUCCEEDED, TaskStatus.FAILED),
+    ("reason", "ai_task_retries_total"): RetryReason,
+    ("reason", "ai_tasks_rejected_total"): RefusalReason,
+    ("result", "ai_polls_total"): PollResult,
+    ("outcome", "ai_reports_total"): ReportOutcome,
+    ("state", "ai_workers"): SlotState,
+    ("status", "openai_requests_total"): CallStatus,
+    ("reason", "ai_provider_hold"): HOLD_REASONS,
+}
+
+
+def assert_same(documented: Iterable[str], actual: Iterable[str]) -> None:
+    """Each name once, and no name on one side only."""
+    listed = sorted(documented)
+    assert listed == sorted(set(actual))
+
+
+# --- Settings ---------------------------------------------------------------------------------------------
+
+
+def setting_names() -> set[str]:
+    return {name.upper() for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize("document", [README, OPERATIONS], ids=["README", "operations"])
+def test_every_setting_is_described_and_no_other(document: Document) -> None:
+    assert_same(document.names("setting"), setting_names())
+
+
+def test_defaults_are_those_of_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    documented = {row.name: row.cells[1].strip("`") for row in README.rows("setting")}
+    assert documented == {name.upper(): default_of(name) for name in Settings.model_fields}
+
+
+def default_of(name: str) -> str:
+    field = Settings.model_fields[name]
+    if field.is_required() or name == "openai_api_key":
+        return "required"
+    default: object = field.get_default(call_default_factory=True)
+    if default is None:
+        return "none"
+    if isinstance(default, Enum):
+        return str(default.value)
+    if isinstance(default, bool):
+        return str(default).lower()
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+@pytest.mark.parametrize("document", [README, OPERATIONS], ids=["README", "operations"])
+def test_no_setting_is_named_that_does_not_exist(document: Document) -> None:
+    named = {name for span in document.spans() for name in re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", span)}
+    assert named - NOT_SETTINGS <= setting_names()
+
+
+# --- Metrics ----------------------------------------------------------------------------------------------
+
+
+def exported() -> set[str]:
+    """Every metric as the table writes it: `name{label,label}`, and its type."""
+    kept = [metric for holder in (SupervisorMetrics(), WorkerMetrics()) for metric in vars(holder).values()]
+    lines = {
+        f"{written(metric._name + '_total', metric._labelnames)} counter"
+        if isinstance(metric, Counter)
+        else f"{written(metric._name, metric._labelnames)} histogram"
+        for metric in kept
+        if isinstance(metric, Counter | Histogram)
+    }
+    board = StatusBoard()
+    board.pin(replace(WORKING, holds=(HoldStatus("openai", RetryReason.QUOTA, "no money"),)), 0.0)
+    for family in StatusGauges(board).collect():
+        lines.add(f"{written(family.name, family.samples[0].labels)} {family.type}")
+    return lines
+
+
+def written(name: str, labels: Iterable[str]) -> str:
+    return f"{name}{{{','.join(labels)}}}" if list(labels) else name
+
+
+def test_every_metric_is_described_with_its_labels_and_no_other() -> None:
+    assert_same((f"{row.name} {row.cells[1]}" for row in OPERATIONS.rows("metric")), exported())
+
+
+def test_label_values_are_those_of_the_code() -> None:
+    documented = {tuple(row.spans(0)): sorted(row.spans(1)) for row in OPERATIONS.rows("label")}
+    expected = {key: sorted(str(value) for value in values) for key, values in LABEL_VALUES.items()}
+    # Written out in the code, so there is nothing to compare with.
+    del documented["reason", "ai_worker_restarts_total"]
+    assert documented == expected
+
+
+# --- What it says and how it ends -------------------------------------------------------------------------
+
+
+def test_every_log_event_is_explained_and_no_other() -> None:
+    assert_same(OPERATIONS.names("event"), LogEvent)
+
+
+def test_every_reason_not_to_be_ready_and_to_be_idle_is_explained_and_no_other() -> None:
+    reasons = OPERATIONS.names("reason")
+    assert_same(reasons[: len(NotReady)], NotReady)
+    assert_same(reasons[len(NotReady) :], Idle)
+
+
+def test_every_exit_code_is_explained_and_no_other() -> None:
+    assert_same(OPERATIONS.names("code"), (str(code.value) for code in ExitCode))
+
+
+def test_every_signal_is_explained_and_no_other() -> None:
+    assert_same(OPERATIONS.names("signal"), (number.name for number in [*EVENTS, signal.SIGQUIT]))
+
+
+# --- Commands ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def help_of(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> "Help":
+    monkeypatch.setenv("COLUMNS", "200")
+    return Help(capsys)
+
+
+class Help:
+    """What `run.py ... --help` prints."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *words: str) -> str:
+        with pytest.raises(SystemExit):
+            main([*words, "--help"])
+        return self._capsys.readouterr().out
+
+    def commands(self, *words: str) -> list[str]:
+        return re.findall(r"^    ([a-z]+)  ", self(*words), re.MULTILINE)
+
+
+def test_every_command_is_described_and_no_other(help_of: Help) -> None:
+    assert_same((name.split()[0] for name in OPERATIONS.names("command")), help_of.commands())
+    in_readme = [name.split()[2] if len(name.split()) > 2 else "run" for name in README.names("command")]
+    assert_same(in_readme, help_of.commands())
+
+
+def test_commands_and_options_in_the_documents_exist(help_of: Help) -> None:
+    for line in (line for document in documents() for line in document.code()):
+        for tail in re.findall(r"run\.py((?: [\w.-]+)+)", line):
+            words = tail.split()
+            if not words[0].islower() or words[0].startswith("-"):
+                continue
+            assert words[0] in help_of.commands(), line
+            acts = [words[1]] if words[0] == "journal" and len(words) > 1 else []
+            options = help_of(words[0], *acts)
+            assert all(word in options for word in words if word.startswith("--")), line
+
+
+def test_targets_of_make_in_the_documents_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {
+        target
+        for document in documents()
+        for line in document.code()
+        for target in re.findall(r"^make (?:[A-Z]+=\S+ )?([a-z-]+)", line)
+    }
+    assert named <= targets

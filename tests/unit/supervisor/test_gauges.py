@@ -1,0 +1,90 @@
+"""Every gauge that is promised is there, with every value of its labels, drawn from the status."""
+
+from prometheus_client import CollectorRegistry
+
+from shared.errors import RetryReason
+from supervisor.gauges import StatusGauges
+from supervisor.pool.slot_table import SlotState
+from supervisor.status import Idle, StatusBoard
+from tests.builders import make_settings
+from tests.fakes.house import House
+
+GAUGES = {
+    "ai_tasks_in_flight": (),
+    "ai_tasks_backlog": (),
+    "ai_poll_last_success_timestamp_seconds": (),
+    "ai_outbox_size": (),
+    "ai_outbox_oldest_age_seconds": (),
+    "ai_workers": ("state",),
+    "ai_worker_rss_bytes": ("slot",),
+    "ai_idle": ("reason",),
+    "circuit_breaker_state": ("service",),
+    "ai_provider_hold": ("provider", "reason"),
+    "ai_task_processor_build_info": ("version",),
+}
+
+
+def registry_of(house: House) -> CollectorRegistry:
+    house.clock.advance(1.0)
+    house.turn()
+    registry = CollectorRegistry()
+    registry.register(StatusGauges(house.board))
+    return registry
+
+
+def held_house() -> House:
+    """A service that the provider refuses, so that every gauge has something to show."""
+    house = House(make_settings(concurrency_limit=1))
+    house.start_workers()
+    house.list_tasks("a")
+    house.fail(0, retry=RetryReason.QUOTA)
+    return house
+
+
+def test_gauges_are_exactly_those_that_are_promised() -> None:
+    families = list(registry_of(held_house()).collect())
+    labels = {family.name: tuple(family.samples[0].labels) for family in families}
+    assert labels == GAUGES
+    assert all(family.documentation for family in families)
+
+
+def test_nothing_is_shown_before_the_first_turn() -> None:
+    assert list(StatusGauges(StatusBoard()).collect()) == []
+
+
+def test_gauges_show_what_is_so(house: House) -> None:
+    house.list_tasks(*[f"t{number}" for number in range(501)])
+    house.finish(0)
+    house.pool.rss[3] = 5_000_000
+    registry = registry_of(house)
+    value = registry.get_sample_value
+    assert value("ai_tasks_in_flight") == 401
+    assert value("ai_tasks_backlog") == 0
+    assert value("ai_outbox_size") == 100
+    assert value("ai_outbox_oldest_age_seconds") == 1.0
+    assert value("ai_workers", {"state": "busy"}) == 5
+    assert value("ai_worker_rss_bytes", {"slot": "3"}) == 5_000_000
+    assert value("circuit_breaker_state", {"service": "api"}) == 0
+    assert value("circuit_breaker_state", {"service": "openai"}) == 0
+
+
+def test_every_state_of_a_worker_has_a_value(house: House) -> None:
+    value = registry_of(house).get_sample_value
+    counts = [value("ai_workers", {"state": state}) for state in SlotState]
+    assert sum(count or 0.0 for count in counts) == 5
+    assert None not in counts
+
+
+def test_every_reason_of_idleness_has_a_value_and_one_is_so(house: House) -> None:
+    value = registry_of(house).get_sample_value
+    reasons = {reason: value("ai_idle", {"reason": reason}) for reason in Idle}
+    assert reasons == {reason: float(reason is Idle.NO_WORK) for reason in Idle}
+
+
+def test_hold_of_the_provider_is_shown_with_its_reason_and_gone_with_it() -> None:
+    house = held_house()
+    labels = {"provider": "openai", "reason": "quota"}
+    assert registry_of(house).get_sample_value("ai_provider_hold", labels) == 1
+    house.pass_time(60.0)
+    house.finish(0)
+    assert registry_of(house).get_sample_value("ai_provider_hold", labels) is None

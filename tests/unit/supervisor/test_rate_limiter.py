@@ -1,0 +1,157 @@
+"""What goes to the provider within a minute stays within the limit, and uses it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.messages import RateLimits
+from supervisor.rate_limiter import MOST_TOKENS_A_CALL, RateLimiter
+from tests.fakes.clock import Clock
+
+MODEL = "m"
+
+
+def send(limiter: RateLimiter, unit_id: int, size_bytes: int, tokens: int | None = None) -> None:
+    """A unit goes out and is answered at once."""
+    limiter.reserve(MODEL, unit_id, size_bytes)
+    limiter.answered(MODEL, unit_id, size_bytes, size_bytes if tokens is None else tokens, None)
+
+
+def test_without_limits_a_unit_is_as_large_as_one_call_may_be(clock: Clock) -> None:
+    limiter = RateLimiter(0, 0, clock)
+    for unit_id in range(50):
+        assert limiter.most_bytes(MODEL) == MOST_TOKENS_A_CALL
+        send(limiter, unit_id, 300_000)
+    assert limiter.opens_at() is None
+    assert limiter.rates() == ()
+
+
+def test_requests_a_minute_are_not_exceeded(clock: Clock) -> None:
+    limiter = RateLimiter(3, 0, clock)
+    for unit_id in range(3):
+        assert limiter.most_bytes(MODEL) > 0
+        send(limiter, unit_id, 10)
+    assert limiter.most_bytes(MODEL) == 0
+    opens_at = limiter.opens_at()
+    assert opens_at is not None
+    assert 60.0 <= opens_at - clock() <= 61.0
+    clock.seconds = opens_at + 0.001
+    assert limiter.most_bytes(MODEL) > 0
+
+
+def test_what_is_out_counts_before_its_answer_comes(clock: Clock) -> None:
+    limiter = RateLimiter(2, 0, clock)
+    limiter.reserve(MODEL, 1, 10)
+    limiter.reserve(MODEL, 2, 10)
+    clock.advance(1000)
+    assert limiter.most_bytes(MODEL) == 0
+
+
+def test_unit_is_no_larger_than_what_is_left_of_the_tokens(clock: Clock) -> None:
+    limiter = RateLimiter(0, 600, clock)
+    assert limiter.most_bytes(MODEL) == 600
+    send(limiter, 1, 400)
+    assert limiter.most_bytes(MODEL) == 200
+
+
+def test_crumbs_are_left_until_they_are_worth_a_request(clock: Clock) -> None:
+    limiter = RateLimiter(0, 600, clock)
+    send(limiter, 1, 595)
+    assert limiter.most_bytes(MODEL) == 0
+
+
+def test_models_have_limits_apart(clock: Clock) -> None:
+    limiter = RateLimiter(1, 0, clock)
+    send(limiter, 1, 10)
+    assert limiter.most_bytes(MODEL) == 0
+    assert limiter.most_bytes("other") > 0
+
+
+def test_what_is_billed_teaches_how_many_bytes_a_token_has(clock: Clock) -> None:
+    limiter = RateLimiter(0, 100_000, clock)
+    for unit_id in range(30):
+        send(limiter, unit_id, 400, tokens=100)
+    clock.advance(100)
+    assert limiter.most_bytes(MODEL) > 300_000
+
+
+def test_unit_that_was_lost_counts_as_it_was_estimated(clock: Clock) -> None:
+    limiter = RateLimiter(0, 600, clock)
+    limiter.reserve(MODEL, 1, 400)
+    limiter.lost(MODEL, 1)
+    assert limiter.most_bytes(MODEL) == 200
+
+
+def test_limits_that_the_provider_names_are_kept_to(clock: Clock) -> None:
+    limiter = RateLimiter(0, 0, clock)
+    limiter.reserve(MODEL, 1, 100)
+    limiter.answered(MODEL, 1, 100, 100, RateLimits(limit_requests=10, limit_tokens=1000))
+    assert limiter.most_bytes(MODEL) <= 900 * 1.1
+    kinds = {(rate.kind, rate.limit, rate.remaining) for rate in limiter.rates()}
+    assert kinds == {("requests", 10, 9), ("tokens", 1000, 900)}
+
+
+def test_own_ceiling_is_kept_to_where_the_provider_allows_more(clock: Clock) -> None:
+    limiter = RateLimiter(1, 0, clock)
+    limiter.reserve(MODEL, 1, 100)
+    limiter.answered(MODEL, 1, 100, 100, RateLimits(limit_requests=500))
+    assert limiter.most_bytes(MODEL) == 0
+
+
+def test_what_others_use_up_with_the_same_key_is_not_ours_to_send(clock: Clock) -> None:
+    limiter = RateLimiter(0, 0, clock)
+    limiter.reserve(MODEL, 1, 100)
+    seen = RateLimits(limit_requests=10, remaining_requests=0, reset_requests_seconds=30.0)
+    limiter.answered(MODEL, 1, 100, 100, seen)
+    assert limiter.most_bytes(MODEL) == 0
+    clock.advance(30)
+    assert limiter.most_bytes(MODEL) > 0
+
+
+def test_text_larger_than_the_whole_limit_is_tried_when_nothing_else_is_out(clock: Clock) -> None:
+    limiter = RateLimiter(0, 100, clock)
+    limiter.reserve(MODEL, 1, 5000)
+    limiter.answered(MODEL, 1, 5000, 0, None)
+    clock.advance(61)
+    assert limiter.most_bytes(MODEL) > 0
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.integers(1, 100), st.floats(0.25, 1.0), st.integers(0, 20), st.booleans()), max_size=60
+    ),
+    requests=st.integers(1, 10),
+    tokens=st.integers(100, 2000),
+)
+def test_no_minute_ever_holds_more_than_the_limits(
+    steps: list[tuple[int, float, int, bool]], requests: int, tokens: int
+) -> None:
+    clock = Clock()
+    limiter = RateLimiter(requests, tokens, clock)
+    sent: list[tuple[float, int]] = []
+    for unit_id, (size_bytes, tokens_a_byte, seconds, lost) in enumerate(steps):
+        size = min(size_bytes, limiter.most_bytes(MODEL))
+        if size:
+            billed = min(size, int(size * tokens_a_byte) + 1) if len(sent) % 3 else size
+            limiter.reserve(MODEL, unit_id, size)
+            sent.append((clock(), 0 if lost else billed))
+            if lost:
+                limiter.lost(MODEL, unit_id)
+            else:
+                limiter.answered(MODEL, unit_id, size, billed, None)
+        clock.advance(seconds)
+        within = [count for moment, count in sent if moment > clock() - 60.0]
+        assert len(within) <= requests
+    opens_at = limiter.opens_at()
+    assert opens_at is None or opens_at > clock()
+
+
+@pytest.mark.parametrize("models", [1000])
+def test_models_without_number_take_no_room_without_bound(clock: Clock, models: int) -> None:
+    limiter = RateLimiter(5, 0, clock)
+    for number in range(models):
+        limiter.reserve(f"m{number}", number, 10)
+        limiter.answered(f"m{number}", number, 10, 10, None)
+        clock.advance(1.0)
+        limiter.rates()
+    assert len(limiter._windows) <= 201

@@ -1,0 +1,91 @@
+"""A page that is not quite JSON is read item by item, in time and memory that its size bounds."""
+
+import json
+import tracemalloc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.models import JsonValue
+from supervisor.salvage import UNREADABLE, salvage_items
+
+MOST = 1_000_000
+FIELDS = ("tasks", "data", "items")
+SCALARS = st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text(st.characters(), max_size=8)
+VALUES: st.SearchStrategy[JsonValue] = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+)
+
+
+def salvage(text: str) -> list[object] | None:
+    return salvage_items(text.encode(), FIELDS, MOST)
+
+
+@given(items=st.lists(VALUES, max_size=6), indent=st.none() | st.integers(0, 2))
+def test_sound_list_gives_the_items_that_any_parser_gives(items: list[object], indent: int | None) -> None:
+    assert salvage(json.dumps(items, indent=indent)) == items
+
+
+@given(items=st.lists(VALUES, max_size=6), field=st.sampled_from(FIELDS), ascii_only=st.booleans())
+def test_sound_list_in_an_object_gives_its_items(items: list[object], field: str, ascii_only: bool) -> None:
+    text = json.dumps({"total": 3, "next": None, field: items, "more": "]"}, ensure_ascii=ascii_only)
+    assert salvage(text) == items
+
+
+@given(st.binary() | st.text('[]{},:"\\ atskdi1').map(str.encode))
+def test_no_bytes_raise(body: bytes) -> None:
+    salvage_items(body, FIELDS, MOST)
+
+
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("[]", []),
+        ("[ \n ]", []),
+        (" [1, 2]", [1, 2]),
+        ('["a,b]", "c\\"d]"]', ["a,b]", 'c"d]']),
+        ('[{"a": [1, {"b": 2}]}, 3]', [{"a": [1, {"b": 2}]}, 3]),
+        ("[1, oops, 2]", [1, UNREADABLE, 2]),
+        ('[{"id": 1, x}, 2]', [UNREADABLE, 2]),
+        ('{"error": null, "data": [1]}', [1]),
+    ],
+)
+def test_bad_item_spoils_itself_alone(text: str, items: list[object]) -> None:
+    assert salvage(text) == items
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", "{", '{"tasks": 5}', '{"rows": [1]}', "<html>[1]</html>", "[1, 2"]
+)
+def test_text_without_a_whole_list_gives_none(text: str) -> None:
+    assert salvage(text) is None
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'["' + b'\\"' * 200_000,
+        b'["' + b"\\" * 400_001,
+        b'["' + b"a" * 400_000,
+        b"[" * 400_000,
+        b'[{"a":' * 100_000,
+        b"[" + b'"",' * 200_000,
+        b'{"tasks"' + b" " * 400_000,
+        b"{" + b'"tasks" ' * 100_000,
+        b" " * 400_000,
+    ],
+    ids=["quotes", "backslashes", "string", "lists", "objects", "empty strings", "spaces", "names", "blank"],
+)
+def test_no_body_takes_more_than_linear_time(body: bytes) -> None:
+    salvage_items(body, FIELDS, MOST)
+
+
+def test_long_text_beside_a_bad_value_takes_little_more_memory_than_itself() -> None:
+    body = b'[{"bad": NaN, "text": "' + b"a" * 2_000_000 + b'"}]'
+    tracemalloc.start()
+    salvage_items(body, FIELDS, MOST)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 20 * len(body)
