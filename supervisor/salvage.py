@@ -9,7 +9,9 @@ UNREADABLE = object()
 """Stands for an item that no parser takes."""
 MOST_DIGITS = 400
 MOST_ITEMS = 1_000_000
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
+# Possessive, and a string without an end runs to the end: linear on any bytes.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},]', re.DOTALL)
+_LIST_OPENS = re.compile(rb"\s*:\s*\[")
 
 
 def salvage_items(
@@ -39,9 +41,20 @@ def salvage_items(
 
 
 def _list_start(body: bytes | bytearray, list_fields: tuple[str, ...]) -> int | None:
-    names = b"|".join(re.escape(name.encode()) for name in list_fields)
-    opening = re.match(rb"\s*\[", body) or re.match(rb'\s*\{[^\[\]{}]*?"(?:' + names + rb')"\s*:\s*\[', body)
-    return opening.end() if opening else None
+    whole = re.match(rb"\s*\[", body)
+    if whole:
+        return whole.end()
+    names = {f'"{name}"'.encode() for name in list_fields}
+    depth = 0
+    for token in _TOKEN.finditer(body):
+        mark = token.group()
+        if mark in b"[{":
+            depth += 1
+        elif mark in b"]}":
+            depth -= 1
+        elif depth == 1 and mark in names and (opening := _LIST_OPENS.match(body, token.end())):
+            return opening.end()
+    return None
 
 
 def _parse(item: bytes | bytearray) -> object:

@@ -56,6 +56,17 @@ def test_bad_item_spoils_itself_alone(text: str, items: list[object]) -> None:
 
 
 @pytest.mark.parametrize(
+    "before", ['"meta": {"total": 1}, ', '"links": [], ', '"note": "[{", ', '"meta": {"tasks": [7]}, ']
+)
+def test_list_is_found_behind_other_fields(before: str) -> None:
+    assert salvage(f'{{{before}"items": [1, oops, 2]}}') == [1, UNREADABLE, 2]
+
+
+def test_no_more_items_are_read_than_asked_for() -> None:
+    assert salvage_items(b"[1, 2, 3, oops", FIELDS, most=2) == [1, 2]
+
+
+@pytest.mark.parametrize(
     "text", ["", "null", "{", '{"tasks": 5}', '{"rows": [1]}', "<html>[1]</html>", "[1, 2"]
 )
 def test_text_without_a_whole_list_gives_none(text: str) -> None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import HOLD_REASONS, Blame, RetryReason
@@ -234,6 +234,7 @@ def work(house: House, refuses: Callable[[set[str]], bool]) -> int:
     return units
 
 
+@settings(max_examples=30, deadline=None)
 @given(size=st.integers(1, 40), data=st.data())
 def test_unit_is_split_until_the_guilty_stand_alone(size: int, data: st.DataObject) -> None:
     names = [f"t{number}" for number in range(size)]

@@ -219,8 +219,8 @@ def test_time_of_creation_is_taken_where_it_can_be_read(value: object, seconds: 
 @pytest.mark.parametrize(
     "wrap", ["{}", '{{"data": {}}}', '{{"meta": {{"total": 2}}, "links": [], "data": {}}}']
 )
-def test_large_page_is_read_like_a_small_one(wrap: str) -> None:
-    items = [FLAT | {"id": "large", "input_data": {"text": "x" * (17 * 2**20)}}, FLAT]
-    page = parse_page(wrap.format(orjson.dumps(items).decode()).encode(), lambda: "made-here")
+def test_large_page_is_read_like_a_small_one(wrap: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("supervisor.wire.LARGE_PAGE_BYTES", 10)
+    page = parse_page(wrap.format(orjson.dumps([FLAT, NESTJS]).decode()).encode(), lambda: "made-here")
     assert page.fault is None
-    assert [task.id for task in page.tasks] == ["large", "t1"]
+    assert [task.id for task in page.tasks] == ["t1", "t2"]

@@ -77,7 +77,7 @@ def nested(depth: int) -> str:
     return "[" * depth + "]" * depth
 
 
-@pytest.mark.parametrize("depth", [100, 500, 900, 950, 980, 990, 1000, 1010, 1015, 1020, 2000, 100_000])
+@pytest.mark.parametrize("depth", [100, 500, 900, 950, 980, 990, 1000, 1010, 1015, 1020, 2000, 20_000])
 @pytest.mark.parametrize(
     "field", ["type", "status", "input_data", "correlation_id", "created_at", "id", "more"]
 )
