@@ -70,6 +70,7 @@ class Dispatcher:
         """Hand over what was planned. Call after the commit: what runs must be on disk as running."""
         for slot, pid, unit in self._planned:
             log.debug(LogEvent.UNIT_DISPATCHED, unit_id=unit.id, slot=slot, tasks=len(unit.tasks))
+            self.table.begin(slot, self.clock() + self.limits.task_timeout_seconds)
             self.pool.dispatch(slot, pid, unit)
         self._planned.clear()
 
@@ -124,7 +125,7 @@ class Dispatcher:
         now = self.clock()
         tasks = tuple(record.task for record in group)
         unit = Unit(next(self._unit_ids), tasks, self._models.bound(tasks[0].key.model))
-        self.table.assign(slot, Assignment(unit, group, now, now + self.limits.task_timeout_seconds))
+        self.table.assign(slot, Assignment(unit, group, now))
         self.journal.note_running(task.id for task in tasks)
         self.gate.begin()
         self.limiter.reserve(unit.key.model, unit.id, unit.size_bytes)

@@ -47,11 +47,20 @@ class _Deadline:
 
 
 class _TimedReader(io.RawIOBase):
-    """Reads from a socket, never waiting past the deadline."""
+    """Reads from a socket, never waiting past the deadline.
 
-    def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
+    `file` is the socket's own reader, unused but open: while it is, closing the connection leaves the
+    socket to us, as an answer that ends with the connection needs.
+    """
+
+    def __init__(self, sock: socket.socket, file: io.BufferedReader, deadline: _Deadline) -> None:
         self._sock = sock
+        self._file = file
         self._deadline = deadline
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
     def readable(self) -> bool:
         return True
@@ -107,8 +116,10 @@ class HttpChannel:
             content = bytearray()
             while len(content) <= most_bytes and (chunk := response.read1(CHUNK_BYTES)):
                 content += chunk
-            whole = response.isclosed() or response.length == 0
+            whole = not response.length and len(content) <= most_bytes
             response.close()
+            if not whole and len(content) <= most_bytes:
+                raise http.client.IncompleteRead(b"", response.length)
             return Answer(response.status, response.headers, content, complete=len(content) <= most_bytes)
         finally:
             if not whole:
@@ -116,8 +127,7 @@ class HttpChannel:
 
     def _make_response(self, sock: socket.socket, *, method: str | None = None) -> http.client.HTTPResponse:
         response = http.client.HTTPResponse(sock, method=method)
-        response.fp.close()
-        response.fp = io.BufferedReader(_TimedReader(sock, self._deadline), CHUNK_BYTES)
+        response.fp = io.BufferedReader(_TimedReader(sock, response.fp, self._deadline), CHUNK_BYTES)
         return response
 
     def _drop_if_stale(self) -> None:

@@ -1,7 +1,7 @@
 """Which slot holds which unit: the loop's picture of the pool, kept by events."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from shared.messages import Unit
@@ -24,7 +24,8 @@ class Assignment:
     unit: Unit
     records: tuple[TaskRecord, ...]
     started_at: float
-    deadline: float
+    deadline: float = float("inf")
+    """Set when the unit is handed over: on a full disk that may be long after it was formed."""
 
 
 @dataclass(slots=True)
@@ -91,6 +92,12 @@ class SlotTable:
     def assign(self, slot: int, assignment: Assignment) -> None:
         row = self._slots[slot]
         row.state, row.since, row.assignment = SlotState.BUSY, assignment.started_at, assignment
+
+    def begin(self, slot: int, deadline: float) -> None:
+        """The slot's unit is handed over now."""
+        row = self._slots[slot]
+        if row.assignment is not None:
+            row.assignment = replace(row.assignment, deadline=deadline)
 
     def finished(self, slot: int, unit_id: int, now: float) -> Assignment | None:
         """The worker answered. None if the answer is not to the unit that the slot holds."""

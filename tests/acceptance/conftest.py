@@ -1,6 +1,7 @@
 """The service, its peers, and their end whatever happens."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,37 @@ def start_service(launch: StartService, task_api: Peer, provider: StubProvider) 
         return launch(**(peers | settings))
 
     return start
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """A service that is ready, with its peers, shared by tests that leave it as they found it."""
+
+    service: ServiceProcess
+    task_api: Peer
+    provider: StubProvider
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    folder = tmp_path_factory.mktemp("house")
+    peer = Peer(folder / "tasks.sqlite3", API_TOKEN)
+    with StubProvider(dimensions=16) as provider:
+        service = ServiceProcess(
+            folder,
+            {
+                "API_BASE_URL": peer.url,
+                "API_TOKEN": API_TOKEN,
+                "OPENAI_BASE_URL": provider.base_url,
+                "OPENAI_API_KEY": OPENAI_KEY,
+                "CONCURRENCY_LIMIT": "1",
+            },
+        )
+        try:
+            service.wait_until_ready()
+            yield House(service, peer, provider)
+            assert service.stop() == 0, "it was left as it was found"
+            assert "Traceback" not in service.output()
+        finally:
+            service.clean_up()
+            peer.stop()

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.command import Outcome, run_command
-from tests.acceptance.conftest import StartService
+from tests.acceptance.conftest import House, StartService
+from tests.acceptance.exposition import Exposition
 from tests.acceptance.service import API_TOKEN, OPENAI_KEY
-from tests.acceptance.task_api import Peer
 from tests.eventually import eventually
 
 GOOD = {"API_BASE_URL": "http://127.0.0.1:9", "OPENAI_API_KEY": OPENAI_KEY, "METRICS_PORT": "0"}
@@ -55,23 +55,24 @@ def test_every_invalid_setting_is_named_and_no_secret_is_shown(tmp_path: Path) -
     assert API_TOKEN not in "".join(outcome.errors)
 
 
-def test_second_service_on_the_same_state_directory_or_port_is_refused(
-    tmp_path: Path, start_service: StartService, task_api: Peer
-) -> None:
-    service = start_service(CONCURRENCY_LIMIT="1")
-    service.wait_until_ready()
-    assert_refused(run_command(tmp_path, "run", **GOOD, STATE_DIR=str(service.state_dir)), "STATE_DIR")
-    other = {**GOOD, "METRICS_HOST": "127.0.0.1", "METRICS_PORT": str(service.port)}
-    refused = run_command(tmp_path, "run", **other, STATE_DIR=str(tmp_path / "other"))
+def test_second_service_on_the_same_state_directory_or_port_is_refused(tmp_path: Path, house: House) -> None:
+    state_dir, port = str(house.service.state_dir), str(house.service.port)
+    assert_refused(run_command(tmp_path, "run", **GOOD, STATE_DIR=state_dir), "STATE_DIR")
+    other = {**GOOD, "METRICS_HOST": "127.0.0.1", "METRICS_PORT": port, "STATE_DIR": str(tmp_path / "other")}
+    refused = run_command(tmp_path, "run", **other)
     assert_refused(refused, "METRICS_HOST, METRICS_PORT")
-    assert f"127.0.0.1:{service.port}" in refused.errors[0]
-    task_api.add(10)
-    task_api.wait_until_done()
+    assert f"127.0.0.1:{port}" in refused.errors[0]
+    before = house.service.metrics()
+    house.task_api.add(10, prefix="second service")
+    house.task_api.wait_until_done()
     eventually(
-        lambda: service.metrics().sum("ai_reports_total", outcome="done") == 10,
+        lambda: reports(house.service.metrics()) == reports(before) + 10,
         what="the first service still has its metric files",
     )
-    assert service.stop() == 0
+
+
+def reports(metrics: Exposition) -> float:
+    return metrics.sum("ai_reports_total", outcome="done")
 
 
 def test_state_directory_that_cannot_be_written_is_refused(tmp_path: Path) -> None:

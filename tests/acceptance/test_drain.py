@@ -107,15 +107,6 @@ def test_api_that_hangs_holds_up_no_drain_and_its_reports_stay_in_the_journal(
     assert journal_states(service.state_dir) == ["finished"] * 20
 
 
-def test_service_without_work_drains_at_once(start_service: StartService) -> None:
-    service = start_service(CONCURRENCY_LIMIT="1")
-    service.wait_until_ready()
-    service.send_signal(signal.SIGINT)
-    assert service.wait(5.0) == 0
-    assert service.log_lines()[-1]["event"] == "service_stopped"
-    assert "Traceback" not in service.output()
-
-
 def in_state(task_api: Peer, state: State) -> list[Task]:
     return [task for task in task_api.tasks() if task.state is state]
 

@@ -2,45 +2,45 @@
 
 import signal
 
-from tests.acceptance.conftest import StartService
-from tests.acceptance.task_api import Peer
+from tests.acceptance.conftest import House, StartService
 from tests.eventually import eventually
-from tests.stubs.provider import StubProvider
 
 
-def test_paused_service_begins_nothing_until_it_is_resumed(
-    start_service: StartService, task_api: Peer, provider: StubProvider
-) -> None:
-    service = start_service(CONCURRENCY_LIMIT="1")
-    service.wait_until_ready()
+def test_paused_service_begins_nothing_until_it_is_resumed(house: House) -> None:
+    service, task_api, provider = house.service, house.task_api, house.provider
     service.send_signal(signal.SIGUSR1)
     eventually(lambda: service.status()["phase"] == "paused")
     assert service.status()["idle"] == "paused"
-    task_api.add(10)
+    calls = len(provider.calls)
+    task_api.add(10, prefix="paused")
     paused_at = service.status()["uptime_seconds"]
     # Several polls would have come in this time, as the interval is 0.5 s at most.
     eventually(lambda: service.status()["uptime_seconds"] > paused_at + 1.5, what="time passes")
     assert task_api.open() == 10
-    assert not provider.calls
+    assert len(provider.calls) == calls
     assert not service.not_ready(), "paused is no fault"
     service.send_signal(signal.SIGUSR2)
     task_api.wait_until_done()
     eventually(lambda: service.status()["phase"] == "running")
-    service.send_signal(signal.SIGUSR1)
-    eventually(lambda: service.status()["phase"] == "paused")
-    assert service.stop() == 0, "a paused service drains too"
 
 
-def test_sigquit_prints_every_stack_and_the_service_goes_on(
-    start_service: StartService, task_api: Peer
-) -> None:
+def test_paused_service_drains(start_service: StartService) -> None:
     service = start_service(CONCURRENCY_LIMIT="1")
     service.wait_until_ready()
+    service.send_signal(signal.SIGUSR1)
+    service.wait_for_log("paused")
+    service.send_signal(signal.SIGINT)
+    assert service.wait(5.0) == 0
+    assert service.log_lines()[-1]["event"] == "service_stopped"
+    assert "Traceback" not in service.output()
+
+
+def test_sigquit_prints_every_stack_and_the_service_goes_on(house: House) -> None:
+    service = house.service
     service.send_signal(signal.SIGQUIT)
-    stacks = eventually(lambda: "Current thread" in service.errors.read_text() and service.errors.read_text())
-    assert stacks
+    eventually(lambda: "Current thread" in service.errors.read_text())
+    stacks = service.errors.read_text()
     for place in ("supervisor/loop.py", "supervisor/poller.py", "worker_slot.py", "supervisor/reporter.py"):
         assert place in stacks
-    task_api.add(3)
-    task_api.wait_until_done()
-    assert service.stop() == 0
+    house.task_api.add(3, prefix="after SIGQUIT")
+    house.task_api.wait_until_done()

@@ -194,6 +194,25 @@ def test_connections_are_kept_and_a_stale_one_is_no_trouble(
     assert len(server.seen("PATCH")) == 6, "none was sent twice"
 
 
+@pytest.mark.parametrize("size_bytes", [10, 1_000_000])
+def test_answers_that_end_with_their_connection_are_read_whole(
+    client: APIClient, peer: Peer, size_bytes: int
+) -> None:
+    page = b" " * size_bytes + b"[]"
+    closing = {"Connection": "close"}
+    for answer in (Answer(200, iter([page])), Answer(200, iter([page]), closing), Answer(200, page, closing)):
+        peer.answer = answer
+        assert client.get_pending_tasks(1).result is PollResult.EMPTY
+    peer.answer = Answer(200, iter([page]), closing)
+    assert report(client).outcome is ReportOutcome.DONE
+
+
+def test_page_that_breaks_off_is_an_api_that_is_ill(client: APIClient, peer: Peer) -> None:
+    peer.answer = Answer(200, b"[]", {"Content-Length": "90"}, Ending.CLOSE_UNSAID)
+    poll = client.get_pending_tasks(1)
+    assert (poll.result, poll.health) == (PollResult.UNREACHABLE, Health.ILL)
+
+
 def test_poll_asks_for_so_many_and_reads_both_shapes(
     client: APIClient, peer: Peer, server: ScriptedServer
 ) -> None:
