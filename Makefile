@@ -47,3 +47,5 @@ $(VENV)/.installed: requirements.txt requirements-local.txt
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	$(INSTALL) -r requirements-dev.txt
 	@touch $@
+
+include deploy/targets.mk

@@ -40,6 +40,12 @@ def test_files_that_are_named_exist(document: Document) -> None:
     assert not set(missing) - made_by_the_reader
 
 
+@pytest.mark.parametrize("document", documents(), ids=name_of)
+def test_no_code_is_broken_over_two_lines(document: Document) -> None:
+    """It reads badly, and the tests here would misread it."""
+    assert not [line for line in document.prose.splitlines() if line.count("`") % 2]
+
+
 def test_tests_that_are_named_exist() -> None:
     defined = {
         name
