@@ -27,7 +27,7 @@ verify-dashboards: $(VENV)/.installed-dev  ## each panel's query in a real Prome
 
 verify-compose: $(VENV)/.installed-dev $(VERIFY)/.installed  ## docker-compose.yml by compose-spec, and its demo on podman (root)
 	$(VERIFY_PATH) $(VERIFY)/bin/python -m deploy.verify.compose
-	unshare --net --mount $(BIN)/python -m deploy.verify.compose_up
+	$(BIN)/python -m deploy.verify.compose_up
 
 verify-kubernetes: $(VERIFY)/.installed  ## the manifests by the published schemas
 	$(VERIFY_PATH) $(VERIFY)/bin/python -m deploy.verify.kubernetes

@@ -1,7 +1,7 @@
 """`make verify-compose`, second part: the demo of docker-compose.yml, brought up by docker-compose on podman.
 
 Prometheus is Debian's, in an image with the name of the real one. Grafana's image cannot be stood in for.
-Run with a network namespace of its own: `unshare --net --mount`.
+The images are built first; the rest happens in a network of its own, which reaches nobody else.
 """
 
 import os
@@ -21,6 +21,7 @@ from deploy.verify.waiting import wait_for
 from deploy.verify.web import ask
 
 PROJECT = "verify"
+INSIDE = "--inside"
 SERVICES = ("ai-task-processor", "prometheus", "task-api", "demo-feeder")
 STATUS_PORT, PROMETHEUS_PORT = 8001, 9090
 ENOUGH_TASKS = 20.0
@@ -35,13 +36,17 @@ ENTRYPOINT ["/bin/prometheus"]
 """
 
 
-def check_demo(checklist: Checklist) -> None:
+def build_images() -> None:
     need("podman", "runc", "catatonit", "docker-compose", "busybox", "prometheus", package=PACKAGES)
     base_image()
     build_image("local", "docker.io/library/ai-task-processor:local")
+    with tempfile.TemporaryDirectory() as folder:
+        _stand_in_for_prometheus(Path(folder))
+
+
+def check_demo(checklist: Checklist) -> None:
     folder = Path(tempfile.mkdtemp(prefix="verify-compose-"))
     try:
-        _stand_in_for_prometheus(folder)
         with Engine(folder) as engine:
             try:
                 _compose(engine, "up", "--detach", "--no-build", *SERVICES)
@@ -88,9 +93,7 @@ def _compose(engine: Engine, *command: str) -> str:
     )  # fmt: skip
 
 
-def _stand_in_for_prometheus(folder: Path) -> None:
-    context = folder / "prometheus"
-    context.mkdir()
+def _stand_in_for_prometheus(context: Path) -> None:
     (context / "Dockerfile").write_text(PROMETHEUS)
     for program in ("prometheus", "busybox"):
         found = shutil.which(program)
@@ -101,5 +104,12 @@ def _stand_in_for_prometheus(folder: Path) -> None:
     run("buildah", "build", "--isolation", "chroot", "--format", "docker", "--tag", image, context)
 
 
+def _go_inside(checklist: Checklist) -> None:
+    build_images()
+    checklist.ok("the images are built")
+    again = [sys.executable, "-m", "deploy.verify.compose_up", INSIDE]
+    os.execvp("unshare", ["unshare", "--net", "--mount", *again])  # noqa: S606, S607  ourselves again
+
+
 if __name__ == "__main__":
-    sys.exit(main(check_demo))
+    sys.exit(main(check_demo if INSIDE in sys.argv else _go_inside))

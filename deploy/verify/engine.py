@@ -54,7 +54,7 @@ class Engine:
             ["podman", "system", "service", "--time=0", self.address], self._folder / "engine.log", self._env
         )
         socket = Path(self.address.removeprefix("unix://"))
-        wait_for("the engine's socket", lambda: socket.exists(), 30)
+        wait_for("the engine's socket", socket.exists, 30)
         self._nurse.start()
         return self
 

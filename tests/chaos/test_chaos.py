@@ -1,4 +1,4 @@
-"""The promise under fire: everything that can fail does, at random, and nothing is lost or done for naught."""
+"""The promise under fire: everything that can fail does so at random; nothing is lost or done for naught."""
 
 import threading
 from pathlib import Path
