@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser lint lock clean
+.PHONY: help demo test chaos bench test-browser lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -19,10 +19,13 @@ test: $(VENV)/.installed-dev lint  ## lint, types, imports and all tests with co
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=90
 
+chaos: $(VENV)/.installed-dev  ## everything dies at random, thrice: nothing lost, nothing paid twice
+	for seed in 1 2 3; do $(BIN)/python -m tests.chaos --tasks 5000 --seed $$seed || exit 1; done
+
 test-browser: $(VENV)/.installed-dev  ## the status page in a real browser (needs chromium)
 	$(BIN)/python -m pytest tests/browser/status_page.py
 
-lint: $(VENV)/.installed-dev
+lint: $(VENV)/.installed-dev  ## style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -33,7 +33,6 @@ class LogEvent(StrEnum):
     REJECTED_DROPPED = "rejected_dropped"
     WORKER_STARTED = "worker_started"
     WORKER_DIED = "worker_died"
-    WORKER_UNFIT = "worker_unfit"
     WORKER_RECYCLED = "worker_recycled"
     BREAKER_CHANGED = "breaker_changed"
     PROVIDER_THROTTLED = "provider_throttled"

@@ -19,6 +19,7 @@ LONGEST_PROBE_SECONDS = 10.0
 
 class Mark(StrEnum):
     OK = "ok"
+    NOTE = "note"
     WARNING = "warning"
     FAILED = "failed"
 
@@ -63,11 +64,12 @@ def _advice(settings: Settings) -> Iterator[Finding]:
             "TASK_TIMEOUT_SECONDS",
             f"is not above OPENAI_TIMEOUT ({settings.openai_timeout:g} s): workers die in mid-call",
         )
-    if settings.claim_tasks:
-        yield Finding(Mark.WARNING, "CLAIM_TASKS", "is not built yet and has no effect")
-    for name in ("openai_requests_per_minute", "openai_tokens_per_minute"):
-        if getattr(settings, name):
-            yield Finding(Mark.WARNING, name.upper(), "is not built yet and has no effect")
+    if settings.max_retries < settings.circuit_breaker_threshold:
+        yield Finding(
+            Mark.NOTE,
+            "MAX_RETRIES",
+            "is below CIRCUIT_BREAKER_THRESHOLD: in an outage a lone task can fail before the breaker opens",
+        )
 
 
 def _state_directory(settings: Settings) -> Finding:

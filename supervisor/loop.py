@@ -131,7 +131,7 @@ class Supervisor:
             case TasksPolled():
                 self._polled(event)
             case WorkerStarted():
-                self.conditions.ever_had_worker = True
+                self._note_ready()
                 self.table.started(event.slot, event.pid, self.clock())
                 log.info(LogEvent.WORKER_STARTED, slot=event.slot, pid=event.pid)
             case WorkerDied():
@@ -149,6 +149,11 @@ class Supervisor:
             case ThreadCrashed():
                 log.error(LogEvent.THREAD_CRASHED, thread=event.thread)
                 raise event.error
+
+    def _note_ready(self) -> None:
+        if not self.conditions.ever_had_worker:
+            self.conditions.ever_had_worker = True
+            log.info(LogEvent.SERVICE_READY)
 
     def _polled(self, event: TasksPolled) -> None:
         answer = event.answer

@@ -27,7 +27,7 @@ def attempt(work: Callable[[], Result]) -> Result | Failure:
         return _failure(error)
     except MemoryError:
         raise
-    except Exception as error:  # noqa: BLE001  the only one: processors are extended by users and may raise anything
+    except Exception as error:  # noqa: BLE001  the only one here: processors are extended by users and may raise anything
         _log.error(LogEvent.UNIT_FAILED, error_type=type(error).__name__, where=_where(error))
         return Failure(safe_message(f"{type(error).__name__}: {error}", secret=""))
 

@@ -59,6 +59,8 @@ def wheels() -> Path:
 def base_image() -> str:
     """The name of an image of the Debian with Python, for the Dockerfile's BASE."""
     need("buildah", package="buildah")
+    if run("buildah", "images", "--quiet", "--filter", f"reference={BASE_IMAGE}").strip():
+        return BASE_IMAGE
     tree = debian_tree("python", PYTHON_PACKAGES)
     container = run("buildah", "from", "scratch").strip()
     try:

@@ -20,6 +20,7 @@ def settle(world: World) -> None:
     for _ in range(MOST_ROUNDS):
         if not _unfinished(world):
             return
+        go_well_with_poll(world)
         go_well(world)
         _rest(world)
         world.clock.advance(ROUND_SECONDS)
@@ -27,17 +28,21 @@ def settle(world: World) -> None:
 
 
 def _unfinished(world: World) -> list[str]:
-    rejected = world.house.journal._rejected
-    open_tasks = [
-        task.id
-        for task in world.api.tasks.values()
-        if not task.final and not task.deleted and task.id not in rejected
-    ]
-    return open_tasks + sorted(world.house.journal._ids - rejected)
+    rows = {task_id: world.on_disk(task_id) for task_id in world.api.tasks}
+    rejected = {task_id for task_id, row in rows.items() if row is not None and row.state == "rejected"}
+    open_tasks = {task.id for task in world.api.tasks.values() if not task.final and not task.deleted}
+    return sorted((open_tasks | world.house.journal._ids) - rejected)
+
+
+def go_well_with_poll(world: World) -> None:
+    """A poll is asked for, read and answered."""
+    world.begin_poll()
+    world.read_poll()
+    world.answer_poll()
 
 
 def go_well(world: World) -> None:
-    """Every peer does what it is asked for at once; one turn of the loop follows."""
+    """Every worker and every PATCH does what it is asked for at once; one turn of the loop follows."""
     for slot in world.workers.missing():
         world.post(world.workers.start(slot))
     for slot in range(world.workers.slots):
@@ -46,13 +51,9 @@ def go_well(world: World) -> None:
         world.worker_dies(slot)
     for slot in world.workers.busy():
         world.finish_unit(slot, lambda _: world.new_output())
-    world.begin_poll()
-    world.read_poll()
-    world.answer_poll()
     world.ghosts_arrive()
-    for claim in (False, True):
-        for _ in range(world.settings.report_concurrency):
-            world.begin_request(claim=claim)
+    world.begin_requests(claim=False)
+    world.begin_requests(claim=True)
     for request in list(world.requests):
         world.carry_out(request)
         world.answer_request(request)

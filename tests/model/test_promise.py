@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from shared.errors import Blame, RetryReason
 from shared.messages import Failure
@@ -18,7 +18,7 @@ from shared.models import Output, TaskStatus
 from supervisor.api_client import Health, ReportAnswer, ReportOutcome
 from supervisor.events import PauseRequested, ResumeRequested, StopRequested
 from tests.builders import make_settings
-from tests.model.calm import go_well, settle
+from tests.model.calm import go_well, go_well_with_poll, settle
 from tests.model.checks import (
     check_every_held_task_has_one_place,
     check_no_claim_is_forgotten,
@@ -73,6 +73,14 @@ class Promise(RuleBasedStateMachine):
             self.world.close()
             shutil.rmtree(self._folder)
 
+    @initialize(count=st.integers(0, 6))
+    def the_first_tasks_are_taken_up(self, count: int) -> None:
+        for _ in range(count):
+            self.world.api.create(known_type=True, refusing=False)
+        self.world.turn()
+        go_well_with_poll(self.world)
+        self.world.turn()
+
     @rule(
         count=st.integers(1, 5),
         known_type=st.sampled_from([True] * 4 + [False]),
@@ -109,9 +117,11 @@ class Promise(RuleBasedStateMachine):
         self.world.answer_poll()
         self._step(later)
 
-    @rule(rounds=st.integers(1, 3))
-    def all_goes_well_for_a_while(self, rounds: int) -> None:
+    @rule(rounds=st.integers(1, 3), but_the_poll=st.booleans())
+    def all_goes_well_for_a_while(self, rounds: int, but_the_poll: bool) -> None:
         for _ in range(rounds):
+            if not but_the_poll:
+                go_well_with_poll(self.world)
             go_well(self.world)
             self.world.clock.advance(1.0)
 
@@ -156,10 +166,10 @@ class Promise(RuleBasedStateMachine):
         self._step(later)
 
     @rule(claim=st.booleans(), carried_out=st.booleans())
-    def a_request_is_sent(self, claim: bool, carried_out: bool) -> None:
-        self.world.begin_request(claim=claim)
-        if carried_out and self.world.requests:
-            self.world.carry_out(self.world.requests[-1])
+    def requests_are_sent(self, claim: bool, carried_out: bool) -> None:
+        for request in self.world.begin_requests(claim=claim):
+            if carried_out:
+                self.world.carry_out(request)
 
     @precondition(lambda self: self.world.requests)
     @rule(data=st.data(), said=st.sampled_from([None, None, NO_ANSWER, BUSY, TRY_LATER]), later=LATER)

@@ -147,11 +147,13 @@ class World:
             answer = PollAnswer(result, Health.WELL, poll.limit, poll.requested_at, page=page)
         self.post(TasksPolled(answer))
 
-    def begin_request(self, *, claim: bool) -> None:
-        """A thread takes up what waits to be sent, if anything does."""
+    def begin_requests(self, *, claim: bool) -> list[Request]:
+        """Threads take up what waits to be sent, as many as there are."""
         reporter: HeldReporter = self.house.claimer if claim else self.house.reporter
-        if reporter.parcels and len(self.requests) < self.settings.report_concurrency:
-            self.requests.append(Request(reporter.send_one(), claim))
+        free = self.settings.report_concurrency - len(self.requests)
+        begun = [Request(reporter.send_one(), claim) for _ in reporter.parcels[: max(0, free)]]
+        self.requests += begun
+        return begun
 
     def carry_out(self, request: Request) -> None:
         """The API does what the request asks for, once."""
