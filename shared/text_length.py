@@ -14,6 +14,8 @@ LIMITED_MODELS = frozenset({"text-embedding-3-small", "text-embedding-3-large", 
 _DOUBT_FROM = 0.8 * MAX_TEXT_TOKENS
 _TOKENS_A_WORD = 1.5
 _WORDS = re.compile(r"[^\W\d_]+|\d{1,3}")
+_LEADING_BITS = 0b1100_0000
+_CONTINUATION_BYTE = 0b1000_0000
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
@@ -39,12 +41,16 @@ def judge_length(text: str, model: str) -> TextLength:
 
 def split_text(text: str, most_bytes: int = MAX_TEXT_TOKENS) -> list[str]:
     """The text in pieces of at most `most_bytes`, which surely fit, cut at spaces where there are any."""
+    data = text.encode()
     pieces: list[str] = []
-    rest = text
-    while len(rest.encode()) > most_bytes:
-        head = rest.encode()[:most_bytes].decode(errors="ignore")
-        space = head.rfind(" ")
-        cut = space + 1 if space > len(head) // 2 else len(head)
-        pieces.append(rest[:cut])
-        rest = rest[cut:]
+    start = 0
+    while len(data) - start > most_bytes:
+        end = start + most_bytes
+        while data[end] & _LEADING_BITS == _CONTINUATION_BYTE:
+            end -= 1
+        space = data.rfind(b" ", start + most_bytes // 2, end)
+        cut = end if space < 0 else space + 1
+        pieces.append(data[start:cut].decode())
+        start = cut
+    rest = data[start:].decode()
     return [*pieces, rest] if rest.strip() or not pieces else pieces

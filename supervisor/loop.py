@@ -92,11 +92,10 @@ class Supervisor:
     def run(self) -> ExitCode:
         """Turn until there is a reason to end; says which."""
         self.observer.look()
-        while True:
-            code = self.turn(self.inbox.take(self._wait_seconds()))
-            if code is not None:
-                self._release()
-                return code
+        while (code := self.turn(self.inbox.take(self._wait_seconds()))) is None:
+            pass
+        self._release()
+        return code
 
     def turn(self, events: list[Event]) -> ExitCode | None:
         """Apply the events, write down what changed, then act on it. Says if and how to end."""
@@ -184,11 +183,10 @@ class Supervisor:
     def _poll_if_due(self) -> None:
         if not self._may_start_work() or not self.api_gate.allows():
             return
-        waiting = self._waiting()
-        if not self.scheduler.due(waiting, len(self.journal)):
+        if not self.scheduler.due(self._waiting(), len(self.journal)):
             return
         # What is held is pending to the API until it is reported, and so will be listed again.
-        room = self.scheduler.room(waiting) * self.shard_count
+        room = self.scheduler.room(self._waiting()) * self.shard_count
         wanted = room + len(self.journal) + self.conditions.passed_over
         self.scheduler.started()
         self.api_gate.begin()
