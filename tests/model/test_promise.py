@@ -8,15 +8,14 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from shared.errors import Blame, RetryReason
 from shared.messages import Failure
 from shared.models import Output, TaskStatus
-from supervisor.api_client import Health, ReportAnswer, ReportOutcome
-from supervisor.events import PauseRequested, ResumeRequested, StopRequested
+from supervisor.api_client import ReportAnswer
+from supervisor.events import Event
 from tests.builders import make_settings
 from tests.model.calm import go_well, go_well_with_poll, settle
 from tests.model.checks import (
@@ -26,21 +25,11 @@ from tests.model.checks import (
     check_outcomes_do_not_differ,
     check_what_the_api_has_is_not_computed_again,
 )
+from tests.model.draws import ANSWERS, FAILURES, LATER, LIMITS, SIGNALS, SLOTS
 from tests.model.fuse import Place
 from tests.model.world import World
 
 LONGEST_POLL_SECONDS = 30.0
-SLOTS = st.integers(0, 1)
-LATER = st.sampled_from([False, False, True])
-"""Is the loop to see the event only together with those that follow?"""
-WAITS = st.sampled_from([None, None, 0.5, 20.0])
-FAILURES = st.one_of(
-    st.builds(Failure, st.just("again"), st.sampled_from(RetryReason), WAITS),
-    st.builds(Failure, st.just("never"), st.none(), st.none(), st.sampled_from(Blame)),
-)
-NO_ANSWER = ReportAnswer(ReportOutcome.RETRY, Health.ILL, None, "no answer")
-BUSY = ReportAnswer(ReportOutcome.RETRY, Health.ILL, 503, "busy")
-TRY_LATER = ReportAnswer(ReportOutcome.RETRY, Health.UNSAID, 429, "too many", retry_after_seconds=20.0)
 
 
 class Promise(RuleBasedStateMachine):
@@ -112,16 +101,26 @@ class Promise(RuleBasedStateMachine):
             step()
         self._step(later)
 
+    @rule(rounds=st.integers(1, 3), later=LATER)
+    def a_page_is_late(self, rounds: int, later: bool) -> None:
+        self.world.clock.advance(1.0)
+        self.world.turn()
+        self.world.begin_poll()
+        self.world.read_poll()
+        for _ in range(rounds):
+            go_well(self.world)
+        self.world.answer_poll()
+        self._step(later)
+
     @rule(later=LATER)
     def a_poll_is_answered(self, later: bool) -> None:
         self.world.answer_poll()
         self._step(later)
 
-    @rule(rounds=st.integers(1, 3), but_the_poll=st.booleans())
-    def all_goes_well_for_a_while(self, rounds: int, but_the_poll: bool) -> None:
+    @rule(rounds=st.integers(1, 3))
+    def all_goes_well_for_a_while(self, rounds: int) -> None:
         for _ in range(rounds):
-            if not but_the_poll:
-                go_well_with_poll(self.world)
+            go_well_with_poll(self.world)
             go_well(self.world)
             self.world.clock.advance(1.0)
 
@@ -172,7 +171,7 @@ class Promise(RuleBasedStateMachine):
                 self.world.carry_out(request)
 
     @precondition(lambda self: self.world.requests)
-    @rule(data=st.data(), said=st.sampled_from([None, None, NO_ANSWER, BUSY, TRY_LATER]), later=LATER)
+    @rule(data=st.data(), said=ANSWERS, later=LATER)
     def a_request_is_answered(self, data: st.DataObject, said: ReportAnswer | None, later: bool) -> None:
         request = data.draw(st.sampled_from(self.world.requests))
         if said is None:
@@ -197,23 +196,18 @@ class Promise(RuleBasedStateMachine):
         self.world.house.disk.fails_at = fails_at
         self._step(later=False)
 
-    @rule(event=st.sampled_from([PauseRequested(), ResumeRequested(), ResumeRequested()]), later=LATER)
-    def pause_or_resume(self, event: PauseRequested | ResumeRequested, later: bool) -> None:
+    @rule(event=st.sampled_from(SIGNALS), later=LATER)
+    def a_signal_comes(self, event: Event, later: bool) -> None:
         self.world.post(event)
         self._step(later)
 
-    @rule(later=LATER)
-    def the_service_is_told_to_stop(self, later: bool) -> None:
-        self.world.post(StopRequested())
-        self._step(later)
-
-    @rule()
-    def the_supervisor_dies(self) -> None:
-        self.world.restart()
-
-    @rule(place=st.sampled_from(Place), passes=st.integers(0, 2))
-    def the_supervisor_will_die(self, place: Place, passes: int) -> None:
-        self.world.fuse.set(place, passes)
+    @rule(place=st.sampled_from([None, None, *Place]), passes=st.integers(0, 2))
+    def the_supervisor_dies(self, place: Place | None, passes: int) -> None:
+        """Now, or when it comes by that place."""
+        if place is None:
+            self.world.restart()
+        else:
+            self.world.fuse.set(place, passes)
 
     @invariant()
     def _check(self) -> None:
@@ -246,13 +240,7 @@ class PromiseOfClaims(Promise):
         return task.state is TaskStatus.PENDING and not task.deleted and (row is None or row.claim == "none")
 
 
-LIMITS = settings(
-    max_examples=60,
-    stateful_step_count=50,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-TestPromise = Promise.TestCase
+TestPromise = pytest.mark.timeout(400)(Promise.TestCase)  # a failure is first made small, which takes time
 TestPromise.settings = LIMITS
-TestPromiseOfClaims = PromiseOfClaims.TestCase
+TestPromiseOfClaims = pytest.mark.timeout(400)(PromiseOfClaims.TestCase)
 TestPromiseOfClaims.settings = LIMITS

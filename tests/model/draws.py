@@ -1,0 +1,35 @@
+"""What the rules draw from."""
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from shared.errors import Blame, RetryReason
+from shared.messages import Failure
+from supervisor.api_client import Health, ReportAnswer, ReportOutcome
+from supervisor.events import PauseRequested, ResumeRequested, StopRequested
+
+SLOTS = st.integers(0, 1)
+LATER = st.sampled_from([False, False, True])
+"""Is the loop to see the event only together with those that follow?"""
+WAITS = st.sampled_from([None, None, 0.5, 20.0])
+FAILURES = st.one_of(
+    st.builds(Failure, st.just("again"), st.sampled_from(RetryReason), WAITS),
+    st.builds(Failure, st.just("never"), st.none(), st.none(), st.sampled_from(Blame)),
+)
+SIGNALS = [PauseRequested(), ResumeRequested(), ResumeRequested(), StopRequested()]
+ANSWERS = st.sampled_from(
+    [
+        None,
+        None,
+        ReportAnswer(ReportOutcome.RETRY, Health.ILL, None, "no answer"),
+        ReportAnswer(ReportOutcome.RETRY, Health.ILL, 503, "busy"),
+        ReportAnswer(ReportOutcome.RETRY, Health.UNSAID, 429, "too many", retry_after_seconds=20.0),
+    ]
+)
+"""What a thread hears of its request; None for what the API really did."""
+LIMITS = settings(
+    max_examples=60,
+    stateful_step_count=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
