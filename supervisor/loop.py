@@ -91,7 +91,6 @@ class Supervisor:
 
     def run(self) -> ExitCode:
         """Turn until there is a reason to end; says which."""
-        self.observer.look()
         while (code := self.turn(self.inbox.take(self._wait_seconds()))) is None:
             pass
         self._release()

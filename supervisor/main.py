@@ -60,12 +60,16 @@ def run(settings: Settings) -> ExitCode:
     _start(service)
     supervisor.recover()
     notifier("READY=1")
-    code = supervisor.run()
-    if code is ExitCode.LEFT_OVER:
-        for slot in range(settings.concurrency_limit):
-            service.outside.pool.kill(slot)
-    service.outside.pool.close()
-    service.outside.journal.close()
+    code = ExitCode.UNEXPECTED
+    try:
+        code = supervisor.run()
+    finally:
+        # Also after a fault of ours: slots that go on starting workers would keep the process alive.
+        if code is not ExitCode.DRAINED:
+            for slot in range(settings.concurrency_limit):
+                service.outside.pool.kill(slot)
+        service.outside.pool.close()
+        service.outside.journal.close()
     log.info(LogEvent.SERVICE_STOPPED, exit_code=code, reason=code.name.lower())
     return code
 

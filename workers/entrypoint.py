@@ -46,7 +46,10 @@ def worker_main(slot: int, pipe: Connection, config: WorkerConfig) -> None:
     except ConfigurationError as error:
         lane.send(pipe, WorkerUnfit(str(error)))
         sys.exit(EXIT_UNFIT)
-    lane.send(pipe, WorkerReady(os.getpid()))
+    try:
+        lane.send(pipe, WorkerReady(os.getpid()))
+    except OSError:
+        return  # the supervisor is gone before we were ready: there is nobody to work for
     Worker(
         pipe=pipe, parent_sentinel=supervisor.sentinel, factory=factory, calls=calls, clock=time.monotonic
     ).run()

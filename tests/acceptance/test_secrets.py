@@ -49,7 +49,7 @@ def test_no_secret_and_no_text_is_in_anything_the_service_emits(launch: StartSer
         api.pages.append(page_of([flat_task("last", f"{TEXT} last")]))
         eventually(lambda: "provider_hold" in service.not_ready(), what="the provider refuses the key")
         os.kill(service.worker_pids()[0], signal.SIGKILL)
-        service.wait_for_log("worker_died")
+        service.wait_for_log("worker_started", count=2)
         service.send_signal(signal.SIGQUIT)
         eventually(lambda: "Current thread" in service.errors.read_text())
         shown = dict(emitted(service))

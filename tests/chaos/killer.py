@@ -54,7 +54,8 @@ class WorkerKiller:
 
     def stop(self) -> None:
         self._stopping.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _work(self) -> None:
         while not self._stopping.wait(self._every_seconds):

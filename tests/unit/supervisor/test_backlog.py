@@ -1,10 +1,14 @@
 """Which tasks run next, and together with which."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.backlog import MOST_TWINS, Backlog, Group
+from shared.text_length import TextLength
+from supervisor.backlog import Backlog, Group
+from supervisor.task_record import TaskRecord
 from tests.builders import make_record, make_records
 
 
@@ -203,46 +207,21 @@ def test_what_is_allowed_is_asked_anew_for_each_group() -> None:
     assert len(backlog) == 2
 
 
-def test_same_text_takes_one_place_in_a_unit() -> None:
-    backlog = Backlog()
-    for number, text in enumerate(["same", "other", "same", "same"]):
-        backlog.add(make_record(f"t{number}", text=text))
-    assert ids(take(backlog, 1, 2)) == [["t0", "t2", "t3", "t1"]]
-    assert len(backlog) == 0
+def doubtful(task_id: str) -> TaskRecord:
+    """A task whose text may be too long for its model."""
+    record = make_record(task_id)
+    return replace(record, task=replace(record.task, length=TextLength.DOUBTFUL))
 
 
-@pytest.mark.parametrize("difference", ["model", "suspect", "text"])
-def test_only_the_same_question_is_asked_once(difference: str) -> None:
-    backlog = Backlog()
-    backlog.add(make_record("a", text="same"))
-    backlog.add(
-        make_record(
-            "b",
-            text="other" if difference == "text" else "same",
-            model="other" if difference == "model" else make_record().task.key.model,
-            crashes=int(difference == "suspect"),
-        )
-    )
-    assert sorted(ids(take(backlog, 5, 1))) == [["a"], ["b"]]
-
-
-def test_same_text_that_comes_later_is_asked_again() -> None:
-    backlog = Backlog()
-    backlog.add(make_record("a", text="same"))
-    assert ids(take(backlog, 1, 100)) == [["a"]]
-    backlog.add(make_record("b", text="same"))
-    assert ids(take(backlog, 1, 100)) == [["b"]]
-
-
-def test_same_text_counts_once_toward_the_bytes_of_a_unit() -> None:
-    backlog = Backlog()
-    for number in range(5):
-        backlog.add(make_record(f"t{number}", text="same"))
-    assert len(take(backlog, 1, 100, most_bytes=4)[0]) == 5
-
-
-def test_no_unit_grows_without_bound_by_one_text() -> None:
-    backlog = Backlog()
-    for number in range(MOST_TWINS + 1):
-        backlog.add(make_record(f"t{number}", text="same"))
-    assert sorted(len(group) for group in take(backlog, 5, 1)) == [1, MOST_TWINS]
+@pytest.mark.parametrize("how", ["added", "put back", "woken"])
+def test_text_that_may_be_too_long_goes_alone(how: str) -> None:
+    backlog = filled(2)
+    match how:
+        case "added":
+            backlog.add(doubtful("long"))
+        case "put back":
+            backlog.put_back([doubtful("long")])
+        case "woken":
+            backlog.add_later(doubtful("long"), 1.0)
+            backlog.wake(1.0)
+    assert sorted(ids(take(backlog, 2, 100))) == [["long"], ["task-1", "task-2"]]

@@ -114,3 +114,20 @@ def test_refusal_of_one_report_is_no_trouble_of_the_api(status: int) -> None:
     for _ in range(20):
         house.answer(answer=ReportAnswer(outcome, Health.UNSAID, status, "no"))
     assert len(under_way(house)) == WINDOW
+
+
+def test_probe_is_the_only_call_however_wide_the_window_is() -> None:
+    house = House(make_settings(concurrency_limit=1))
+    house.start_workers()
+    house.list_tasks(*[f"t{number}" for number in range(50)])
+    for _ in range(5):
+        house.supervisor.api_gate.heard(Health.ILL, None)
+    house.finish(0)
+    assert under_way(house) == []
+    house.pass_time(60.0)
+    calls = len(house.reporter.parcels) + len(house.poller.limits)
+    assert calls == 1
+    house.pass_time(100.0)
+    assert len(house.reporter.parcels) + len(house.poller.limits) == 1
+    house.answer()
+    assert len(under_way(house)) > 1

@@ -5,12 +5,10 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from shared.settings import UnknownTaskPolicy
+from shared.models import Provider
+from shared.settings import LongText, UnknownTaskPolicy
 from supervisor.api_client import ReportOutcome
-from supervisor.intake import Shard
 from tests.builders import make_settings
 from tests.fakes.house import House, item
 from tests.readings import reading
@@ -222,28 +220,43 @@ def test_refusal_tells_the_log_which_task_it_was(log_lines: Lines) -> None:
     assert "task_type" in line
 
 
-@given(task_id=st.text(min_size=1), count=st.integers(1, 9))
-def test_every_id_belongs_to_exactly_one_shard(task_id: str, count: int) -> None:
-    assert [Shard(count, index).owns(task_id) for index in range(count)].count(True) == 1
+def test_failed_items_count_as_new_since_the_next_page_is_without_them() -> None:
+    house = make_house()
+    answer = house.page("a", item("x", type="paint"), item("y", input_data=5)).answer
+    taken = house.supervisor.intake.take(answer, room=10)
+    assert (taken.new, taken.passed_over) == (3, 0)
 
 
-@pytest.mark.parametrize(("task_id", "index"), [("t1", 2), ("t2", 2), ("ü", 1)])
-def test_shard_of_an_id_is_the_same_on_every_machine(task_id: str, index: int) -> None:
-    assert Shard(3, index).owns(task_id)
+def test_items_that_stay_in_the_way_are_told_from_those_that_are_held() -> None:
+    house = make_house(unknown_task_policy=UnknownTaskPolicy.LEAVE)
+    intake = house.supervisor.intake
+    page: list[str | dict[str, object]] = [
+        "a",
+        "b",
+        item("x", type="paint"),
+        item("y", status="failed"),
+        {"no": "id"},
+    ]
+    first = house.page(*page).answer
+    assert intake.take(first, room=10).passed_over == 3
+    again = intake.take(first, room=10)
+    assert (again.new, again.passed_over) == (0, 3)
 
 
-def test_shards_are_of_about_one_size() -> None:
-    owned = [sum(Shard(4, index).owns(f"task-{n}") for n in range(4000)) for index in range(4)]
-    assert min(owned) > 900
+LONG = {"text": "word " * 9000}
 
 
-def test_tasks_and_broken_items_of_other_shards_are_left_to_them() -> None:
-    houses = [make_house(shard_count=2, shard_index=index) for index in range(2)]
-    names = [f"t{number}" for number in range(20)]
-    for house in houses:
-        house.list_tasks(*names, *[item(f"x{number}", type="paint") for number in range(20)])
-    taken = [waiting(house) for house in houses]
-    failed = [[parcel.task_id for parcel in house.answer_all()] for house in houses]
-    assert sorted(taken[0] + taken[1]) == sorted(names)
-    assert sorted(failed[0] + failed[1]) == sorted(f"x{number}" for number in range(20))
-    assert all((*taken, *failed))
+def test_text_longer_than_its_model_takes_is_failed_before_it_costs_a_call() -> None:
+    house = make_house()
+    house.list_tasks("a", item("x", input_data=LONG))
+    assert waiting(house) == ["a"]
+    (parcel,) = house.answer_all()
+    assert "longer than the 8,192 tokens that text-embedding-3-small takes" in str(parcel.body)
+    assert reading(house.metrics.rejected, "text_too_long") == 1
+
+
+@pytest.mark.parametrize("fields", [{"long_text": LongText.MEAN}, {"embedding_provider": Provider.LOCAL}])
+def test_long_text_is_taken_where_it_can_be_embedded(fields: dict[str, object]) -> None:
+    house = make_house(**fields)
+    house.list_tasks(item("x", input_data=LONG))
+    assert waiting(house) == ["x"]

@@ -8,7 +8,6 @@ import pytest
 
 from shared.models import TaskStatus, WireShape
 from supervisor.journal import JournalUnwritableError, TaskJournal
-from supervisor.journal_file import SCHEMA
 from supervisor.task_record import Claim
 from tests.builders import make_record, make_report
 from tests.fakes.disk import Disk
@@ -236,19 +235,3 @@ def test_file_that_may_not_grow_is_a_full_disk(journal: TaskJournal, path: Path)
     journal._db.execute("PRAGMA max_page_count = 100000")
     journal.commit()
     assert states(path) == {"small": "ready", "large": "finished"}
-
-
-@pytest.mark.parametrize("statements", range(len(STATEMENTS)))
-def test_first_start_that_was_cut_short_does_not_bar_the_next(path: Path, statements: int) -> None:
-    made = sqlite3.connect(path, isolation_level=None)
-    for statement in [
-        "PRAGMA journal_mode = WAL",
-        "PRAGMA application_id = 1096044593",
-        "PRAGMA user_version = 1",
-        SCHEMA,
-    ][:statements]:
-        made.execute(statement)
-    made.close()
-    journal = TaskJournal(path)
-    assert len(journal) == 0
-    journal.close()

@@ -7,7 +7,7 @@ import pytest
 
 from shared.errors import ConfigurationError
 from supervisor.journal import TaskJournal
-from supervisor.journal_file import APPLICATION_ID, PAGE_BYTES
+from supervisor.journal_file import APPLICATION_ID, PAGE_BYTES, SCHEMA
 from tests.builders import make_record
 
 
@@ -103,3 +103,19 @@ def test_empty_file_becomes_a_journal(path: Path) -> None:
 def test_path_that_cannot_be_a_file_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "a directory").mkdir()
     assert f"cannot use the journal {tmp_path / name}" in refusal(tmp_path / name)
+
+
+@pytest.mark.parametrize("statements", range(5))
+def test_first_start_that_was_cut_short_does_not_bar_the_next(path: Path, statements: int) -> None:
+    made = sqlite3.connect(path, isolation_level=None)
+    for statement in [
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA application_id = 1096044593",
+        "PRAGMA user_version = 1",
+        SCHEMA,
+    ][:statements]:
+        made.execute(statement)
+    made.close()
+    journal = TaskJournal(path)
+    assert len(journal) == 0
+    journal.close()

@@ -155,3 +155,18 @@ def test_all_that_is_not_under_way_can_be_taken_back(outbox: Outbox[Report]) -> 
     assert sorted(ids(outbox.take_back(lambda _: True))) == ["r1", "r5", "r6"]
     assert len(outbox) == outbox.under_way == 3
     assert outbox.next_due_at is None
+
+
+def test_only_what_is_chosen_is_taken_back_and_the_rest_keeps_its_order(outbox: Outbox[Report]) -> None:
+    fill(outbox, 9)
+    outbox.take(10.0, most=2)
+    outbox.postpone("r1", 10.0, 30.0)
+    outbox.postpone("r2", 10.0, 20.0)
+    taken = outbox.take_back(lambda report: report.task_id in ("r2", "r4", "r7"))
+    assert sorted(ids(taken)) == ["r2", "r4", "r7"]
+    assert outbox.next_due_at == 40.0
+    sent: list[str] = []
+    while reports := outbox.take(100.0, most=1):
+        sent.extend(ids(reports))
+        outbox.settle(reports[0].task_id)
+    assert sent == ["r1", "r3", "r5", "r6", "r8", "r9"]

@@ -217,3 +217,21 @@ def test_rate_limit_during_a_hold_is_named_after_it(gate: ProviderGate, clock: C
     assert gate.blocked() is Blocked.HOLD
     clock.advance(60)
     assert gate.blocked() is Blocked.RATE_LIMITED
+
+
+@pytest.mark.parametrize("reason", [RetryReason.RATE_LIMIT, RetryReason.UNAUTHORIZED])
+def test_probe_that_is_refused_was_answered_and_closes_the_breaker(
+    gate: ProviderGate, clock: Clock, reason: RetryReason
+) -> None:
+    for _ in range(THRESHOLD):
+        fail(gate, RetryReason.TIMEOUT)
+    clock.advance(RECOVERY_SECONDS)
+    fail(gate, reason, 1.0)
+    assert gate.breaker.state is BreakerState.CLOSED
+
+
+def test_pause_is_told_once(gate: ProviderGate, log_lines: list[MutableMapping[str, Any]]) -> None:
+    for _ in range(5):
+        refuse(gate, 2.5)
+    told = [(line["event"], line["seconds"]) for line in log_lines]
+    assert told == [("provider_throttled", 2.5)]

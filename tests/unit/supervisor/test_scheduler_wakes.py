@@ -103,3 +103,13 @@ def test_bell_does_not_override_an_api_in_trouble(plain: TaskScheduler) -> None:
 def test_bell_asks_for_nothing_where_there_is_no_room(plain: TaskScheduler) -> None:
     plain.hasten()
     assert not plain.due(100, held=100)
+
+
+@pytest.mark.parametrize(
+    ("took_seconds", "held"), [(HELD_SECONDS / 2, True), (HELD_SECONDS / 2 - 0.1, False)]
+)
+def test_poll_held_for_half_of_what_was_asked_counts_as_held(
+    scheduler: TaskScheduler, took_seconds: float, held: bool
+) -> None:
+    poll(scheduler, new=0, took_seconds=took_seconds)
+    assert scheduler.due(0, held=0) == held

@@ -12,7 +12,6 @@ from shared.messages import Failure, UnitDone
 from shared.models import Output
 from supervisor.circuit_breaker import BreakerState
 from supervisor.events import UnitFinished
-from supervisor.status import NotReady
 from tests.builders import make_output, make_settings
 from tests.fakes.house import House
 from tests.readings import reading
@@ -171,55 +170,6 @@ def test_tasks_of_one_unit_that_failed_apart_for_one_reason_are_retried_together
     outcomes(house, **dict.fromkeys("abc", Failure("busy", RetryReason.SERVER_ERROR)))
     house.pass_time(2.0)
     assert sorted(held(house)) == ["a", "b", "c"]
-
-
-@pytest.mark.parametrize("retry_after", [None, 7.0])
-def test_rate_limit_holds_every_worker_and_counts_no_attempt(retry_after: float | None) -> None:
-    house = House(make_settings(concurrency_limit=3))
-    house.start_workers()
-    house.list_tasks(*"abcdef")
-    house.fail(0, retry=RetryReason.RATE_LIMIT, retry_after_seconds=retry_after)
-    house.finish(1)
-    assert 0 not in house.held
-    assert 1 not in house.held
-    pause = retry_after or 1.0
-    house.pass_time(pause - 0.01)
-    assert set(house.held) == {2}
-    house.pass_time(0.02)
-    assert sorted(held(house)) == ["a", "b", "e", "f"]
-    assert all(
-        not record.attempts for slot in house.table if slot.assignment for record in slot.assignment.records
-    )
-    assert reading(house.metrics.retries, TYPE, "rate_limit") == 2
-
-
-def test_rate_limit_never_fails_a_task_however_often_it_comes() -> None:
-    house = make_house("a", max_retries=1)
-    for _ in range(30):
-        house.fail(0, retry=RetryReason.RATE_LIMIT)
-        house.pass_time(60.0)
-        assert held(house) == ["a"]
-    assert told(house) == {}
-
-
-@pytest.mark.parametrize("reason", sorted(HOLD_REASONS))
-def test_provider_that_refuses_the_service_fails_no_task(reason: RetryReason) -> None:
-    house = make_house("a", "b", "c", max_retries=1)
-    house.fail(0, "check OPENAI_API_KEY", retry=reason)
-    assert NotReady.PROVIDER_HOLD in house.status.not_ready
-    for _ in range(5):
-        assert held(house) == []
-        house.pass_time(59.0)
-        assert held(house) == []
-        house.pass_time(1.1)
-        assert held(house) == ["a"]
-        house.fail(0, "check OPENAI_API_KEY", retry=reason)
-    house.pass_time(61.0)
-    house.finish(0)
-    assert NotReady.PROVIDER_HOLD not in house.status.not_ready
-    assert held(house) == ["b", "c"]
-    house.finish(0)
-    assert told(house) == dict.fromkeys("abc", "succeeded")
 
 
 def work(house: House, refuses: Callable[[set[str]], bool]) -> int:

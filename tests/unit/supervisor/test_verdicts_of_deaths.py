@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from shared.errors import RetryReason
 from supervisor.events import WorkerDied
 from supervisor.verdicts import describe_death
 from tests.builders import make_settings
@@ -162,3 +163,12 @@ def test_reason_that_the_worker_gave_itself_is_told() -> None:
     unit_id = house.held[0].id
     house.turn(WorkerDied(0, unit_id, 2, was_ready=True, reason="ran out of luck"))
     assert told(house)["a"].endswith("the last time it ran out of luck")
+
+
+def test_worker_that_died_of_the_probe_does_not_end_the_probing() -> None:
+    house = make_house("a", circuit_breaker_threshold=1)
+    house.fail(0, retry=RetryReason.CONNECTION)
+    house.pass_time(60.0)
+    assert held(house) == ["a"]
+    house.die(0)
+    assert held(house) == ["a"]

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.models import Output, Usage, WireShape
-from supervisor.wire import MAX_ERROR_CHARACTERS, failure_body, success_body
+from supervisor.wire import MAX_ERROR_CHARACTERS, claim_body, failure_body, give_back_body, success_body
 
 VECTORS = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=5)
 TOKENS = st.integers(0, 10**12)
@@ -70,3 +70,10 @@ def assert_is_start_of(told: str, message: str) -> None:
 def test_message_is_cut_at_two_thousand_characters(shape: WireShape) -> None:
     told = json.loads(failure_body(shape, "x" * 2001))
     assert told.get("error_message", told.get("error")) == "x" * 2000
+
+
+def test_claim_and_its_return_are_told_in_the_tasks_shape() -> None:
+    assert json.loads(claim_body(WireShape.FLAT)) == {"status": "processing"}
+    assert json.loads(claim_body(WireShape.NESTJS)) == {"state": "in_progress"}
+    assert json.loads(give_back_body(WireShape.FLAT)) == {"status": "pending"}
+    assert json.loads(give_back_body(WireShape.NESTJS)) == {"state": "pending"}

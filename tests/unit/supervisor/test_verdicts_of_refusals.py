@@ -1,0 +1,86 @@
+"""A provider that has had enough, or refuses the service as a whole, costs no task an attempt."""
+
+import json
+
+import pytest
+
+from shared.errors import HOLD_REASONS, RetryReason
+from supervisor.status import NotReady
+from tests.builders import make_settings
+from tests.fakes.house import House
+from tests.readings import reading
+
+TYPE = "text-embedding"
+
+
+def make_house(*task_ids: str, **fields: object) -> House:
+    """One worker, which holds these tasks as one unit."""
+    house = House(make_settings(concurrency_limit=1, **fields))
+    house.start_workers()
+    house.list_tasks(*task_ids)
+    assert held(house) == list(task_ids)
+    return house
+
+
+def held(house: House) -> list[str]:
+    """The tasks in the worker's hands."""
+    return [task.id for unit in house.held.values() for task in unit.tasks]
+
+
+def told(house: House) -> dict[str, str]:
+    """What the API is told: `succeeded`, or the message of the failure."""
+    answers = {}
+    for parcel in house.answer_all():
+        assert parcel.task_id not in answers
+        body = json.loads(parcel.body)
+        answers[parcel.task_id] = body["error_message"] or body["status"]
+    return answers
+
+
+@pytest.mark.parametrize("retry_after", [None, 7.0])
+def test_rate_limit_holds_every_worker_and_counts_no_attempt(retry_after: float | None) -> None:
+    house = House(make_settings(concurrency_limit=3))
+    house.start_workers()
+    house.list_tasks(*"abcdef")
+    house.fail(0, retry=RetryReason.RATE_LIMIT, retry_after_seconds=retry_after)
+    house.finish(1)
+    assert 0 not in house.held
+    assert 1 not in house.held
+    pause = retry_after or 1.0
+    house.pass_time(pause - 0.01)
+    assert set(house.held) == {2}
+    house.pass_time(0.02)
+    assert sorted(held(house)) == ["a", "b", "e", "f"]
+    assert all(
+        not record.attempts for slot in house.table if slot.assignment for record in slot.assignment.records
+    )
+    assert reading(house.metrics.retries, TYPE, "rate_limit") == 2
+
+
+def test_rate_limit_never_fails_a_task_however_often_it_comes() -> None:
+    house = make_house("a", max_retries=1)
+    for _ in range(30):
+        house.fail(0, retry=RetryReason.RATE_LIMIT)
+        house.pass_time(60.0)
+        assert held(house) == ["a"]
+    assert told(house) == {}
+
+
+@pytest.mark.parametrize("reason", sorted(HOLD_REASONS))
+def test_provider_that_refuses_the_service_fails_no_task(reason: RetryReason) -> None:
+    house = make_house("a", "b", "c", max_retries=1)
+    house.fail(0, "check OPENAI_API_KEY", retry=reason)
+    assert NotReady.PROVIDER_HOLD in house.status.not_ready
+    for _ in range(5):
+        assert held(house) == []
+        house.pass_time(59.0)
+        assert held(house) == []
+        house.pass_time(1.1)
+        assert held(house) == ["a"]
+        house.fail(0, "check OPENAI_API_KEY", retry=reason)
+    house.pass_time(61.0)
+    house.finish(0)
+    assert NotReady.PROVIDER_HOLD not in house.status.not_ready
+    assert held(house) == ["b", "c"]
+    house.finish(0)
+    assert told(house) == dict.fromkeys("abc", "succeeded")
