@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.command import run_command
 from tests.acceptance.service import RUN, clean_environment
 from tests.eventually import eventually
@@ -22,7 +24,8 @@ def test_demo_succeeds_with_plain_lines_and_a_summary(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir()), "it leaves no files behind"
 
 
-def test_ctrl_c_drains_the_demo(tmp_path: Path) -> None:
+@pytest.mark.parametrize("some", [False, True], ids=["at its first line", "once some tasks are done"])
+def test_ctrl_c_drains_the_demo(tmp_path: Path, some: bool) -> None:
     demo = subprocess.Popen(
         [sys.executable, RUN, "demo", "--tasks", "20000"],
         cwd=tmp_path,
@@ -34,14 +37,14 @@ def test_ctrl_c_drains_the_demo(tmp_path: Path) -> None:
     )
     try:
         assert demo.stdout is not None
-        begun = (line for line in demo.stdout if PROGRESS.match(line) and " 0 of " not in line)
-        assert next(begun, None), "it ended before any progress"
+        lines = (line for line in demo.stdout if PROGRESS.match(line) and not (some and " 0 of " in line))
+        assert next(lines, None), "it ended before any progress"
         demo.send_signal(signal.SIGINT)
         rest, errors = demo.communicate(timeout=30)
     finally:
         demo.kill()
         demo.communicate()
     assert demo.returncode == 130
-    assert re.search(r"stopped: \d+ of 20000 tasks done, the service drained with exit code 0", rest)
+    assert re.search(r"stopped: \d+ of 20000 tasks done, the service drained with exit code 0", rest), rest
     assert errors == ""
     eventually(lambda: not list(tmp_path.iterdir()), what="a clean end leaves no files behind")

@@ -8,10 +8,15 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 BREAK_AND_RUN = """
 import sys
+from supervisor.events import WorkerStarted
 from supervisor.loop import Supervisor
 
+apply = Supervisor._apply
+
 def fault(self, event):
-    raise RuntimeError("a fault of ours")
+    apply(self, event)
+    if isinstance(event, WorkerStarted):
+        raise RuntimeError("a fault of ours")
 
 if __name__ == "__main__":
     Supervisor._apply = fault
@@ -38,7 +43,7 @@ def test_fault_in_the_loop_ends_the_service_with_1(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=20,
         check=False,
     )
     assert ended.returncode == 1

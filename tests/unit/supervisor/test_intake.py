@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.models import Provider
-from shared.settings import LongText, UnknownTaskPolicy
+from shared.settings import UnknownTaskPolicy
 from supervisor.api_client import ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.house import House, item
@@ -241,22 +240,3 @@ def test_items_that_stay_in_the_way_are_told_from_those_that_are_held() -> None:
     assert intake.take(first, room=10).passed_over == 3
     again = intake.take(first, room=10)
     assert (again.new, again.passed_over) == (0, 3)
-
-
-LONG = {"text": "word " * 9000}
-
-
-def test_text_longer_than_its_model_takes_is_failed_before_it_costs_a_call() -> None:
-    house = make_house()
-    house.list_tasks("a", item("x", input_data=LONG))
-    assert waiting(house) == ["a"]
-    (parcel,) = house.answer_all()
-    assert "longer than the 8,192 tokens that text-embedding-3-small takes" in str(parcel.body)
-    assert reading(house.metrics.rejected, "text_too_long") == 1
-
-
-@pytest.mark.parametrize("fields", [{"long_text": LongText.MEAN}, {"embedding_provider": Provider.LOCAL}])
-def test_long_text_is_taken_where_it_can_be_embedded(fields: dict[str, object]) -> None:
-    house = make_house(**fields)
-    house.list_tasks(item("x", input_data=LONG))
-    assert waiting(house) == ["x"]
