@@ -15,7 +15,7 @@ demo: $(VENV)/.installed  ## run the whole service on real texts, without a key
 
 test: $(VENV)/.installed-dev lint  ## lint, types, imports and all tests with coverage
 	@rm -f .coverage .coverage.*
-	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=90
 
