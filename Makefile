@@ -15,8 +15,8 @@ demo: $(VENV)/.installed  ## run the whole service on real texts, without a key
 
 test: $(VENV)/.installed-dev lint  ## lint, types, imports and all tests with coverage
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest
-	@$(BIN)/coverage combine --quiet
+	COVERAGE_FILE=$(CURDIR)/.coverage $(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine --quiet && rm -f .coverage.*
 	@$(BIN)/coverage report --fail-under=90
 
 chaos: $(VENV)/.installed-dev  ## everything dies at random, thrice: nothing lost, nothing paid twice

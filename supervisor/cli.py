@@ -1,6 +1,7 @@
 """The command line: which command, and what its end means to the shell."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -9,6 +10,8 @@ from shared.settings import load_settings, load_whereabouts
 from supervisor.exit_codes import ExitCode
 from supervisor.state_directory import JOURNAL_FILE
 from supervisor.task_record import TaskState
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(_: argparse.Namespace) -> int:
+    # A signal that comes while the service is being put together waits until there is a handler.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     from supervisor.main import run  # noqa: PLC0415
 
     return run(load_settings())

@@ -9,7 +9,7 @@ from shared.logs import get_logger
 from shared.messages import Unit
 from shared.metrics import BoundedLabels, SupervisorMetrics
 from supervisor.backlog import Backlog, Group
-from supervisor.events import UnitFinished, WorkerDied
+from supervisor.events import UnitFinished, WorkerDied, WorkerStarted
 from supervisor.history import History
 from supervisor.journal import TaskJournal
 from supervisor.pool.base import WorkerPool
@@ -73,6 +73,12 @@ class Dispatcher:
             self.table.begin(slot, self.clock() + self.limits.task_timeout_seconds)
             self.pool.dispatch(slot, pid, unit)
         self._planned.clear()
+
+    def started(self, event: WorkerStarted) -> None:
+        """A worker is ready for its first unit."""
+        self.table.started(event.slot, event.pid, self.clock())
+        self.table[event.slot].rss_bytes = self.pool.rss_bytes(event.slot)
+        log.info(LogEvent.WORKER_STARTED, slot=event.slot, pid=event.pid)
 
     def finished(self, event: UnitFinished) -> None:
         """A worker answered."""

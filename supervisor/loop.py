@@ -130,8 +130,7 @@ class Supervisor:
                 self._polled(event)
             case WorkerStarted():
                 self._note_ready()
-                self.table.started(event.slot, event.pid, self.clock())
-                log.info(LogEvent.WORKER_STARTED, slot=event.slot, pid=event.pid)
+                self.dispatcher.started(event)
             case WorkerDied():
                 self.dispatcher.died(event)
             case WakeRequested():

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 WATCHDOG = "WATCHDOG=1"
+PATIENCE_SECONDS = 2.0
 
 
 class Notifier:
@@ -20,7 +21,6 @@ class Notifier:
         self._socket: socket.socket | None = None
         if address:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-            self._socket.setblocking(False)
             self._address = "\0" + address[1:] if address.startswith("@") else address
 
     @classmethod
@@ -39,6 +39,8 @@ class Notifier:
             if now - self._pinged_at < self._ping_seconds:
                 return
             self._pinged_at = now
+        # A ping that finds the manager's queue full is followed by another; the others are said once.
+        self._socket.settimeout(0.0 if message == WATCHDOG else PATIENCE_SECONDS)
         try:
             self._socket.sendto(message.encode(), self._address)
         except OSError:

@@ -23,4 +23,5 @@ def obey_signals(post: Callable[[Event], None]) -> None:
 
     for number in EVENTS:
         signal.signal(number, handle)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, EVENTS)
     faulthandler.register(signal.SIGQUIT, all_threads=True)

@@ -1,6 +1,6 @@
 """The first row: does it work, and if not, why?"""
 
-from deploy.dashboards.panels import GREEN, ORANGE, RED, YELLOW, Kind, Panel, Query, Row, stat
+from deploy.dashboards.panels import BLUE, GREEN, ORANGE, RED, YELLOW, Kind, Panel, Query, Row, stat
 
 WORKING = (
     "(max by (reason) (ai_idle{@}) == 1) or "
@@ -96,11 +96,11 @@ HEALTH = Row(
         Panel(
             Kind.STATE_TIMELINE,
             "Why idle, over time",
-            "A bar wherever no task ran, by reason. no_work is the only harmless one.",
-            [Query("max by (reason) (ai_idle{@}) == 1", "{{reason}}")],
+            "What it was doing: working, or why no task ran. Of the reasons no_work alone is harmless.",
+            [Query(WORKING, "{{reason}}")],
             width=24,
             height=6,
-            values={1: ("yes", ORANGE)},
+            values={1: ("yes", BLUE)},
             alert="backlog-stuck",
         ),
     ),

@@ -39,7 +39,7 @@ ENTRYPOINT ["/bin/prometheus"]
 def build_images() -> None:
     need("podman", "runc", "catatonit", "docker-compose", "busybox", "prometheus", package=PACKAGES)
     base_image()
-    build_image("local", "docker.io/library/ai-task-processor:local")
+    build_image("local", "localhost/ai-task-processor:local")
     with tempfile.TemporaryDirectory() as folder:
         _stand_in_for_prometheus(Path(folder))
 
@@ -100,7 +100,7 @@ def _stand_in_for_prometheus(context: Path) -> None:
         if found is None:
             raise CheckFailedError(f"not installed: {program}")
         shutil.copy(found, context)
-    image = f"docker.io/{read_compose({})['services']['prometheus']['image']}"
+    image = f"localhost/{read_compose({})['services']['prometheus']['image']}"
     run("buildah", "build", "--isolation", "chroot", "--format", "docker", "--tag", image, context)
 
 

@@ -18,6 +18,8 @@ CONFIGURATION = """\
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
+# A short name is an image of this machine.
+compat_api_enforce_docker_hub = false
 [network]
 network_backend = "netavark"
 [containers]

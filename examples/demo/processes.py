@@ -26,6 +26,7 @@ INHERITED = (
     "TMPDIR",
     "COVERAGE_PROCESS_START",
     "COVERAGE_PROCESS_CONFIG",
+    "COVERAGE_FILE",
 )
 TAIL_LINES = 12
 TAIL_BYTES = 16_384
@@ -108,21 +109,22 @@ def start_task_api(folder: Path) -> Child:
 
 
 def start_service(folder: Path, task_api_url: str, port: int) -> Child:
-    return Child(
-        "service",
-        SERVICE_COMMAND,
-        {
-            "API_BASE_URL": task_api_url,
-            "EMBEDDING_PROVIDER": "local",
-            "STATE_DIR": str(folder / "state"),
-            "METRICS_HOST": "127.0.0.1",
-            "METRICS_PORT": str(port),
-            "POLLING_INTERVAL_SECONDS": "5",
-            "LOG_FORMAT": "json",
-            "LOG_LEVEL": "INFO",
-        },
-        folder,
-    )
+    settings = {
+        "API_BASE_URL": task_api_url,
+        "EMBEDDING_PROVIDER": "local",
+        "STATE_DIR": str(folder / "state"),
+        "METRICS_HOST": "127.0.0.1",
+        "METRICS_PORT": str(port),
+        "POLLING_INTERVAL_SECONDS": "5",
+        "LOG_FORMAT": "json",
+        "LOG_LEVEL": "INFO",
+    }
+    # Inherited, so that a stop in the service's first moments waits until it can drain; it unblocks then.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        return Child("service", SERVICE_COMMAND, settings, folder)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def free_port() -> int:

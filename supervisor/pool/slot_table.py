@@ -120,6 +120,7 @@ class SlotTable:
         assignment, row.assignment = row.assignment, None
         row.state, row.since, row.pid, row.timed_out = SlotState.STARTING, now, None, False
         row.restarts += 1
+        row.rss_bytes = 0
         row.failed_starts += 0 if was_ready else 1
         return assignment
 

@@ -17,6 +17,7 @@ def main() -> int:
         seed=options.seed,
         worker_kill_seconds=options.worker_kill_seconds,
         supervisor_kills=options.supervisor_kills,
+        claim_tasks=options.claims,
         limit_seconds=options.limit_seconds,
     )
     folder = options.folder or Path(tempfile.mkdtemp(prefix="chaos-"))
@@ -39,6 +40,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=usual.seed)
     parser.add_argument("--worker-kill-seconds", type=float, default=usual.worker_kill_seconds)
     parser.add_argument("--supervisor-kills", type=int, default=usual.supervisor_kills)
+    parser.add_argument("--claims", action="store_true", help="with CLAIM_TASKS")
     parser.add_argument("--limit-seconds", type=float, default=usual.limit_seconds)
     parser.add_argument("--folder", type=Path, help="empty, and kept (default: a temporary one)")
     return parser.parse_args()

@@ -86,6 +86,7 @@ class Course:
     def _start_service(self) -> None:
         run = len(self._services)
         chosen = settings(self._api.url(run), self._provider.url(run), str(self._folder / "state"))
+        chosen["CLAIM_TASKS"] = str(self._plan.claim_tasks).lower()
         self._services.append(ServiceProcess(self._folder, chosen, f"service-{run}"))
 
     def _kill_supervisor(self) -> None:

@@ -16,6 +16,7 @@ class Plan:
     supervisor_kills: int = 20
     open_tasks: int = 300
     """So many tasks at most stand at the API without a final state: others come as these are finished."""
+    claim_tasks: bool = False
     limit_seconds: float = 900.0
     """A run that takes longer has failed."""
 

@@ -22,7 +22,7 @@ from tests.chaos.plan import API_TOKEN, PATIENCE_SECONDS, Plan, settings
 from tests.eventually import eventually
 
 REPLICAS = 3
-TASKS = 240
+TASKS = 180
 KILLS = 4
 LIMIT_SECONDS = 50.0
 CLAIMS = [{"CLAIM_TASKS": "true"}] * REPLICAS

@@ -36,6 +36,16 @@ def test_null_model_and_dimensions_mean_the_defaults() -> None:
     assert parsed == EmbeddingInput("hello")
 
 
+@pytest.mark.parametrize("dimensions", [1, 65_536])
+def test_dimensions_at_the_edges_are_taken(dimensions: int) -> None:
+    assert EmbeddingInput.parse({"text": "a", "dimensions": dimensions}).dimensions == dimensions
+
+
+@pytest.mark.parametrize("model", ["m", "m" * 256])
+def test_model_names_at_the_edges_are_taken(model: str) -> None:
+    assert EmbeddingInput.parse({"text": "a", "model": model}).model == model
+
+
 @pytest.mark.parametrize("payload", [None, 1, 1.5, True, [], ["text"]])
 def test_what_is_neither_text_nor_object_is_refused(payload: JsonValue) -> None:
     assert refusal(payload) == 'input: expected a text, or an object with "text"'

@@ -133,6 +133,13 @@ def test_warning_of_a_library_is_a_line_like_any_other(terminal: Terminal) -> No
     )
 
 
+@pytest.mark.parametrize(("level", "shown"), [(30, "warning"), (35, "warning"), (40, "error"), (50, "error")])
+def test_message_of_a_library_keeps_its_level(terminal: Terminal, level: int, shown: str) -> None:
+    configure_logs(LogLevel.INFO, LogFormat.JSON, "supervisor")
+    logging.getLogger("some.library").log(level, "look")
+    assert terminal.line["level"] == shown
+
+
 def test_chatter_of_libraries_is_left_out_even_at_debug(terminal: Terminal) -> None:
     configure_logs(LogLevel.DEBUG, LogFormat.JSON, "supervisor")
     logging.getLogger("some.library").info("chatter")

@@ -48,3 +48,9 @@ def test_two_kinds_of_error_say_what_to_do_next() -> None:
     assert (str(later), later.reason, later.retry_after_seconds) == ("busy", RetryReason.SERVER_ERROR, 3.0)
     assert (str(never), never.blame) == ("bad", Blame.WHOLE_UNIT)
     assert NonRetryableError("bad").blame is Blame.SOME_TASKS
+
+
+def test_text_that_stands_in_several_tasks_is_sent_and_counted_once() -> None:
+    same = "x" * 40
+    tasks = (make_task("a", text=same), make_task("b", text=same), make_task("c", text="y" * 5))
+    assert Unit(1, tasks).size_bytes == 45

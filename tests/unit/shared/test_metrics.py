@@ -11,11 +11,13 @@ from prometheus_client import Counter, Histogram
 
 from shared.metrics import (
     MAX_LABEL_VALUES,
+    METRIC_FILE_BYTES,
     OTHER_LABEL,
     BoundedLabels,
     SupervisorMetrics,
     WorkerMetrics,
     clean_metric_files,
+    reserve_metric_files,
     use_metric_files,
 )
 
@@ -108,3 +110,15 @@ def test_files_are_named_after_the_process_so_that_its_successor_goes_on(
     (sample,) = [s for family in requests.collect() for s in family.samples if s.name.endswith("_total")]
     assert sample.value == 2.0
     assert {path.stem.rpartition("_")[2] for path in tmp_path.glob("counter_*.db")} == {"worker-3"}
+
+
+def test_room_for_every_process_is_set_aside_on_disk(tmp_path: Path) -> None:
+    reserve_metric_files(tmp_path, ["supervisor", "worker-0"])
+    sizes = {path.name: (path.stat().st_size, path.stat().st_mode & 0o777) for path in tmp_path.iterdir()}
+    assert sizes == {
+        f"{kind}_{process}.db": (METRIC_FILE_BYTES, 0o600)
+        for kind in ("counter", "histogram")
+        for process in ("supervisor", "worker-0")
+    }
+    # Space, not a hole that a full disk could not fill.
+    assert all(path.stat().st_blocks * 512 >= METRIC_FILE_BYTES for path in tmp_path.iterdir())

@@ -146,6 +146,28 @@ def test_value_out_of_bounds_is_one_readable_line(complete: Surroundings, name: 
         assert fault_of(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "edges"),
+    [
+        ("POLL_WAIT_SECONDS", ["0", "60"]),
+        ("CONCURRENCY_LIMIT", ["1", "256"]),
+        ("BATCH_MAX_TASKS", ["1", "2048"]),
+        ("REPORT_CONCURRENCY", ["1", "64"]),
+        ("MAX_RETRIES", ["0"]),
+        ("RETRY_BACKOFF_FACTOR", ["1", "60"]),
+        ("CIRCUIT_BREAKER_THRESHOLD", ["1"]),
+        ("WORKER_CRASH_LIMIT", ["1"]),
+        ("SHARD_COUNT", ["1"]),
+        ("METRICS_PORT", ["0", "65535"]),
+        ("TASK_TIMEOUT_SECONDS", ["0.001", "86400"]),
+    ],
+)
+def test_values_at_the_edges_are_taken(complete: Surroundings, name: str, edges: list[str]) -> None:
+    for value in edges:
+        complete.set(**{name: value})
+        assert getattr(load_settings(), name.lower()) == float(value)
+
+
 @pytest.mark.parametrize("name", ["CONCURRENCY_LIMIT", "METRICS_PORT"])
 def test_line_says_what_would_be_right(complete: Surroundings, name: str) -> None:
     complete.set(**{name: "many"})

@@ -27,9 +27,9 @@ def test_sound_list_gives_the_items_that_any_parser_gives(items: list[object], i
     assert salvage(json.dumps(items, indent=indent)) == items
 
 
-@given(items=st.lists(VALUES, max_size=6), field=st.sampled_from(FIELDS), ascii_only=st.booleans())
-def test_sound_list_in_an_object_gives_its_items(items: list[object], field: str, ascii_only: bool) -> None:
-    text = json.dumps({"total": 3, "next": None, field: items, "more": "]"}, ensure_ascii=ascii_only)
+@given(items=st.lists(VALUES, max_size=6), field=st.sampled_from(FIELDS))
+def test_sound_list_in_an_object_gives_its_items(items: list[object], field: str) -> None:
+    text = json.dumps({"total": 3, "next": None, field: items, "more": "]"})
     assert salvage(text) == items
 
 

@@ -1,0 +1,1 @@
+"""What the service is compared with. Each is a program of its own, set by the same environment variables."""

@@ -1,0 +1,46 @@
+"""What a PATCH says: a status, and which of the known vectors it carries."""
+
+import json
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+MOST_REMEMBERED = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`vector` is the number of a known vector, None if there is none or it is not one of them."""
+
+    status: str
+    vector: int | None
+
+
+class ReportReader:
+    """Every number of a vector is compared, as float32. A vector seen before is known by its text again."""
+
+    def __init__(self, vectors: Iterable[bytes]) -> None:
+        self._numbers = {vector: number for number, vector in enumerate(vectors)}
+        self._seen: dict[bytes, int | None] = {}
+
+    def read(self, body: bytes) -> Report:
+        """ValueError if the body is not JSON of an object with a status."""
+        start, end = body.find(b"["), body.rfind(b"]")
+        listed = 0 <= start < end
+        rest = json.loads(body[:start] + b"[]" + body[end + 1 :] if listed else body)
+        if not isinstance(rest, dict) or not isinstance(rest.get("status"), str):
+            raise ValueError("a report without a status")
+        return Report(rest["status"], self._vector(body[start : end + 1]) if listed else None)
+
+    def _vector(self, text: bytes) -> int | None:
+        if text not in self._seen:
+            if len(self._seen) >= MOST_REMEMBERED:
+                self._seen.clear()
+            self._seen[text] = self._parsed(text)
+        return self._seen[text]
+
+    def _parsed(self, text: bytes) -> int | None:
+        try:
+            return self._numbers.get(array("f", json.loads(text)).tobytes())
+        except (ValueError, TypeError, OverflowError):
+            return None
