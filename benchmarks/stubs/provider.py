@@ -116,7 +116,8 @@ class Provider:
     ) -> Answer:
         written = self._as_base64 if wanted == "base64" else self._as_numbers
         data = b",".join(
-            b'{"object":"embedding","index":%d,"embedding":%s}' % (index, written[vector_number(print_of_text)])
+            b'{"object":"embedding","index":%d,"embedding":%s}'
+            % (index, written[vector_number(print_of_text)])
             for index, print_of_text in enumerate(prints)
         )
         usage = b'{"prompt_tokens":%d,"total_tokens":%d}' % (tokens, tokens)
@@ -144,7 +145,9 @@ def _tokens(text: str) -> int:
 
 
 def _error(status: int, message: str, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
-    return Answer(status, json.dumps({"error": {"message": message, "type": "stub", "code": status}}).encode(), headers)
+    return Answer(
+        status, json.dumps({"error": {"message": message, "type": "stub", "code": status}}).encode(), headers
+    )
 
 
 if __name__ == "__main__":
@@ -154,5 +157,7 @@ if __name__ == "__main__":
     parser.add_argument("--requests-per-minute", type=int, default=0)
     parser.add_argument("--tokens-per-minute", type=int, default=0)
     given = parser.parse_args()
-    plan = Plan(given.base_ms / 1000, given.text_ms / 1000, given.requests_per_minute, given.tokens_per_minute)
+    plan = Plan(
+        given.base_ms / 1000, given.text_ms / 1000, given.requests_per_minute, given.tokens_per_minute
+    )
     asyncio.run(serve(Provider(plan).handle))

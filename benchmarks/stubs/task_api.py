@@ -20,7 +20,22 @@ from benchmarks.stubs.vectors import fingerprint, vector_number, vectors
 PENDING = "/api/ai-tasks/pending"
 ONE_TASK = "/api/ai-tasks/"
 FINAL = {"succeeded", "failed"}
-WORDS = "river stone cloud market letter winter engine garden question silver harbour quiet answer paper".split()
+WORDS = [
+    "river",
+    "stone",
+    "cloud",
+    "market",
+    "letter",
+    "winter",
+    "engine",
+    "garden",
+    "question",
+    "silver",
+    "harbour",
+    "quiet",
+    "answer",
+    "paper",
+]
 NOT_FOUND = Answer(404, b'{"detail":"not found"}')
 
 
@@ -97,7 +112,9 @@ class TaskApi:
     def _page(self, limit: int) -> Answer:
         if self._pending and self.counts.first_work_at is None:
             self.counts.first_work_at = time.monotonic()
-        return Answer(200, b"[" + b",".join(task.item for task in islice(self._pending.values(), limit)) + b"]")
+        return Answer(
+            200, b"[" + b",".join(task.item for task in islice(self._pending.values(), limit)) + b"]"
+        )
 
     def _patch(self, request: Request) -> Answer:
         identifier = request.path[len(ONE_TASK) :]
