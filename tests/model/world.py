@@ -162,10 +162,13 @@ class World:
 
     def answer_request(self, request: Request, answer: ReportAnswer | None = None) -> None:
         """The thread hears `answer`, or the truth."""
-        heard = answer or request.truth
+        # Who says "too many requests" has not carried it out; who breaks down may have, or may yet.
+        unheard = answer is not None and (answer.status is None or answer.status >= 500)
+        heard = answer if request.truth is None or unheard else request.truth
         assert heard is not None
         self.requests.remove(request)
-        self._leave_behind(request)
+        if unheard:
+            self._leave_behind(request)
         done = ClaimDone if request.claim else ReportDone
         self.post(done(request.parcel.task_id, heard))
 

@@ -227,3 +227,16 @@ def test_result_on_disk_is_never_computed_again(tmp_path: Path) -> None:
     second.list_tasks("a")
     assert second.held == {}
     assert second.answer().body == body
+
+
+def test_poll_that_probes_the_api_is_the_only_call(house: House) -> None:
+    house.list_tasks("a")
+    for _ in range(5):
+        house.supervisor.api_gate.heard(Health.ILL, None)
+    house.pass_time(61.0)
+    assert len(house.poller.limits) == 1
+    house.finish(0)
+    house.pass_time(20.0)
+    assert house.reporter.parcels == []
+    house.list_tasks()
+    assert len(house.reporter.parcels) == 1

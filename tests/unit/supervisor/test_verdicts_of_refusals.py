@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from shared.errors import HOLD_REASONS, RetryReason
+from shared.errors import HOLD_REASONS, Blame, RetryReason
 from supervisor.status import NotReady
 from tests.builders import make_settings
 from tests.fakes.house import House
@@ -84,3 +84,15 @@ def test_provider_that_refuses_the_service_fails_no_task(reason: RetryReason) ->
     assert held(house) == ["b", "c"]
     house.finish(0)
     assert told(house) == dict.fromkeys("abc", "succeeded")
+
+
+@pytest.mark.parametrize("blame", Blame)
+def test_refusal_of_the_input_shows_that_the_provider_is_well(blame: Blame) -> None:
+    house = make_house("a", "b", circuit_breaker_threshold=1)
+    house.fail(0, retry=RetryReason.CONNECTION)
+    house.pass_time(60.0)
+    assert held(house) == ["a"]
+    house.fail(0, "bad input", blame=blame)
+    assert held(house) == ["b"]
+    assert house.supervisor.dispatcher.gate.counts_attempts
+    assert told(house) == {"a": "bad input"}

@@ -114,6 +114,8 @@ def test_value_that_strict_parsers_refuse_spoils_its_own_item_at_most(field: str
 
 
 @given(IDS)
+@example("\ud800")
+@example("a\udfffb")
 def test_id_becomes_one_segment_of_a_path_or_is_refused(task_id: str) -> None:
     page = parse(encode([GOOD | {"id": task_id}]))
     if page.refusals:
