@@ -15,7 +15,7 @@ demo: $(VENV)/.installed  ## run the whole service on real texts, without a key
 
 test: $(VENV)/.installed-dev lint  ## lint, types, imports and all tests with coverage
 	@rm -f .coverage .coverage.*
-	COVERAGE_FILE=$(CURDIR)/.coverage $(BIN)/coverage run -m pytest --numprocesses 3 --dist loadfile
+	COVERAGE_FILE=$(CURDIR)/.coverage $(BIN)/coverage run -m pytest --numprocesses 3 --dist worksteal
 	@$(BIN)/coverage combine --quiet && rm -f .coverage.*
 	@$(BIN)/coverage report --fail-under=90
 

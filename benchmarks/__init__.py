@@ -1,1 +1,1 @@
-"""What one task costs, beside a script with a thread pool and beside a floor: `python -m benchmarks --help`."""
+"""What one task costs, beside a thread pool and beside a floor: `python -m benchmarks --help`."""

@@ -31,7 +31,7 @@ def process(task: dict[str, Any]) -> None:
     try:
         answer = client.embeddings.create(model=wanted["model"], input=wanted["text"])
     except openai.OpenAIError as error:
-        report = {"status": "failed", "output_data": None, "error_message": str(error)}
+        report: dict[str, object] = {"status": "failed", "output_data": None, "error_message": str(error)}
     else:
         output = {
             "embedding": answer.data[0].embedding,

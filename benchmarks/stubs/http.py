@@ -1,6 +1,6 @@
 """HTTP/1.1 for the stubs: keep-alive, bodies with Content-Length, nothing else.
 
-It answers several thousand requests of 20 KB a second on one core, so that it is the contender that is measured.
+It answers many thousand requests of 20 KB a second on one core: it is the contender that is measured.
 """
 
 import asyncio

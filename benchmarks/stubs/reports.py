@@ -8,6 +8,10 @@ from dataclasses import dataclass
 MOST_REMEMBERED = 4096
 
 
+class NoReportError(ValueError):
+    """JSON, but no report."""
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """`vector` is the number of a known vector, None if there is none or it is not one of them."""
@@ -24,12 +28,12 @@ class ReportReader:
         self._seen: dict[bytes, int | None] = {}
 
     def read(self, body: bytes) -> Report:
-        """ValueError if the body is not JSON of an object with a status."""
+        """NoReportError (or another ValueError) if the body is not a JSON object with a status."""
         start, end = body.find(b"["), body.rfind(b"]")
         listed = 0 <= start < end
         rest = json.loads(body[:start] + b"[]" + body[end + 1 :] if listed else body)
         if not isinstance(rest, dict) or not isinstance(rest.get("status"), str):
-            raise ValueError("a report without a status")
+            raise NoReportError("a report is an object with a status")
         return Report(rest["status"], self._vector(body[start : end + 1]) if listed else None)
 
     def _vector(self, text: bytes) -> int | None:

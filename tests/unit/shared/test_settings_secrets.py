@@ -130,7 +130,7 @@ def test_secret_within_an_address_is_refused_without_repeating_it(
     assert SECRET not in "".join(faults())
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=st.text(":/@[]#?.%a\u2100", max_size=4), after=st.text(":/@[]#?.%a\u2100", max_size=4))
 def test_no_way_of_writing_a_password_gets_it_repeated(
     complete: Surroundings, before: str, after: str

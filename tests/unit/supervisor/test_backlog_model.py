@@ -104,5 +104,5 @@ class BacklogMachine(RuleBasedStateMachine):
         assert len(self.backlog) == 0
 
 
-BacklogMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+BacklogMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
 TestBacklogKeepsEachTaskOnce = BacklogMachine.TestCase

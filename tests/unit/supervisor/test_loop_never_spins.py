@@ -123,5 +123,5 @@ class SpinMachine(RuleBasedStateMachine):
         raise AssertionError(f"the loop spins: {self.house.status}")
 
 
-SpinMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+SpinMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40)
 TestLoopNeverSpins = SpinMachine.TestCase

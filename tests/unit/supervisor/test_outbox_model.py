@@ -84,5 +84,5 @@ class OutboxMachine(RuleBasedStateMachine):
         assert len(self.outbox) == 0
 
 
-OutboxMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+OutboxMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
 TestOutboxKeepsEachReportOnce = OutboxMachine.TestCase

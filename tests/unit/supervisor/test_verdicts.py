@@ -184,7 +184,7 @@ def work(house: House, refuses: Callable[[set[str]], bool]) -> int:
     return units
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(size=st.integers(1, 40), data=st.data())
 def test_unit_is_split_until_the_guilty_stand_alone(size: int, data: st.DataObject) -> None:
     names = [f"t{number}" for number in range(size)]

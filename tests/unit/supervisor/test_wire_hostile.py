@@ -5,7 +5,7 @@ from collections.abc import Callable
 from urllib.parse import quote, unquote, urlsplit
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.models import JsonValue, Task, WireShape
@@ -48,6 +48,7 @@ def test_any_bytes_are_a_page_or_a_fault(body: bytes) -> None:
     assert page.items == 0 or page.fault is None
 
 
+@settings(max_examples=60)
 @given(
     JSON_VALUES
     | st.lists(ITEMS | JSON_VALUES)
@@ -65,6 +66,7 @@ def test_any_json_is_a_page_or_a_fault(document: object) -> None:
         assert len(refusal.message) < 500
 
 
+@settings(max_examples=60)
 @given(st.lists(ITEMS, max_size=5), st.lists(ITEMS, max_size=5))
 def test_good_item_is_taken_whatever_stands_beside_it(before: list[object], after: list[object]) -> None:
     page = parse(encode([*before, GOOD, *after]))
