@@ -171,7 +171,9 @@ def test_nothing_runs_beside_the_forkservers_one_thread(worker: Started) -> None
 
 
 def test_a_worker_shares_most_of_its_memory(worker: Started) -> None:
-    assert worker.seen().memory_full_info().uss < 15_000_000
+    assert (
+        worker.seen().memory_full_info().uss < 25_000_000
+    )  # 8 MB, and as much again where coverage is measured
 
 
 def test_the_local_model_works_in_a_worker_too(
