@@ -22,6 +22,9 @@ test: $(VENV)/.installed-dev lint  ## lint, types, imports and all tests with co
 chaos: $(VENV)/.installed-dev  ## everything dies at random, thrice: nothing lost, nothing paid twice
 	for seed in 1 2 3; do $(BIN)/python -m tests.chaos --tasks 5000 --seed $$seed || exit 1; done
 
+bench: $(VENV)/.installed-dev  ## this service beside a thread pool and a floor, medians of three
+	$(BIN)/python -m benchmarks throughput overhead
+
 test-browser: $(VENV)/.installed-dev  ## the status page in a real browser (needs chromium)
 	$(BIN)/python -m pytest tests/browser/status_page.py
 
