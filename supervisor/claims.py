@@ -88,6 +88,11 @@ class Claims:
 
     def act(self) -> None:
         """Send what was planned. Call after the commit: a claim that is sent must be on disk."""
+        planned = [message.task_id for message in self._planned]
+        if not self.gate.allows():
+            # A full disk held them back, and the API has fallen ill meanwhile.
+            self.outbox.recall(planned)
+            self._planned.clear()
         for message in self._planned:
             shape = message.record.task.shape
             self.gate.begin()

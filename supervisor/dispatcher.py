@@ -18,6 +18,8 @@ from supervisor.provider_gate import ProviderGate
 from supervisor.rate_limiter import RateLimiter
 from supervisor.verdicts import Verdicts, describe_death
 
+HELD_BACK_SECONDS = 1.0
+
 log = get_logger("dispatcher")
 
 
@@ -69,10 +71,22 @@ class Dispatcher:
     def act(self) -> None:
         """Hand over what was planned. Call after the commit: what runs must be on disk as running."""
         for slot, pid, unit in self._planned:
+            if self._held_back(slot, unit):
+                continue
             log.debug(LogEvent.UNIT_DISPATCHED, unit_id=unit.id, slot=slot, tasks=len(unit.tasks))
             self.table.begin(slot, self.clock() + self.limits.task_timeout_seconds)
             self.pool.dispatch(slot, pid, unit)
         self._planned.clear()
+
+    def _held_back(self, slot: int, unit: Unit) -> bool:
+        """A full disk delayed the unit, and meanwhile the provider must not be called."""
+        if self.table.age_seconds(slot, self.clock()) < HELD_BACK_SECONDS or not self.gate.blocked():
+            return False
+        assignment = self.table.finished(slot, unit.id, self.clock())
+        self.limiter.lost(unit.key.model, unit.id)
+        if assignment is not None:
+            self.verdicts.undone(assignment)
+        return True
 
     def started(self, event: WorkerStarted) -> None:
         """A worker is ready for its first unit."""

@@ -81,7 +81,7 @@ class Intake:
         return (
             self.shard.owns(task_id)
             and not self.journal.holds(task_id)
-            and not self.settlement.reported_since(task_id, requested_at)
+            and not self.settlement.stale(task_id, requested_at)
         )
 
     def _refuse(self, refusal: Refusal, requested_at: float) -> bool:

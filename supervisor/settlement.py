@@ -1,6 +1,5 @@
 """A task's outcome is settled here: written down, put in the outbox, and told in one log line at its end."""
 
-import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,10 +13,12 @@ from supervisor.history import History
 from supervisor.journal import TaskJournal, Waiting
 from supervisor.outbox import Letter, Outbox
 from supervisor.quotes import texts_of
+from supervisor.recollection import Recollection
 from supervisor.task_record import Report, TaskRecord
 from supervisor.wire import TaskAddress, failure_body, success_body
 
 REMEMBER_SECONDS = 600.0
+GONE_SECONDS = 3600.0
 UNKNOWN_TYPE_LABEL = "unknown"
 
 log = get_logger("settlement")
@@ -32,7 +33,8 @@ class Settlement:
     metrics: SupervisorMetrics
     history: History
     clock: Callable[[], float]
-    _reported_at: dict[str, float] = field(init=False, default_factory=dict)
+    _reported: Recollection = field(init=False, default_factory=lambda: Recollection(REMEMBER_SECONDS))
+    _gone: Recollection = field(init=False, default_factory=lambda: Recollection(GONE_SECONDS))
 
     def succeed(self, record: TaskRecord, output: Output, started_at: float) -> None:
         report = self._report(record, TaskStatus.SUCCEEDED, started_at, output.usage.total_tokens)
@@ -70,12 +72,21 @@ class Settlement:
             self.journal.note_rejected(task_id, answer.detail)
         else:
             self.journal.forget(task_id)
-            self._remember(task_id)
+            kept = self._gone if answer.outcome is ReportOutcome.GONE else self._reported
+            kept.note(task_id, self.clock())
         self._conclude(letter, answer)
 
-    def reported_since(self, task_id: str, moment: float) -> bool:
-        """Was the task reported after `moment`? Then a page asked for at that moment is stale about it."""
-        return self._reported_at.get(task_id, -1.0) >= moment
+    def stale(self, task_id: str, requested_at: float) -> bool:
+        """Is a page asked for at `requested_at` wrong to list the task as pending?
+
+        It is where the task was reported since. It is too where the API lately said that the task is
+        gone or another's: to run it again at each poll would be to pay for it at each poll.
+        """
+        now = self.clock()
+        reported_at = self._reported.settled_at(task_id, now)
+        if reported_at is not None and reported_at >= requested_at:
+            return True
+        return self._gone.settled_at(task_id, now) is not None
 
     def _report(self, record: TaskRecord, status: TaskStatus, started_at: float, tokens: int = 0) -> Report:
         task = record.task
@@ -95,15 +106,6 @@ class Settlement:
         self.journal.note_finished(report, body)
         self.outbox.add(report, self.clock())
         self.metrics.processed.labels(report.task_type, report.status).inc()
-
-    def _remember(self, task_id: str) -> None:
-        now = self.clock()
-        self._reported_at.pop(task_id, None)
-        self._reported_at[task_id] = now
-        # The oldest stand first. Two go for each that comes, so that what is too old soon is gone.
-        for old in list(itertools.islice(self._reported_at, 2)):
-            if self._reported_at[old] < now - REMEMBER_SECONDS:
-                del self._reported_at[old]
 
     def _conclude(self, letter: Letter[Report], answer: ReportAnswer) -> None:
         report = letter.message

@@ -93,6 +93,10 @@ class SlotTable:
         row = self._slots[slot]
         row.state, row.since, row.assignment = SlotState.BUSY, assignment.started_at, assignment
 
+    def age_seconds(self, slot: int, now: float) -> float:
+        """How long the slot has been in its state."""
+        return now - self._slots[slot].since
+
     def begin(self, slot: int, deadline: float) -> None:
         """The slot's unit is handed over now."""
         row = self._slots[slot]

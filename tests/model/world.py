@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 
 from shared.messages import Failure, UnitDone
-from shared.models import Output
+from shared.models import Output, TaskStatus
 from shared.settings import Settings
 from supervisor.api_client import Health, PollAnswer, PollResult, ReportAnswer, ReportOutcome
 from supervisor.events import ClaimDone, Event, ReportDone, TasksPolled, UnitFinished
@@ -97,7 +97,10 @@ class World:
         with JournalDesk(self._path) as desk:
             rejected = [entry.task_id for entry in desk.entries(TaskState.REJECTED, 100)]
             for task_id in rejected:
-                self.api.tasks[task_id].refusing &= not relents
+                task = self.api.tasks[task_id]
+                task.refusing &= not relents
+                # Who drops a claimed task has taken it upon himself to see to it at the API.
+                task.others |= dropped and task.state is TaskStatus.PROCESSING
             (desk.drop if dropped else desk.retry)(rejected)
 
     def turn(self) -> None:

@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.api_client import Health, ReportAnswer, ReportOutcome
-from supervisor.events import ClaimDone
 from supervisor.exit_codes import ExitCode
-from supervisor.status import NotReady
 from supervisor.task_record import Claim
 from tests.builders import make_settings
 from tests.fakes.house import House
@@ -220,23 +218,6 @@ def test_conflict_on_a_claim_that_was_surely_not_heard_before_is_another_replica
     house.answer_claim(answer=CONFLICT)
     assert held(house) == []
     assert not house.journal.holds("a")
-
-
-def test_claims_that_fail_again_and_again_leave_the_api_alone() -> None:
-    house = make_house()
-    house.list_tasks(*[f"t{number}" for number in range(50)])
-    begun = [house.claimer.send_one() for _ in range(5)]
-    for parcel in begun:
-        house.turn(ClaimDone(parcel.task_id, NO_ANSWER))
-    assert claims(house) == []
-    assert NotReady.API_CIRCUIT_OPEN in house.status.not_ready
-    assert len(house.journal) == 50
-    house.pass_time(59.0)
-    assert claims(house) == []
-    house.pass_time(1.5)
-    assert len(claims(house)) + len(house.poller.limits) == 1
-    house.pass_time(30.0)
-    assert len(claims(house)) + len(house.poller.limits) == 1
 
 
 def test_tasks_that_wait_for_their_claim_take_up_room() -> None:

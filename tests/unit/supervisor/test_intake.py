@@ -118,17 +118,25 @@ def test_reports_are_remembered_as_long_as_a_poll_may_take(house: House) -> None
     house.answer()
     for number in range(100):
         house.clock.advance(5.0)
-        house.supervisor.settlement._remember(f"other-{number}")
+        house.supervisor.settlement._reported.note(f"other-{number}", house.clock())
     house.turn(house.page("a", requested_at=asked_at))
     assert house.held == {}
 
 
-def test_memory_of_reports_does_not_grow_for_ever(house: House) -> None:
-    settlement = house.supervisor.settlement
-    for number in range(3000):
-        house.clock.advance(10.0)
-        settlement._remember(f"t{number}")
-    assert len(settlement._reported_at) < 100
+def test_task_that_the_api_calls_gone_but_lists_all_the_same_is_not_paid_for_at_each_poll(
+    house: House,
+) -> None:
+    house.list_tasks("a")
+    house.finish(0)
+    house.answer(outcome=ReportOutcome.GONE)
+    for _ in range(10):
+        poll_again(house)
+        house.list_tasks("a")
+        assert house.held == {}
+    house.clock.advance(3601.0)
+    poll_again(house)
+    house.list_tasks("a")
+    assert len(house.held) == 1
 
 
 BROKEN: list[tuple[dict[str, object], str, str]] = [
