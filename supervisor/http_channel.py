@@ -19,7 +19,7 @@ from urllib.parse import SplitResult
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class HttpChannel:
 
     def _make_response(self, sock: socket.socket, *, method: str | None = None) -> http.client.HTTPResponse:
         response = http.client.HTTPResponse(sock, method=method)
-        response.fp = io.BufferedReader(_TimedReader(sock, response.fp, self._deadline), CHUNK_BYTES)
+        response.fp = io.BufferedReader(_TimedReader(sock, response.fp, self._deadline))
         return response
 
     def _drop_if_stale(self) -> None:
