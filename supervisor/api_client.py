@@ -96,9 +96,8 @@ _Exchange: TypeAlias = "Answer | _NoAnswer"
 
 
 class APIClient:
-    """Thread-safe: each thread has a connection of its own. Never follows a redirect, so the token goes
-    nowhere but to `base_url`. No proxy and no `.netrc` is consulted. `clock` is monotonic.
-    """
+    """Thread-safe: a connection for each thread. The token goes nowhere but to `base_url`: no redirect is
+    followed, no proxy and no `.netrc` consulted. `clock` is monotonic."""
 
     def __init__(
         self,
@@ -134,7 +133,7 @@ class APIClient:
         if wait:
             path += f"&wait={wait:g}"
             headers = {"Prefer": f"wait={wait:g}"}
-        got = self._exchange("GET", path, None, headers, self._timeout_seconds + wait, MAX_PAGE_BYTES)
+        got = self._exchange("GET", path, b"", headers, self._timeout_seconds + wait, MAX_PAGE_BYTES)
         took_seconds = self._measure("GET", PENDING_PATH, got, requested_at)
         if isinstance(got, _NoAnswer):
             return PollAnswer(got.result, Health.ILL, limit, requested_at, took_seconds, detail=got.detail)
@@ -153,7 +152,11 @@ class APIClient:
         """Report on one task. The id becomes one percent-encoded segment of the path."""
         started = self._clock()
         path = TASK_PATH.format(id=quote(task_id, safe=""))
-        headers = {"Content-Type": "application/json", "X-Correlation-ID": correlation_id}
+        headers = {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "X-Correlation-ID": correlation_id,
+        }
         got = self._exchange("PATCH", path, body, headers, self._timeout_seconds, MAX_ANSWER_BYTES)
         self._measure("PATCH", TASK_PATH, got, started)
         if isinstance(got, _NoAnswer):
@@ -168,28 +171,30 @@ class APIClient:
         self,
         method: str,
         path: str,
-        body: bytes | None,
+        body: bytes,
         headers: Mapping[str, str],
         timeout_seconds: float,
         most_bytes: int,
     ) -> _Exchange:
         channel: HttpChannel | None = getattr(self._threads, "channel", None)
         if channel is None:
-            channel = self._threads.channel = HttpChannel(self._base, self._tls, self._clock)
+            channel = HttpChannel(self._base, self._tls, self._headers, self._clock)
+            self._threads.channel = channel
         try:
             return channel.exchange(
                 method,
                 self._base.path + path,
                 body,
-                {**self._headers, **headers},
+                headers,
                 timeout_seconds=timeout_seconds,
                 most_bytes=most_bytes,
             )
         except TimeoutError:
             return _NoAnswer(PollResult.TIMEOUT, f"no whole answer within {timeout_seconds:g} s")
         except (OSError, http.client.HTTPException) as error:
-            detail = f"{type(error).__name__}: {error}"[:MAX_DETAIL_CHARACTERS]
-            return _NoAnswer(PollResult.UNREACHABLE, detail)
+            return _NoAnswer(
+                PollResult.UNREACHABLE, f"{type(error).__name__}: {error}"[:MAX_DETAIL_CHARACTERS]
+            )
 
     def _measure(self, method: str, endpoint: str, got: _Exchange, started: float) -> float:
         took_seconds = self._clock() - started

@@ -8,4 +8,4 @@ def disconnect(client: APIClient) -> None:
     """Close what this thread's calls have opened."""
     channel: HttpChannel | None = getattr(client._threads, "channel", None)
     if channel is not None:
-        channel._connection.close()
+        channel.close()
