@@ -13,7 +13,7 @@ from shared.text_length import MAX_TEXT_TOKENS, TextLength
 from supervisor.api_client import PollAnswer
 from supervisor.claims import Claims
 from supervisor.journal import TaskJournal
-from supervisor.settlement import UNKNOWN_TYPE_LABEL, Settlement
+from supervisor.settlement import REMEMBER_SECONDS, UNKNOWN_TYPE_LABEL, Settlement
 from supervisor.task_record import TaskRecord
 from supervisor.wire import Refusal, RefusalReason, TaskAddress
 
@@ -59,6 +59,9 @@ class Intake:
         """Take up to `room` new tasks; what the API lists beyond that it will list again."""
         page = answer.page
         now = self.clock()
+        if now - answer.requested_at > REMEMBER_SECONDS:
+            # We were stopped meanwhile, and no longer know what was reported since it was asked for.
+            return Taken(new=0, full=False, passed_over=0)
         taken = known = 0
         refusals = list(page.refusals)
         for task in self.claims.order(page.tasks):

@@ -107,6 +107,7 @@ class MetricsServer:
         start_thread("metrics-server", self._server.run, post)
 
     def close(self) -> None:
+        """Hang up. The service itself never does: it answers until the process ends."""
         self._server.close()
 
     def _answer(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
