@@ -1,7 +1,7 @@
-"""Counters and histograms, kept in files that outlive the process that writes them.
+"""Counters and histograms: the supervisor's in its memory, the workers' in files that outlive them.
 
-Prometheus multiprocess mode with one set of files a worker slot rather than a pid: a respawned worker
-goes on where the dead one stopped, so no counter falls and no file piles up.
+The files are those of Prometheus' multiprocess mode, but one set a worker slot rather than a pid: a
+respawned worker goes on where the dead one stopped, so no counter falls and no file piles up.
 """
 
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import prometheus_client.values
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
 MAX_LABEL_VALUES: Final = 50
 OTHER_LABEL: Final = "other"
@@ -105,8 +105,8 @@ class WorkerMetrics:
 class SupervisorMetrics:
     """What the supervisor counts. Gauges are not here: they are drawn from the status at each scrape."""
 
-    def __init__(self) -> None:
-        registry = CollectorRegistry()
+    def __init__(self, registry: CollectorRegistry) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's own gap
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(name, text, labels, registry=registry)

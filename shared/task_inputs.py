@@ -40,5 +40,5 @@ INPUT_PARSERS: Mapping[TaskType, Callable[[JsonValue], TaskInput]] = {
 def content_of(task: Task) -> str | None:
     """What makes two tasks of one batch key the same question; None for a type that never repeats."""
     payload = task.payload
-    text = payload.get("text") if isinstance(payload, Mapping) else None
+    text = payload.get("text") if isinstance(payload, dict) else None
     return text if isinstance(text, str) else None

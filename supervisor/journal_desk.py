@@ -1,5 +1,6 @@
 """The journal as a person sees and mends it, beside a running service or without one."""
 
+import contextlib
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
@@ -11,13 +12,18 @@ from urllib.parse import quote
 import orjson
 
 from shared.errors import ConfigurationError
-from supervisor.journal_file import check_marks
+from supervisor.body_file import READ, BodyFile
+from supervisor.body_files import BODIES_DIRECTORY
+from supervisor.journal_file import check_marks, read_place
 from supervisor.task_record import TaskState
 
 PATIENCE_SECONDS = 5.0
+LOOKS = 3
+"""The service may move a body between the look at its row and the look at its file."""
 
+_PLACE = "SELECT body_file, body_start, body_length FROM tasks WHERE id = ?"
 _COLUMNS = (
-    "SELECT id, state, attempts, crashes, claim, task, report, coalesce(length(body), 0), rejection,"
+    "SELECT id, state, attempts, crashes, claim, task, report, coalesce(body_length, 0), rejection,"
     " changed_at FROM tasks"
 )
 
@@ -51,6 +57,7 @@ class JournalDesk:
     def __init__(self, path: Path) -> None:
         """Raises ConfigurationError where there is no journal or it cannot be read."""
         self._path = path
+        self._bodies = BodyFile(path.with_name(BODIES_DIRECTORY), READ)
         if not path.is_file():
             raise ConfigurationError(
                 f"STATE_DIR: there is no journal at {path}: set STATE_DIR as the service has it"
@@ -70,11 +77,12 @@ class JournalDesk:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._db.close()
+        self._bodies.close()
 
     def entries(self, state: TaskState | None, most: int) -> list[JournalEntry]:
         """Up to `most` tasks, the oldest first; of one state or of all."""
         where, values = ("", ()) if state is None else (" WHERE state = ?", (state.value,))
-        return self._select(f"{where} ORDER BY changed_at, rowid LIMIT ?", (*values, most))
+        return self._select(f"{where} ORDER BY changed_at, number LIMIT ?", (*values, most))
 
     def counts(self) -> dict[TaskState, int]:
         """How many tasks are in each state."""
@@ -92,10 +100,14 @@ class JournalDesk:
 
     def body(self, task_id: str) -> bytes:
         """The report as the API is to get it. Raises ConfigurationError where there is none yet."""
-        row = self._run("SELECT body FROM tasks WHERE id = ?", (task_id,)).fetchone()
-        if row is None or row[0] is None:
-            raise ConfigurationError(f"{task_id!a}: has no report yet")
-        return bytes(row[0])
+        for _ in range(LOOKS):
+            row = self._run(_PLACE, (task_id,)).fetchone()
+            place = read_place(*row) if row else None
+            if place is None:
+                raise ConfigurationError(f"{task_id!a}: has no report yet")
+            with contextlib.suppress(OSError):
+                return self._bodies.read(place)
+        raise ConfigurationError(f"{task_id!a}: its report cannot be read")
 
     def retry(self, task_ids: Sequence[str]) -> None:
         """Let rejected reports be sent once more. All or, with a ConfigurationError, none."""

@@ -8,24 +8,25 @@ import orjson
 from shared.errors import ConfigurationError
 from shared.models import BatchKey, Task, TaskStatus, TaskType, WireShape
 from shared.text_length import TextLength
+from supervisor.body_file import Place
+from supervisor.body_files import BODIES_DIRECTORY
 from supervisor.task_record import Report
 
 APPLICATION_ID = 0x41545031
-SCHEMA_VERSION = 1
-PAGE_BYTES = 16_384
-"""A vector's report of about 20 KB fills few pages: measured at less than half the CPU of 4 KB pages."""
-CHECKPOINT_BYTES = 32 * 2**20
-"""Most results are reported and gone before a checkpoint would copy them into the file."""
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS tasks (
-    id TEXT PRIMARY KEY,
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
     state TEXT NOT NULL,
     task BLOB,
     attempts INTEGER NOT NULL DEFAULT 0,
     crashes INTEGER NOT NULL DEFAULT 0,
     claim TEXT NOT NULL DEFAULT 'none',
     report BLOB,
-    body BLOB,
+    body_file INTEGER,
+    body_start INTEGER,
+    body_length INTEGER,
     rejection TEXT,
     changed_at REAL NOT NULL
 ) STRICT
@@ -40,9 +41,7 @@ def open_journal(path: Path) -> sqlite3.Connection:
     fresh = empty and _mark(db) in (0, APPLICATION_ID)
     if not fresh:
         check_marks(db)
-    db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     db.execute("PRAGMA journal_mode = WAL")
-    db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_BYTES // PAGE_BYTES}")
     db.execute("PRAGMA synchronous = FULL")
     if fresh:
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -58,8 +57,8 @@ def damaged(path: Path, what: str) -> ConfigurationError:
     """What to tell whoever starts the service on such a file."""
     return ConfigurationError(
         f"STATE_DIR: {path} is damaged or no journal of this service ({what}). It was left as it is:"
-        " move it and its -wal and -shm files away, then start again; tasks that the API still lists"
-        " as pending will run again"
+        f" move it, its -wal and -shm files and the directory {path.with_name(BODIES_DIRECTORY)} away, then"
+        " start again; tasks that the API still lists as pending will run again"
     )
 
 
@@ -83,6 +82,11 @@ def read_report(row: bytes) -> Report:
     fields = orjson.loads(row)
     fields["status"] = TaskStatus(fields["status"])
     return Report(**fields)
+
+
+def read_place(file: int | None, start: int | None, length: int | None) -> Place | None:
+    """None for a task without a report."""
+    return None if file is None or start is None or length is None else Place(file, start, length)
 
 
 def _mark(db: sqlite3.Connection) -> int:

@@ -1,10 +1,13 @@
 """Starts the service, runs it, and ends it in order."""
 
 import os
+import random
 import time
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from shared.errors import ConfigurationError
 from shared.log_events import LogEvent
@@ -13,15 +16,16 @@ from shared.metrics import (
     SupervisorMetrics,
     clean_metric_files,
     reserve_metric_files,
-    use_metric_files,
 )
 from shared.settings import Settings
 from shared.version import VERSION
 from supervisor.api_client import APIClient
+from supervisor.body_files import BodyFiles
 from supervisor.composition import Outside, compose
 from supervisor.doorbell import Doorbell
 from supervisor.events import ClaimDone, Inbox
 from supervisor.exit_codes import ExitCode
+from supervisor.gauges import StatusGauges
 from supervisor.journal import TaskJournal
 from supervisor.metrics_server import MetricsServer
 from supervisor.notifier import Notifier
@@ -77,29 +81,37 @@ def run(settings: Settings) -> ExitCode:
 def _prepare_metric_files(directory: Path, workers: int) -> None:
     try:
         clean_metric_files(directory)
-        reserve_metric_files(directory, [PROCESS_NAME, *(f"worker-{slot}" for slot in range(workers))])
+        reserve_metric_files(directory, [f"worker-{slot}" for slot in range(workers)])
     except OSError as error:
         raise ConfigurationError(f"STATE_DIR: no room for {directory}: {error.strerror}") from error
-    use_metric_files(directory, PROCESS_NAME)
+
+
+def _make_registry(directory: Path, board: StatusBoard) -> CollectorRegistry:
+    """What `/metrics` shows, but for what the supervisor counts: the workers' files, and the status."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(directory))  # type: ignore[no-untyped-call]  # the library's own gap
+    registry.register(StatusGauges(board))
+    return registry
 
 
 def _build(settings: Settings, state: StateDirectory, notifier: Notifier) -> Service:
-    metrics = SupervisorMetrics()
     inbox = Inbox()
     board = StatusBoard()
+    registry = _make_registry(state.metrics, board)
+    metrics = SupervisorMetrics(registry)
     doorbell = Doorbell(settings.wake_token, inbox.post, time.monotonic)
-    server = MetricsServer(settings.metrics_host, settings.metrics_port, board, state.metrics, doorbell)
+    server = MetricsServer(settings.metrics_host, settings.metrics_port, board, registry, doorbell)
     api = APIClient(
         settings.api_base_url,
         settings.api_token,
         settings.request_timeout,
         settings.poll_wait_seconds,
         metrics,
-        lambda: uuid.uuid4().hex,
+        _new_correlation_id,
     )
     outside = Outside(
         inbox=inbox,
-        journal=TaskJournal(state.journal),
+        journal=TaskJournal(state.journal, BodyFiles(state.bodies)),
         poller=Poller(api, inbox.post),
         reporter=Reporter(api, settings.report_concurrency, inbox.post),
         claimer=Reporter(api, CLAIM_THREADS if settings.claim_tasks else 0, inbox.post, "claimer", ClaimDone),
@@ -112,6 +124,11 @@ def _build(settings: Settings, state: StateDirectory, notifier: Notifier) -> Ser
         clock=time.monotonic,
     )
     return Service(outside, server)
+
+
+def _new_correlation_id() -> str:
+    # Unique, not secret: a system call for each task of each page would be half of what parsing it takes.
+    return f"{random.getrandbits(128):032x}"
 
 
 def _start(service: Service) -> None:

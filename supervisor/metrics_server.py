@@ -2,19 +2,16 @@
 
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.multiprocess import MultiProcessCollector
 from waitress.server import create_server
 
 from shared.errors import ConfigurationError
 from supervisor.doorbell import Doorbell, Ring
 from supervisor.events import Event
-from supervisor.gauges import StatusGauges
 from supervisor.page.document import CONTENT_SECURITY_POLICY, render_page
 from supervisor.status import NotReady, StatusBoard
 from supervisor.threads import start_thread
@@ -58,7 +55,7 @@ class MetricsServer:
         host: str,
         port: int,
         board: StatusBoard,
-        metrics_directory: Path,
+        registry: CollectorRegistry,
         doorbell: Doorbell,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -66,9 +63,7 @@ class MetricsServer:
         self._board = board
         self._doorbell = doorbell
         self._clock = clock
-        self._registry = CollectorRegistry()
-        MultiProcessCollector(self._registry, str(metrics_directory))  # type: ignore[no-untyped-call]  # theirs
-        self._registry.register(StatusGauges(board))
+        self._registry = registry
         self._routes: dict[str, Callable[[], Answer]] = {
             "/health": self._health,
             "/ready": self._ready,

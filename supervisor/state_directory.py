@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from shared.errors import ConfigurationError
+from supervisor.body_files import BODIES_DIRECTORY
 
 DIRECTORY_MODE = 0o700
 JOURNAL_FILE = "journal.sqlite3"
@@ -17,12 +18,14 @@ class StateDirectory:
         """Raises ConfigurationError where it cannot be written or another service has it."""
         self.path = path.absolute()
         self.journal = self.path / JOURNAL_FILE
+        self.bodies = self.path / BODIES_DIRECTORY
         self.metrics = self.path / "metrics"
         lock_file = self.path / "lock"
         try:
             self.path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
             if self.path.stat().st_uid == os.geteuid():
                 self.path.chmod(DIRECTORY_MODE)
+            self.bodies.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
             self._lock = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise ConfigurationError(

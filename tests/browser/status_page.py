@@ -24,8 +24,8 @@ RUNNING = "document.querySelector('h1').textContent.startsWith('Working on 100')
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[StatusServer]:
-    with status_server(tmp_path) as server:
+def server() -> Iterator[StatusServer]:
+    with status_server() as server:
         server.pin(WORKING)
         yield server
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import orjson
+from prometheus_client import CollectorRegistry
 
 from shared.errors import Blame, RetryReason
 from shared.messages import Failure, RateLimits, Unit, UnitDone
@@ -25,7 +26,6 @@ from supervisor.events import (
     WorkerStarted,
 )
 from supervisor.exit_codes import ExitCode
-from supervisor.journal import TaskJournal
 from supervisor.loop import Supervisor
 from supervisor.outbox import Outbox
 from supervisor.pool.slot_table import SlotTable
@@ -36,9 +36,9 @@ from tests.builders import make_output, make_settings
 from tests.fakes.api import HeldPoller, HeldReporter, Parcel
 from tests.fakes.clock import Clock
 from tests.fakes.disk import Disk
+from tests.fakes.journals import IN_MEMORY, open_task_journal
 from tests.fakes.pool import FakePool
 
-IN_MEMORY = Path(":memory:")
 MOST_TURNS = 1000
 
 _ANSWERS = {
@@ -70,14 +70,14 @@ class House:
     ) -> None:
         self.settings = settings or make_settings()
         self.clock = clock or Clock()
-        self.metrics = SupervisorMetrics()
+        self.metrics = SupervisorMetrics(CollectorRegistry())
         self.pool = FakePool()
         self.poller = HeldPoller()
         self.reporter = HeldReporter()
         self.claimer = HeldReporter()
         self.notices: list[str] = []
         self.board = StatusBoard()
-        self.journal = TaskJournal(path)
+        self.journal = open_task_journal(path)
         self.disk = Disk.under(self.journal)
         self._draw = draw
         self.supervisor = self._compose()

@@ -5,9 +5,11 @@ import http.client
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+
+from prometheus_client import CollectorRegistry
 
 from supervisor.doorbell import Doorbell
+from supervisor.gauges import StatusGauges
 from supervisor.metrics_server import MetricsServer
 from supervisor.status import Status, StatusBoard
 
@@ -33,11 +35,13 @@ class StatusServer:
 
 
 @contextlib.contextmanager
-def status_server(directory: Path, port: int = 0) -> Iterator[StatusServer]:
+def status_server(port: int = 0) -> Iterator[StatusServer]:
     """Serves while the block runs."""
     board = StatusBoard()
+    registry = CollectorRegistry()
+    registry.register(StatusGauges(board))
     doorbell = Doorbell(None, lambda _: None, time.monotonic)
-    server = MetricsServer("127.0.0.1", port, board, directory, doorbell)
+    server = MetricsServer("127.0.0.1", port, board, registry, doorbell)
     server.start(lambda _: None)
     try:
         yield StatusServer(board, server.port)

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import orjson
 import pytest
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from shared.metrics import SupervisorMetrics
@@ -49,7 +50,7 @@ def server(peer: Peer) -> Iterator[ScriptedServer]:
 
 @pytest.fixture
 def metrics() -> SupervisorMetrics:
-    return SupervisorMetrics()
+    return SupervisorMetrics(CollectorRegistry())
 
 
 @pytest.fixture

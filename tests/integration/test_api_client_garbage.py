@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from shared.metrics import SupervisorMetrics
 from supervisor.api_client import APIClient, Health, PollResult, ReportOutcome
@@ -46,7 +47,7 @@ def serve() -> Iterator[Serve]:
                 token=None,
                 timeout_seconds=TIMEOUT_SECONDS,
                 poll_wait_seconds=0.0,
-                metrics=SupervisorMetrics(),
+                metrics=SupervisorMetrics(CollectorRegistry()),
                 new_correlation_id=lambda: "new",
             )
             stack.callback(disconnect, client)

@@ -6,9 +6,9 @@ import pytest
 
 from supervisor.cli import main
 from supervisor.exit_codes import ExitCode
-from supervisor.journal import TaskJournal
 from supervisor.state_directory import JOURNAL_FILE
 from tests.builders import make_record, make_report
+from tests.fakes.journals import open_task_journal
 
 BODY = b'{"status":"succeeded","output_data":{"embedding":[0.5]}}'
 
@@ -18,7 +18,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state directory whose journal holds `waits` and, rejected, `no-1` and `no-2`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STATE_DIR", str(tmp_path))
-    journal = TaskJournal(tmp_path / JOURNAL_FILE)
+    journal = open_task_journal(tmp_path / JOURNAL_FILE)
     journal.note_ready([make_record("waits")])
     for task_id in ("no-1", "no-2"):
         journal.note_finished(make_report(task_id), BODY)

@@ -6,16 +6,17 @@ import http.client
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import orjson
 import pytest
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from shared.errors import ConfigurationError
 from supervisor.doorbell import Doorbell
 from supervisor.events import Event, WakeRequested
+from supervisor.gauges import StatusGauges
 from supervisor.metrics_server import IDLE_CONNECTION_SECONDS, LOOP_SILENT_SECONDS, MetricsServer
 from supervisor.status import NotReady, StatusBoard
 from tests.fakes.clock import Clock
@@ -28,14 +29,14 @@ ALL_PATHS = ("/", "/health", "/ready", "/metrics", "/status")
 class Served:
     """A server, its board, and what its thread had to say."""
 
-    def __init__(
-        self, directory: Path, host: str = "127.0.0.1", port: int = 0, wake_token: str | None = None
-    ) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, wake_token: str | None = None) -> None:
         self.clock = Clock()
         self.board = StatusBoard()
         self.events: list[Event] = []
+        registry = CollectorRegistry()
+        registry.register(StatusGauges(self.board))
         doorbell = Doorbell(SecretStr(wake_token) if wake_token else None, self.events.append, self.clock)
-        self.server = MetricsServer(host, port, self.board, directory, doorbell, self.clock)
+        self.server = MetricsServer(host, port, self.board, registry, doorbell, self.clock)
         self.server.start(self.events.append)
 
     def get(
@@ -49,8 +50,8 @@ class Served:
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    served = Served(tmp_path)
+def served() -> Iterator[Served]:
+    served = Served()
     yield served
     served.server.close()
 
@@ -111,20 +112,20 @@ def test_no_answer_may_be_cached_or_framed_or_names_the_server(served: Served) -
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # waitress leaves a socket it could not bind
-def test_taken_port_is_a_fault_of_the_settings(served: Served, tmp_path: Path) -> None:
+def test_taken_port_is_a_fault_of_the_settings(served: Served) -> None:
     taken = f"127.0.0.1:{served.server.port}"
     with pytest.raises(ConfigurationError, match=f"METRICS_PORT: cannot listen on {taken}"):
-        Served(tmp_path, port=served.server.port)
+        Served(port=served.server.port)
     gc.collect()
 
 
-def test_unknown_host_is_a_fault_of_the_settings(tmp_path: Path) -> None:
+def test_unknown_host_is_a_fault_of_the_settings() -> None:
     with pytest.raises(ConfigurationError, match="METRICS_HOST"):
-        Served(tmp_path, host="no.such.host.invalid")
+        Served(host="no.such.host.invalid")
 
 
-def test_host_with_several_addresses_is_served(tmp_path: Path) -> None:
-    served = Served(tmp_path, host="localhost")
+def test_host_with_several_addresses_is_served() -> None:
+    served = Served(host="localhost")
     assert served.get("/health")[0] == 200
     served.server.close()
 
@@ -156,8 +157,8 @@ def test_head_without_end_is_refused(served: Served) -> None:
         assert b" 431 " in client.recv(100)
 
 
-def test_bell_rings_for_the_token_alone_and_not_too_often(tmp_path: Path) -> None:
-    served = Served(tmp_path, wake_token=WAKE_TOKEN)
+def test_bell_rings_for_the_token_alone_and_not_too_often() -> None:
+    served = Served(wake_token=WAKE_TOKEN)
     good = {"Authorization": f"Bearer {WAKE_TOKEN}"}
     assert served.get("/wake", "POST", good)[0] == 202
     for wrong in ({}, {"Authorization": WAKE_TOKEN}, {"Authorization": "Bearer \u00e9"}):

@@ -32,9 +32,9 @@ def closed_port() -> int:
 
 
 def test_status_needs_the_port_and_no_other_setting(
-    tmp_path: Path, bare_environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    bare_environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with status_server(tmp_path) as server:
+    with status_server() as server:
         server.pin(WORKING)
         bare_environment.setenv("METRICS_PORT", str(server.port))
         assert main(["status"]) == ExitCode.DRAINED
@@ -42,9 +42,9 @@ def test_status_needs_the_port_and_no_other_setting(
 
 
 def test_json_is_the_status_as_served(
-    tmp_path: Path, bare_environment: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+    bare_environment: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    with status_server(tmp_path) as server:
+    with status_server() as server:
         server.pin(WORKING)
         assert main(["status", "--json", "--url", server.url]) == ExitCode.DRAINED
     assert orjson.loads(capfdbinary.readouterr().out)["backlog"] == 1203
@@ -60,8 +60,8 @@ def test_no_service_is_exit_2_and_one_line_that_says_what_to_do(
     assert "python run.py" in line
 
 
-def test_starting_service_is_told_apart_from_none(tmp_path: Path) -> None:
-    with status_server(tmp_path) as server, pytest.raises(ConfigurationError, match="only starting"):
+def test_starting_service_is_told_apart_from_none() -> None:
+    with status_server() as server, pytest.raises(ConfigurationError, match="only starting"):
         StatusClient(server.url).status()
 
 
@@ -85,18 +85,16 @@ class Interrupted:
             raise KeyboardInterrupt
 
 
-def test_watching_shows_it_again_until_ctrl_c(
-    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
-    with status_server(tmp_path) as server:
+def test_watching_shows_it_again_until_ctrl_c(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    with status_server() as server:
         server.pin(WORKING)
         assert run_status(server.url, as_json=True, watch=True, sleep=Interrupted(2)) == ExitCode.DRAINED
     lines = capfdbinary.readouterr().out.splitlines()
     assert [orjson.loads(line)["in_flight"] for line in lines] == [100, 100, 100]
 
 
-def test_watching_goes_on_while_the_service_is_away(tmp_path: Path) -> None:
-    with status_server(tmp_path) as server:
+def test_watching_goes_on_while_the_service_is_away() -> None:
+    with status_server() as server:
         server.pin(WORKING)
         leave = AwayAfterOneLook(server)
         assert run_status(server.url, as_json=False, watch=True, sleep=leave) == ExitCode.DRAINED

@@ -22,8 +22,8 @@ TEXT = "text of"
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[StatusServer]:
-    with status_server(tmp_path) as server:
+def server() -> Iterator[StatusServer]:
+    with status_server() as server:
         yield server
 
 

@@ -31,7 +31,7 @@ def _unfinished(world: World) -> list[str]:
     rows = {task_id: world.on_disk(task_id) for task_id in world.api.tasks}
     rejected = {task_id for task_id, row in rows.items() if row is not None and row.state == "rejected"}
     open_tasks = {task.id for task in world.api.tasks.values() if not task.final and not task.deleted}
-    return sorted((open_tasks | world.house.journal._ids) - rejected)
+    return sorted((open_tasks | world.house.journal._numbers.keys()) - rejected)
 
 
 def go_well_with_poll(world: World) -> None:

@@ -16,11 +16,14 @@ def check_every_held_task_has_one_place(world: World) -> None:
     """
     house = world.house
     places = Counter(_places(house))
-    without = house.journal._ids - places.keys()
+    rows = house.journal._numbers.keys()
+    without = rows - places.keys()
     if house.supervisor.shutdown_manager.draining:
         without = {task_id for task_id in without if not _may_be_claimed(world, task_id)}
     assert not without, f"without a place: {without}"
-    assert not places.keys() - house.journal._ids, f"without a row: {places.keys() - house.journal._ids}"
+    assert not places.keys() - house.journal._numbers.keys(), (
+        f"without a row: {places.keys() - house.journal._numbers.keys()}"
+    )
     twice = [task_id for task_id, count in places.items() if count > 1]
     assert not twice, f"in two places: {twice}"
 

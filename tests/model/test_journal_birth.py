@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 from unittest.mock import patch
 
-from supervisor.journal import TaskJournal
+from tests.fakes.journals import open_task_journal
 from tests.model.fuse import SuddenEndError
 
 MOST_STATEMENTS = 50
@@ -28,7 +28,7 @@ def test_journal_whose_making_was_cut_short_anywhere_opens_at_the_next_start(tmp
     for allowed in itertools.count():
         path = tmp_path / f"{allowed}.sqlite3"
         finished = _make(path, allowed)
-        TaskJournal(path).close()
+        open_task_journal(path).close()
         if finished:
             break
     assert 3 < allowed < MOST_STATEMENTS
@@ -45,7 +45,7 @@ def _make(path: Path, allowed: int) -> bool:
 
     try:
         with patch("sqlite3.connect", connect):
-            TaskJournal(path)
+            open_task_journal(path)
     except SuddenEndError:
         return False
     finally:

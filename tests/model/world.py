@@ -13,9 +13,12 @@ from shared.messages import Failure, UnitDone
 from shared.models import Output, TaskStatus
 from shared.settings import Settings
 from supervisor.api_client import Health, PollAnswer, PollResult, ReportAnswer, ReportOutcome
+from supervisor.body_file import READ, BodyFile
+from supervisor.body_files import BODIES_DIRECTORY
 from supervisor.events import ClaimDone, Event, ReportDone, TasksPolled, UnitFinished
 from supervisor.exit_codes import ExitCode
 from supervisor.journal_desk import JournalDesk
+from supervisor.journal_file import read_place
 from supervisor.task_record import TaskState
 from supervisor.wire import parse_page
 from tests.builders import make_output
@@ -68,6 +71,7 @@ class World:
         self.ghosts: list[Parcel] = []
         """Reports whose sender no longer waits for an answer, and which may yet reach the API."""
         self._path = folder / "journal.sqlite3"
+        self._bodies = BodyFile(folder / BODIES_DIRECTORY, READ)
         self._outputs = itertools.count()
         self._reader = sqlite3.connect(self._path, isolation_level=None)
         self.house = self._new_house()
@@ -75,12 +79,19 @@ class World:
     def close(self) -> None:
         self.house.abandon()
         self._reader.close()
+        self._bodies.close()
 
     def on_disk(self, task_id: str) -> Row | None:
         """The task's row as a second look at the file shows it: what was committed."""
-        found = self._reader.execute("SELECT state, claim, body FROM tasks WHERE id = ?", (task_id,))
+        found = self._reader.execute(
+            "SELECT state, claim, body_file, body_start, body_length FROM tasks WHERE id = ?", (task_id,)
+        )
         row = found.fetchone()
-        return None if row is None else Row(*row)
+        if row is None:
+            return None
+        state, claim, *columns = row
+        place = read_place(*columns)
+        return Row(state, claim, self._bodies.read(place) if place else None)
 
     def post(self, *events: Event) -> None:
         self.inbox.extend(events)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from enum import Enum, StrEnum
 
 import pytest
-from prometheus_client import Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from shared.errors import HOLD_REASONS, RetryReason
 from shared.log_events import LogEvent
@@ -93,7 +93,8 @@ def test_no_setting_is_named_that_does_not_exist(document: Document) -> None:
 
 def exported() -> set[str]:
     """Every metric as the table writes it: `name{label,label}`, and its type."""
-    kept = [metric for holder in (SupervisorMetrics(), WorkerMetrics()) for metric in vars(holder).values()]
+    holders = (SupervisorMetrics(CollectorRegistry()), WorkerMetrics())
+    kept = [metric for holder in holders for metric in vars(holder).values()]
     lines = {
         f"{written(metric._name + '_total', metric._labelnames)} counter"
         if isinstance(metric, Counter)

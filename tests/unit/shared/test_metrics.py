@@ -7,7 +7,7 @@ import prometheus_client.values
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from shared.metrics import (
     MAX_LABEL_VALUES,
@@ -56,7 +56,7 @@ def test_workers_count_exactly_what_is_promised() -> None:
 
 
 def test_supervisor_counts_exactly_what_is_promised() -> None:
-    assert names_and_labels(SupervisorMetrics()) == COUNTED_BY_THE_SUPERVISOR
+    assert names_and_labels(SupervisorMetrics(CollectorRegistry())) == COUNTED_BY_THE_SUPERVISOR
 
 
 def test_no_label_holds_the_name_of_a_task() -> None:
@@ -113,12 +113,12 @@ def test_files_are_named_after_the_process_so_that_its_successor_goes_on(
 
 
 def test_room_for_every_process_is_set_aside_on_disk(tmp_path: Path) -> None:
-    reserve_metric_files(tmp_path, ["supervisor", "worker-0"])
+    reserve_metric_files(tmp_path, ["worker-0", "worker-1"])
     sizes = {path.name: (path.stat().st_size, path.stat().st_mode & 0o777) for path in tmp_path.iterdir()}
     assert sizes == {
         f"{kind}_{process}.db": (METRIC_FILE_BYTES, 0o600)
         for kind in ("counter", "histogram")
-        for process in ("supervisor", "worker-0")
+        for process in ("worker-0", "worker-1")
     }
     # Space, not a hole that a full disk could not fill.
     assert all(path.stat().st_blocks * 512 >= METRIC_FILE_BYTES for path in tmp_path.iterdir())

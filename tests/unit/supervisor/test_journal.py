@@ -1,16 +1,20 @@
 """What was noted and committed is there after a restart; what could not be written is not lost."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from shared.errors import ConfigurationError
 from shared.models import TaskStatus, WireShape
+from supervisor.body_files import BODIES_DIRECTORY, FILE_BYTES, SETTLING_FILES
 from supervisor.journal import JournalUnwritableError, TaskJournal
 from supervisor.task_record import Claim
 from tests.builders import make_record, make_report
 from tests.fakes.disk import Disk
+from tests.fakes.journals import open_task_journal
 
 STATEMENTS = ["BEGIN", "INSERT", "UPDATE", "DELETE", "COMMIT"]
 
@@ -22,7 +26,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def journal(path: Path) -> Iterator[TaskJournal]:
-    journal = TaskJournal(path)
+    journal = open_task_journal(path)
     yield journal
     journal.close()
 
@@ -76,7 +80,7 @@ def test_journal_knows_what_it_holds_before_the_commit(journal: TaskJournal) -> 
 def test_restart_finds_everything_as_it_was(journal: TaskJournal, path: Path) -> None:
     fill(journal)
     journal.commit()
-    again = TaskJournal(path)
+    again = open_task_journal(path)
     assert len(again) == 4
     assert all(again.holds(name) for name in FILLED)
     recovery = again.recover(77.0)
@@ -96,7 +100,7 @@ def test_attempts_crashes_and_claims_survive_a_restart(journal: TaskJournal, pat
     journal.note_running(["t"])
     journal.note_ready([record])
     journal.commit()
-    again = TaskJournal(path)
+    again = open_task_journal(path)
     assert again.recover(record.received_at).records == (record,)
     again.close()
 
@@ -108,7 +112,7 @@ def test_tasks_come_back_oldest_first(journal: TaskJournal, path: Path) -> None:
     journal.note_running(["t1"])
     journal.note_ready([make_record("t5", attempts=1)])
     journal.commit()
-    again = TaskJournal(path)
+    again = open_task_journal(path)
     assert [record.task.id for record in again.recover(0.0).records] == names
     again.close()
 
@@ -121,7 +125,7 @@ def test_odd_ids_are_kept_as_they_are(journal: TaskJournal, path: Path, task_id:
     journal.note_running([task_id])
     journal.note_finished(make_report(task_id), b"body")
     journal.commit()
-    again = TaskJournal(path)
+    again = open_task_journal(path)
     recovery = again.recover(0.0)
     assert [waiting.report.task_id for waiting in recovery.waiting] == [task_id]
     assert [record.task.id for record in recovery.records] == [task_id + "2"]
@@ -144,7 +148,7 @@ def test_body_can_be_read_as_often_as_a_report_is_tried(journal: TaskJournal) ->
 def test_more_than_fits_in_memory_is_read_from_disk(
     journal: TaskJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("supervisor.journal.MOST_FRESH_BYTES", 10)
+    monkeypatch.setattr("supervisor.body_files.MOST_RECENT_BYTES", 10)
     for number in range(5):
         journal.note_finished(make_report(f"t{number}"), f"body {number}".encode())
     journal.commit()
@@ -156,7 +160,7 @@ def test_task_listed_again_after_it_was_forgotten_is_a_new_one(journal: TaskJour
     journal.forget("t")
     journal.note_ready([make_record("t")])
     journal.commit()
-    again = TaskJournal(path)
+    again = open_task_journal(path)
     recovery = again.recover(1000.0)
     assert (recovery.records, recovery.waiting) == ((make_record("t"),), ())
     again.close()
@@ -227,11 +231,73 @@ def test_commit_that_reached_the_disk_but_was_reported_as_failed_can_be_repeated
 def test_file_that_may_not_grow_is_a_full_disk(journal: TaskJournal, path: Path) -> None:
     journal.commit()
     journal._db.execute("PRAGMA max_page_count = 5")
-    journal.note_ready([make_record("small")])
-    journal.note_finished(make_report("large"), bytes(1_000_000))
+    journal.note_ready([make_record("small"), make_record("large", text="x" * 1_000_000)])
     with pytest.raises(JournalUnwritableError, match=r"journal\.sqlite3: database or disk is full"):
         journal.commit()
     assert states(path) == {}
     journal._db.execute("PRAGMA max_page_count = 100000")
     journal.commit()
-    assert states(path) == {"small": "ready", "large": "finished"}
+    assert states(path) == {"small": "ready", "large": "ready"}
+
+
+def test_body_that_was_not_written_is_not_spoken_of_on_disk(
+    journal: TaskJournal, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(journal)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwritev", lambda *_: 0)
+        with pytest.raises(JournalUnwritableError, match="No space left"):
+            journal.commit()
+    assert states(path) == {}
+    journal.commit()
+    assert states(path) == FILLED
+
+
+def test_row_goes_before_the_file_that_it_names(journal: TaskJournal, path: Path) -> None:
+    disk = Disk.under(journal)
+    fill(journal)
+    journal.commit()
+    _begin_next_file(journal)
+    disk.full, disk.fails_at = True, "COMMIT"
+    for task_id in ("finished", "rejected"):
+        journal.forget(task_id)
+    with pytest.raises(JournalUnwritableError):
+        journal.commit()
+    open_task_journal(path).close()  # a crash here leaves rows whose bodies are still there
+    disk.full = False
+    journal.commit()
+    assert not (path.parent / BODIES_DIRECTORY / "00000001").exists()
+
+
+def test_journal_without_its_bodies_is_refused(journal: TaskJournal, path: Path) -> None:
+    fill(journal)
+    journal.commit()
+    (path.parent / BODIES_DIRECTORY / "00000001").unlink()
+    with pytest.raises(ConfigurationError, match="00000001"):
+        open_task_journal(path)
+
+
+def test_few_bodies_do_not_keep_large_files_on_the_disk(
+    journal: TaskJournal, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("supervisor.body_files.FILE_BYTES", 1000)
+    monkeypatch.setattr("supervisor.body_files.MOST_RECENT_BYTES", 0)
+    for number in range(20):
+        name = f"t{number}"
+        journal.note_finished(make_report(name), name.encode() * 100)
+        journal.commit()
+        if number % 5:
+            journal.forget(name)
+            journal.commit()
+    kept = [f"t{number}" for number in range(0, 20, 5)]
+    assert {name: journal.body(name) for name in kept} == {name: name.encode() * 100 for name in kept}
+    assert len(list((path.parent / BODIES_DIRECTORY).iterdir())) <= SETTLING_FILES + 3
+    again = open_task_journal(path)
+    assert [again.body(name) for name in kept] == [name.encode() * 100 for name in kept]
+    again.close()
+
+
+def _begin_next_file(journal: TaskJournal) -> None:
+    journal._bodies._size = FILE_BYTES
+    journal.note_finished(make_report("next"), b"in the next file")
+    journal.commit()

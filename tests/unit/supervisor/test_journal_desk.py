@@ -11,6 +11,7 @@ from supervisor.journal import TaskJournal
 from supervisor.journal_desk import JournalDesk
 from supervisor.task_record import TaskState
 from tests.builders import make_record, make_report
+from tests.fakes.journals import open_task_journal
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def journal(path: Path) -> Iterator[TaskJournal]:
     """Holds `ready`, `running`, `finished` and `rejected`, a task each named for its state."""
-    journal = TaskJournal(path)
+    journal = open_task_journal(path)
     journal.note_ready(make_record(task_id) for task_id in ("ready", "running"))
     journal.note_running(["running"])
     for task_id in ("finished", "rejected"):

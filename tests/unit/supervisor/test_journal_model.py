@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from supervisor.journal import JournalUnwritableError, TaskJournal
 from tests.builders import make_record, make_report
 from tests.fakes.disk import Disk
+from tests.fakes.journals import open_task_journal
 
 IDS = st.sampled_from(["a", "b", "c", "d"])
 STEPS = st.one_of(
     st.tuples(st.sampled_from(["ready", "running", "finished", "rejected", "forget"]), IDS),
     st.tuples(st.just("commit"), st.sampled_from(["", "BEGIN", "INSERT", "UPDATE", "DELETE", "COMMIT"])),
 )
+
 LAWFUL = {
     None: {"ready", "finished"},
     "ready": {"ready", "running", "forget"},
@@ -40,7 +42,7 @@ def note(journal: TaskJournal, step: str, task_id: str, attempts: int) -> None:
 
 @given(st.lists(STEPS, max_size=40))
 def test_disk_says_what_is_so(steps: list[tuple[str, str]]) -> None:
-    journal = TaskJournal(Path(":memory:"))
+    journal = open_task_journal(Path(":memory:"))
     disk = Disk.under(journal)
     state: dict[str, str] = {}
     attempts: dict[str, int] = {}

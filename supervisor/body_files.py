@@ -1,0 +1,116 @@
+"""The bodies of reports on disk: appended to files, each of which goes when all its bodies are settled.
+
+A body of 20 KB in a row of the journal's table would be copied into the write-ahead log page by page, and
+its pages freed again: more than twice the CPU of appending it here.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+
+from supervisor.body_file import READ, WRITE, BodyFile, Place, body_path, cut_off
+
+BODIES_DIRECTORY = "bodies"
+FILE_BYTES = 32 * 2**20
+"""A file that has grown to this takes no further body."""
+MOST_RECENT_BYTES = 16 * 2**20
+SETTLING_FILES = 4
+"""What is in the last few files is likely to be settled soon by itself."""
+
+
+class BodyFiles:
+    """Owned by the journal, which keeps the places. Each process begins a file of its own.
+
+    A body that was just added is read from memory, up to 16 MB of them, and once: it is for the first
+    report, which most often is the last.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """`directory` exists. Call `keep` first."""
+        self._directory = directory
+        self._number = 0
+        self._size = 0
+        self._writing = BodyFile(directory, WRITE)
+        self._reading = BodyFile(directory, READ)
+        self._held_bytes: dict[int, int] = {}
+        self._unwritten: list[tuple[Place, bytes]] = []
+        self._recent: dict[Place, bytes] = {}
+        self._recent_bytes = 0
+
+    def keep(self, places: Iterable[Place]) -> None:
+        """Take over what an earlier process left at `places`, and remove files that have nothing there.
+
+        Raises OSError where a file is missing or too short.
+        """
+        for place in places:
+            self._hold(place)
+            path = body_path(self._directory, place.file)
+            if path.stat().st_size < place.start + place.length:
+                raise cut_off(path)
+        for number in list(self._numbers()):
+            self._number = max(self._number, number)
+            if number not in self._held_bytes:
+                body_path(self._directory, number).unlink()
+        self._number += 1
+
+    def add(self, body: bytes) -> Place:
+        """Where `body` will be once `flush` has returned."""
+        if self._size >= FILE_BYTES:
+            self._number += 1
+            self._size = 0
+            self._remove_if_settled(self._number - 1)
+        place = Place(self._number, self._size, len(body))
+        self._size += len(body)
+        self._hold(place)
+        self._unwritten.append((place, body))
+        if self._recent_bytes < MOST_RECENT_BYTES:
+            self._recent[place] = body
+            self._recent_bytes += len(body)
+        return place
+
+    def flush(self) -> None:
+        """Write and sync what was added. Raises OSError, with all kept for the next call."""
+        for number, added in groupby(self._unwritten, key=lambda row: row[0].file):
+            rows = list(added)
+            self._writing.write(number, rows[0][0].start, [body for _, body in rows])
+        self._unwritten.clear()
+
+    def read(self, place: Place) -> bytes:
+        """The body at `place`, which was flushed. Raises OSError."""
+        recent = self._forget_recent(place)
+        return self._reading.read(place) if recent is None else recent
+
+    def release(self, place: Place) -> None:
+        """Nobody will read the body again: nothing on disk may refer to it any more."""
+        self._forget_recent(place)
+        self._held_bytes[place.file] -= place.length
+        if place.file != self._number:
+            self._remove_if_settled(place.file)
+
+    def sparse(self) -> int | None:
+        """A file of some age that a few bodies keep on the disk; None if there is none."""
+        old = (number for number in self._held_bytes if number < self._number - SETTLING_FILES)
+        return next((number for number in old if self._held_bytes[number] * 2 < FILE_BYTES), None)
+
+    def close(self) -> None:
+        self._writing.close()
+        self._reading.close()
+
+    def _hold(self, place: Place) -> None:
+        self._held_bytes[place.file] = self._held_bytes.get(place.file, 0) + place.length
+
+    def _forget_recent(self, place: Place) -> bytes | None:
+        recent = self._recent.pop(place, None)
+        self._recent_bytes -= len(recent or b"")
+        return recent
+
+    def _remove_if_settled(self, number: int) -> None:
+        if not self._held_bytes[number]:
+            del self._held_bytes[number]
+            # What cannot be removed now is removed at the next start.
+            with contextlib.suppress(OSError):
+                body_path(self._directory, number).unlink()
+
+    def _numbers(self) -> Iterator[int]:
+        return (int(path.name) for path in self._directory.iterdir() if path.name.isdecimal())
