@@ -31,7 +31,7 @@ class EmbeddingInput:
 
 
 def _object(payload: JsonValue) -> Mapping[str, JsonValue]:
-    if isinstance(payload, Mapping):
+    if isinstance(payload, dict):
         return payload
     raise NonRetryableError('input: expected a text, or an object with "text"')
 

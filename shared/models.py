@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from shared.packed import Packed
 from shared.text_length import TextLength
 
 JsonValue: TypeAlias = (
@@ -42,7 +43,7 @@ class Provider(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class BatchKey:
+class BatchKey(Packed):
     """Tasks with equal keys may share one provider call."""
 
     task_type: TaskType
@@ -51,7 +52,7 @@ class BatchKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Task(Packed):
     """One task as parsed from the API. `payload` has been checked by the parser of its type."""
 
     id: str
@@ -71,7 +72,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Packed):
     """Tokens billed for one task."""
 
     prompt_tokens: int
@@ -79,7 +80,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class Output(Packed):
     """What a processor computed for one task.
 
     `value` is finished JSON of the bare result, so that a vector of 1,536 numbers is encoded once, in

@@ -104,9 +104,10 @@ class Dispatcher:
         log.debug(
             LogEvent.UNIT_FINISHED, unit_id=event.done.unit_id, slot=event.slot, seconds=round(seconds, 4)
         )
-        for record in assignment.records:
-            self.metrics.processing.labels(record.task.task_type).observe(seconds)
         unit, done = assignment.unit, event.done
+        processing = self.metrics.processing.labels(unit.key.task_type)
+        for _ in unit.tasks:
+            processing.observe(seconds)
         self.limiter.answered(unit.key.model, unit.id, unit.size_bytes, done.total_tokens, done.rate_limits)
         self.verdicts.answered(assignment, done)
         self._recycle_if_due(event.slot)
@@ -150,8 +151,9 @@ class Dispatcher:
         self.gate.begin()
         self.limiter.reserve(unit.key.model, unit.id, unit.size_bytes)
         self._planned.append((slot, self.table[slot].pid or 0, unit))
+        queue_wait = self.metrics.queue_wait.labels(unit.key.task_type)
         for record in group:
-            self.metrics.queue_wait.labels(record.task.task_type).observe(now - record.received_at)
+            queue_wait.observe(now - record.received_at)
 
     def _tell_death(self, event: WorkerDied, row: Slot) -> str:
         if row.state is SlotState.RECYCLING:

@@ -56,9 +56,11 @@ class OpenAIClient:
         try:
             response = self._create(
                 model=model,
-                input=list(texts),
+                input="",
                 encoding_format="base64",
                 dimensions=openai.omit if dimensions is None else dimensions,
+                # In place of `input`, whose every text the SDK would search for fields to rename.
+                extra_body={"input": list(texts)},
             )
         except openai.APIStatusError as error:
             self._calls.rate_limits = parse_rate_limits(error.response.headers)
