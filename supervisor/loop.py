@@ -186,7 +186,7 @@ class Supervisor:
         # What is held is pending to the API until it is reported, and so will be listed again.
         room = self.scheduler.room(self._waiting()) * self.shard_count
         wanted = room + len(self.journal) + self.conditions.passed_over
-        self.scheduler.started()
+        self.scheduler.started(len(self.journal))
         self.api_gate.begin()
         self.poller.poll(min(wanted, MOST_TASKS_ASKED))
 

@@ -31,6 +31,7 @@ class TaskScheduler:
         self._more_waits = False
         self._polling = False
         self._rung = False
+        self._ends_at_once = False
         self._held_seconds = held_seconds
         self._api_holds_polls = held_seconds > 0
 
@@ -65,8 +66,10 @@ class TaskScheduler:
         self._next_at = self._clock()
         self._rung = self._polling
 
-    def started(self) -> None:
+    def started(self, held: int) -> None:
+        """A poll goes out while so many tasks are held."""
         self._polling = True
+        self._ends_at_once = held > 0
         self._more_waits = False
 
     def found(self, new: int, *, full: bool, took_seconds: float) -> None:
@@ -96,7 +99,7 @@ class TaskScheduler:
 
     def _learn_holding(self, new: int, took_seconds: float) -> None:
         held = self._held_seconds > 0 and took_seconds >= self._held_seconds / 2
-        if held or not new:
+        if held or not (new or self._ends_at_once):
             self._api_holds_polls = held
 
     def _answer_bell(self) -> None:

@@ -1,5 +1,6 @@
 """The service between an API, a provider, workers and a network that each have a truth of their own."""
 
+import contextlib
 import itertools
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
@@ -71,7 +72,7 @@ class World:
         self.ghosts: list[Parcel] = []
         """Reports whose sender no longer waits for an answer, and which may yet reach the API."""
         self._path = folder / "journal.sqlite3"
-        self._bodies = BodyFile(folder / BODIES_DIRECTORY, READ)
+        self._bodies = folder / BODIES_DIRECTORY
         self._outputs = itertools.count()
         self._reader = sqlite3.connect(self._path, isolation_level=None)
         self.house = self._new_house()
@@ -79,7 +80,6 @@ class World:
     def close(self) -> None:
         self.house.abandon()
         self._reader.close()
-        self._bodies.close()
 
     def on_disk(self, task_id: str) -> Row | None:
         """The task's row as a second look at the file shows it: what was committed."""
@@ -91,7 +91,11 @@ class World:
             return None
         state, claim, *columns = row
         place = read_place(*columns)
-        return Row(state, claim, self._bodies.read(place) if place else None)
+        if place is None:
+            return Row(state, claim, None)
+        bodies = BodyFile(self._bodies, READ)  # opened anew: after a restart a number may be another file's
+        with contextlib.closing(bodies):
+            return Row(state, claim, bodies.read(place))
 
     def post(self, *events: Event) -> None:
         self.inbox.extend(events)

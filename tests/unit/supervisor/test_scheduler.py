@@ -18,7 +18,7 @@ def scheduler(clock: Clock) -> TaskScheduler:
 
 
 def poll(scheduler: TaskScheduler, new: int = 0, *, full: bool = False) -> None:
-    scheduler.started()
+    scheduler.started(held=0)
     scheduler.found(new, full=full, took_seconds=0.01)
 
 
@@ -36,7 +36,7 @@ def test_first_poll_is_due_at_once(scheduler: TaskScheduler) -> None:
 
 
 def test_no_poll_is_due_while_one_is_under_way(scheduler: TaskScheduler, clock: Clock) -> None:
-    scheduler.started()
+    scheduler.started(held=0)
     clock.advance(1000)
     assert scheduler.polling
     assert not due(scheduler, 0)
@@ -94,7 +94,7 @@ def test_full_page_of_known_tasks_is_no_reason_to_hurry(scheduler: TaskScheduler
 def test_failures_slow_polling_down(scheduler: TaskScheduler, clock: Clock) -> None:
     waits = []
     for _ in range(3):
-        scheduler.started()
+        scheduler.started(held=0)
         scheduler.failed(None)
         waits.append(wait_of(scheduler, clock))
     assert waits == [1, 2, 4]
@@ -102,7 +102,7 @@ def test_failures_slow_polling_down(scheduler: TaskScheduler, clock: Clock) -> N
 
 
 def test_api_that_names_a_wait_gets_it(scheduler: TaskScheduler, clock: Clock) -> None:
-    scheduler.started()
+    scheduler.started(held=0)
     scheduler.failed(120.0)
     assert scheduler.due_at(0) == clock() + 120.0
 
@@ -110,7 +110,7 @@ def test_api_that_names_a_wait_gets_it(scheduler: TaskScheduler, clock: Clock) -
 def test_api_that_names_no_wait_at_all_is_not_polled_without_a_pause(
     scheduler: TaskScheduler, clock: Clock
 ) -> None:
-    scheduler.started()
+    scheduler.started(held=0)
     scheduler.failed(0.0)
     assert not due(scheduler, 0)
     assert wait_of(scheduler, clock) >= SHORTEST
@@ -132,7 +132,7 @@ def test_next_poll_comes_within_the_longest_wait_and_never_without_one(
     clock = Clock()
     scheduler = TaskScheduler(LONGEST, SHORTEST, CAPACITY, clock)
     for answer, seconds in answers:
-        scheduler.started()
+        scheduler.started(held=0)
         if answer in ("failed", "asked"):
             scheduler.failed(seconds if answer == "asked" else None)
         else:

@@ -21,8 +21,8 @@ def plain(clock: Clock) -> TaskScheduler:
     return TaskScheduler(30.0, 1.0, 100, clock)
 
 
-def poll(scheduler: TaskScheduler, new: int, took_seconds: float) -> None:
-    scheduler.started()
+def poll(scheduler: TaskScheduler, new: int, took_seconds: float, held: int = 0) -> None:
+    scheduler.started(held)
     scheduler.found(new, full=False, took_seconds=took_seconds)
 
 
@@ -44,14 +44,25 @@ def test_api_that_answers_at_once_with_nothing_does_not_hold_polls(scheduler: Ta
     assert not scheduler.due(0, held=0)
 
 
+def test_poll_that_our_own_tasks_ended_at_once_says_nothing_about_the_api(
+    scheduler: TaskScheduler, clock: Clock
+) -> None:
+    poll(scheduler, new=1, took_seconds=QUICKLY)
+    clock.advance(1)
+    assert scheduler.due(0, held=1)
+    poll(scheduler, new=0, took_seconds=QUICKLY, held=1)
+    assert not scheduler.due(0, held=1)
+    assert scheduler.due(0, held=0)
+
+
 def test_api_that_fails_is_not_polled_at_once(scheduler: TaskScheduler) -> None:
-    scheduler.started()
+    scheduler.started(held=0)
     scheduler.failed(None)
     assert not scheduler.due(0, held=0)
 
 
 def test_api_that_holds_polls_again_is_noticed(scheduler: TaskScheduler, clock: Clock) -> None:
-    scheduler.started()
+    scheduler.started(held=0)
     scheduler.failed(None)
     clock.advance(1)
     poll(scheduler, new=0, took_seconds=HELD_SECONDS)
@@ -64,7 +75,7 @@ def test_slow_answer_is_no_held_poll_where_long_polls_are_off(plain: TaskSchedul
 
 
 def test_no_second_poll_is_due_while_one_is_held(scheduler: TaskScheduler) -> None:
-    scheduler.started()
+    scheduler.started(held=0)
     assert not scheduler.due(0, held=0)
 
 
@@ -78,7 +89,7 @@ def test_bell_makes_a_poll_due_at_once(plain: TaskScheduler, clock: Clock) -> No
 
 @pytest.mark.parametrize("new", [0, 5])
 def test_bell_during_a_poll_is_answered_by_another_poll(plain: TaskScheduler, new: int) -> None:
-    plain.started()
+    plain.started(held=0)
     plain.hasten()
     assert not plain.due(0, held=1)
     plain.found(new, full=False, took_seconds=QUICKLY)
@@ -86,7 +97,7 @@ def test_bell_during_a_poll_is_answered_by_another_poll(plain: TaskScheduler, ne
 
 
 def test_one_bell_is_answered_once(plain: TaskScheduler) -> None:
-    plain.started()
+    plain.started(held=0)
     plain.hasten()
     plain.found(0, full=False, took_seconds=QUICKLY)
     poll(plain, new=0, took_seconds=QUICKLY)
@@ -94,7 +105,7 @@ def test_one_bell_is_answered_once(plain: TaskScheduler) -> None:
 
 
 def test_bell_does_not_override_an_api_in_trouble(plain: TaskScheduler) -> None:
-    plain.started()
+    plain.started(held=0)
     plain.hasten()
     plain.failed(10.0)
     assert not plain.due(0, held=1)
