@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TypeAlias
 from urllib.parse import quote, urlsplit
 
@@ -14,6 +13,7 @@ from pydantic import SecretStr
 
 from shared.metrics import SupervisorMetrics
 from shared.retry import parse_retry_after
+from supervisor.api_answer import Health, PollAnswer, PollResult, ReportAnswer, ReportOutcome
 from supervisor.http_channel import Answer, HttpChannel
 from supervisor.wire import Page, parse_page
 
@@ -23,67 +23,9 @@ MAX_DETAIL_CHARACTERS = 300
 PENDING_PATH = "/api/ai-tasks/pending"
 TASK_PATH = "/api/ai-tasks/{id}"
 NO_ANSWER = "none"
-EMPTY_PAGE = Page()
 
 _GONE = frozenset({404, 409, 410, 412})
 _KEPT = frozenset({401, 403, 408, 429})
-
-
-class Health(StrEnum):
-    """What an answer says of the API as a whole; the circuit breaker listens to this."""
-
-    WELL = "well"
-    ILL = "ill"
-    UNSAID = "unsaid"
-
-
-class PollResult(StrEnum):
-    """The `result` label of `ai_polls_total`."""
-
-    TASKS = "tasks"
-    EMPTY = "empty"
-    UNREACHABLE = "unreachable"
-    TIMEOUT = "timeout"
-    SERVER_ERROR = "server_error"
-    CLIENT_ERROR = "client_error"
-    UNAUTHORIZED = "unauthorized"
-    RATE_LIMITED = "rate_limited"
-    REDIRECT = "redirect"
-    BAD_PAGE = "bad_page"
-
-
-class ReportOutcome(StrEnum):
-    """The `outcome` label of `ai_reports_total`: what becomes of a report after one PATCH."""
-
-    DONE = "done"
-    GONE = "gone"
-    REJECTED = "rejected"
-    RETRY = "retry"
-
-
-@dataclass(frozen=True, slots=True)
-class PollAnswer:
-    """One poll: a page, or why there is none. `requested_at` is monotonic, from before the request."""
-
-    result: PollResult
-    health: Health
-    limit: int
-    requested_at: float
-    took_seconds: float = 0.0
-    page: Page = EMPTY_PAGE
-    detail: str = ""
-    retry_after_seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReportAnswer:
-    """What one PATCH came to."""
-
-    outcome: ReportOutcome
-    health: Health
-    status: int | None = None
-    detail: str = ""
-    retry_after_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +39,11 @@ _Exchange: TypeAlias = "Answer | _NoAnswer"
 
 class APIClient:
     """Thread-safe: a connection for each thread. The token goes nowhere but to `base_url`: no redirect is
-    followed, no proxy and no `.netrc` consulted. `clock` is monotonic."""
+    followed, no proxy and no `.netrc` consulted.
+
+    `is_held` says of a task's id whether the task is in our hands already; it is asked from the poller's
+    thread. `clock` is monotonic.
+    """
 
     def __init__(
         self,
@@ -107,6 +53,7 @@ class APIClient:
         poll_wait_seconds: float,
         metrics: SupervisorMetrics,
         new_correlation_id: Callable[[], str],
+        is_held: Callable[[str], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._base = urlsplit(base_url)
@@ -117,6 +64,7 @@ class APIClient:
         self._poll_wait_seconds = poll_wait_seconds
         self._metrics = metrics
         self._new_correlation_id = new_correlation_id
+        self._is_held = is_held
         self._clock = clock
         self._headers = {
             "Accept": "application/json",
@@ -138,9 +86,9 @@ class APIClient:
         if isinstance(got, _NoAnswer):
             return PollAnswer(got.result, Health.ILL, limit, requested_at, took_seconds, detail=got.detail)
         result, health, detail = self._judge_poll(got)
-        page = EMPTY_PAGE
+        page = Page()
         if result is PollResult.TASKS:
-            page = parse_page(got.body, self._new_correlation_id, limit)
+            page = parse_page(got.body, self._new_correlation_id, limit, self._is_held)
             if page.fault:
                 result, detail = PollResult.BAD_PAGE, page.fault
             elif not page.items:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from supervisor.api_client import Health
+from supervisor.api_answer import Health
 from supervisor.circuit_breaker import BreakerState, CircuitBreaker
 
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from shared.log_events import LogEvent
 from shared.logs import get_logger
-from supervisor.api_client import ReportAnswer, ReportOutcome
+from supervisor.api_answer import ReportAnswer, ReportOutcome
 from supervisor.api_gate import APIGate
 from supervisor.backlog import Backlog
 from supervisor.journal import TaskJournal

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from shared.messages import UnitDone
-from supervisor.api_client import PollAnswer, ReportAnswer
+from supervisor.api_answer import PollAnswer, ReportAnswer
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from shared.metrics import SupervisorMetrics
 from shared.models import Task
 from shared.settings import UnknownTaskPolicy
 from shared.text_length import MAX_TEXT_TOKENS, TextLength
-from supervisor.api_client import PollAnswer
+from supervisor.api_answer import PollAnswer
 from supervisor.claims import Claims
 from supervisor.journal import TaskJournal
 from supervisor.settlement import REMEMBER_SECONDS, UNKNOWN_TYPE_LABEL, Settlement
@@ -62,7 +62,7 @@ class Intake:
         if now - answer.requested_at > REMEMBER_SECONDS:
             # We were stopped meanwhile, and no longer know what was reported since it was asked for.
             return Taken(new=0, full=False, passed_over=0)
-        taken = known = 0
+        taken, known = 0, page.held
         refusals = list(page.refusals)
         for task in self.claims.order(page.tasks):
             if taken >= room:

@@ -109,7 +109,7 @@ class TaskJournal:
         return len(self._rejected)
 
     def holds(self, task_id: str) -> bool:
-        """Is there anything about this task, in whatever state?"""
+        """Is there anything about this task, in whatever state? May be asked from any thread."""
         return task_id in self._numbers
 
     def note_ready(self, records: Iterable[TaskRecord]) -> None:

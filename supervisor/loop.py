@@ -8,7 +8,7 @@ from shared.log_events import LogEvent
 from shared.logs import get_logger
 from shared.metrics import SupervisorMetrics
 from supervisor.amendments import AmendmentWatch
-from supervisor.api_client import PollResult
+from supervisor.api_answer import PollResult
 from supervisor.api_gate import APIGate
 from supervisor.backlog import Backlog
 from supervisor.claims import Claims
@@ -165,7 +165,7 @@ class Supervisor:
         if self.shutdown_manager.draining:
             self.scheduler.found(0, full=False, took_seconds=answer.took_seconds)
             return
-        taken = self.intake.take(answer, self.scheduler.room(self._waiting()))
+        taken = self.intake.take(answer, self.scheduler.room(self._waiting(), len(self.outbox)))
         log.debug(LogEvent.POLL_FINISHED, listed=answer.page.items, new=taken.new, full=taken.full)
         self.conditions.passed_over = taken.passed_over
         self.scheduler.found(taken.new, full=taken.full, took_seconds=answer.took_seconds)
@@ -181,10 +181,10 @@ class Supervisor:
     def _poll_if_due(self) -> None:
         if not self._may_start_work() or not self.api_gate.allows():
             return
-        if not self.scheduler.due(self._waiting(), len(self.journal)):
+        if not self.scheduler.due(self._waiting(), len(self.outbox), len(self.journal)):
             return
         # What is held is pending to the API until it is reported, and so will be listed again.
-        room = self.scheduler.room(self._waiting()) * self.shard_count
+        room = self.scheduler.room(self._waiting(), len(self.outbox)) * self.shard_count
         wanted = room + len(self.journal) + self.conditions.passed_over
         self.scheduler.started(len(self.journal))
         self.api_gate.begin()
@@ -242,7 +242,7 @@ class Supervisor:
         if self._may_start_work():
             moments += [self.dispatcher.next_at(), self.claims.next_at()]
             if self.api_gate.allows():
-                moments.append(self.scheduler.due_at(self._waiting()))
+                moments.append(self.scheduler.due_at(self._waiting(), len(self.outbox)))
         elif self.shutdown_manager.draining:
             moments.append(self.claims.next_at())
         soonest = min(moment for moment in moments if moment is not None)

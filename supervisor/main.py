@@ -101,6 +101,7 @@ def _build(settings: Settings, state: StateDirectory, notifier: Notifier) -> Ser
     metrics = SupervisorMetrics(registry)
     doorbell = Doorbell(settings.wake_token, inbox.post, time.monotonic)
     server = MetricsServer(settings.metrics_host, settings.metrics_port, board, registry, doorbell)
+    journal = TaskJournal(state.journal, BodyFiles(state.bodies))
     api = APIClient(
         settings.api_base_url,
         settings.api_token,
@@ -108,10 +109,11 @@ def _build(settings: Settings, state: StateDirectory, notifier: Notifier) -> Ser
         settings.poll_wait_seconds,
         metrics,
         _new_correlation_id,
+        journal.holds,
     )
     outside = Outside(
         inbox=inbox,
-        journal=TaskJournal(state.journal, BodyFiles(state.bodies)),
+        journal=journal,
         poller=Poller(api, inbox.post),
         reporter=Reporter(api, settings.report_concurrency, inbox.post),
         claimer=Reporter(api, CLAIM_THREADS if settings.claim_tasks else 0, inbox.post, "claimer", ClaimDone),

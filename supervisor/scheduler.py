@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+MOST_AHEAD = 10_000
+
 
 class TaskScheduler:
     """Polls often while work arrives, seldom while none does. Owned by the loop; `clock` is monotonic.
@@ -45,21 +47,22 @@ class TaskScheduler:
         """The monotonic time of the next poll, if nothing hastens or hinders it."""
         return self._next_at
 
-    def room(self, backlog: int) -> int:
-        """How many more tasks the backlog may take."""
-        return max(0, self._capacity - backlog)
+    def room(self, backlog: int, owed: int) -> int:
+        """How many more tasks the backlog may take while so many reports are owed."""
+        return max(0, self._depth(owed) - backlog)
 
-    def due(self, backlog: int, held: int) -> bool:
-        """Is it time to poll, with so many tasks waiting to run, and so many held in all?"""
-        if self._polling or backlog >= self._capacity:
+    def due(self, backlog: int, owed: int, held: int) -> bool:
+        """Is it time to poll, with so many tasks waiting to run, so many to report, so many held in all?"""
+        depth = self._depth(owed)
+        if self._polling or backlog >= depth:
             return False
         # Half empty, so that each poll brings enough to be worth listing again what is still held.
-        refill = self._more_waits and backlog <= self._capacity // 2
+        refill = self._more_waits and backlog <= depth // 2
         return refill or (self._api_holds_polls and not held) or self._clock() >= self._next_at
 
-    def due_at(self, backlog: int) -> float | None:
+    def due_at(self, backlog: int, owed: int) -> float | None:
         """When `due` turns true by itself; None while a poll is under way or there is no room."""
-        return None if self._polling or backlog >= self._capacity else self._next_at
+        return None if self._polling or backlog >= self._depth(owed) else self._next_at
 
     def hasten(self) -> None:
         """The doorbell rang: poll now, or again if the poll under way may be too old to see why."""
@@ -92,6 +95,14 @@ class TaskScheduler:
         self._slow_down()
         if retry_after_seconds is not None:
             self._next_at = self._clock() + max(retry_after_seconds, self._shortest_seconds)
+
+    def _depth(self, owed: int) -> int:
+        """How many tasks may wait to run.
+
+        A page lists what is owed before it comes to what is new. To take as much anew as is listed again
+        keeps the cost of a task from growing with what is owed.
+        """
+        return max(self._capacity, min(owed, MOST_AHEAD))
 
     def _slow_down(self) -> None:
         self._next_at = self._clock() + self._wait_seconds

@@ -8,7 +8,7 @@ from shared.log_events import LogEvent
 from shared.logs import get_logger
 from shared.metrics import SupervisorMetrics
 from shared.models import Output, TaskStatus
-from supervisor.api_client import ReportAnswer, ReportOutcome
+from supervisor.api_answer import ReportAnswer, ReportOutcome
 from supervisor.history import History
 from supervisor.journal import TaskJournal, Waiting
 from supervisor.outbox import Letter, Outbox

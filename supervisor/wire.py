@@ -62,17 +62,25 @@ class Page:
 
     tasks: tuple[Task, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    held: int = 0
+    """Items that are in our hands already, and were not parsed again."""
     fault: str | None = None
 
     @property
     def items(self) -> int:
-        return len(self.tasks) + len(self.refusals)
+        return len(self.tasks) + len(self.refusals) + self.held
 
 
 def parse_page(
-    body: bytes | bytearray, new_correlation_id: Callable[[], str], most: int = MOST_ITEMS
+    body: bytes | bytearray,
+    new_correlation_id: Callable[[], str],
+    most: int = MOST_ITEMS,
+    is_held: Callable[[str], bool] = lambda _: False,
 ) -> Page:
-    """Parse each item of a page alone, so that a bad one costs the others nothing; read `most` items."""
+    """Parse each item of a page alone, so that a bad one costs the others nothing; read `most` items.
+
+    Items whose id `is_held` are only counted: of a page, they can be the most.
+    """
     try:
         # A page of far more than was asked for would take several times its size as objects.
         large = len(body) > LARGE_PAGE_BYTES
@@ -87,12 +95,12 @@ def parse_page(
     tasks: list[Task] = []
     refusals: list[Refusal] = []
     for item in items:
-        parsed = _parse_item(item, new_correlation_id)
+        parsed = _parse_item(item, new_correlation_id, is_held)
         if isinstance(parsed, Task):
             tasks.append(parsed)
-        else:
+        elif parsed is not None:
             refusals.append(parsed)
-    return Page(tuple(tasks), tuple(refusals))
+    return Page(tuple(tasks), tuple(refusals), held=len(items) - len(tasks) - len(refusals))
 
 
 def success_body(shape: WireShape, output: Output) -> bytes:
@@ -142,7 +150,9 @@ def _item_list(document: object) -> list[object] | None:
     return document if isinstance(document, list) else None
 
 
-def _parse_item(item: object, new_correlation_id: Callable[[], str]) -> Task | Refusal:
+def _parse_item(
+    item: object, new_correlation_id: Callable[[], str], is_held: Callable[[str], bool]
+) -> Task | Refusal | None:
     if item is UNREADABLE:
         return Refusal(RefusalReason.BAD_JSON, "an item of the page is no JSON that can be read")
     if not isinstance(item, dict):
@@ -154,6 +164,8 @@ def _parse_item(item: object, new_correlation_id: Callable[[], str]) -> Task | R
         return Refusal(RefusalReason.NO_ID, "an item of the page has no id that is a string or whole number")
     if not _usable_id(task_id):
         return Refusal(RefusalReason.BAD_ID, f"the id {task_id[:40]!a} cannot stand as one segment of a path")
+    if is_held(task_id):
+        return None
     address = TaskAddress(task_id, shape, _correlation_id(item) or new_correlation_id())
     return _parse_task(item, address)
 

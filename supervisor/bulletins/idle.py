@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from supervisor.api_client import PollResult
+from supervisor.api_answer import PollResult
 from supervisor.bulletins.bulletin import Bulletin, Tone
 from supervisor.bulletins.poll import next_poll, poll_trouble
 from supervisor.status import Idle, Status

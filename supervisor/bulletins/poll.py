@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from supervisor.api_client import PollResult
+from supervisor.api_answer import PollResult
 from supervisor.bulletins.bulletin import Bulletin, Tone
 from supervisor.status import BreakerPhase, Status
 from supervisor.wording import duration

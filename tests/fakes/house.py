@@ -11,7 +11,7 @@ from shared.messages import Failure, RateLimits, Unit, UnitDone
 from shared.metrics import SupervisorMetrics
 from shared.models import Output
 from shared.settings import Settings
-from supervisor.api_client import Health, PollAnswer, PollResult, ReportAnswer, ReportOutcome
+from supervisor.api_answer import Health, PollAnswer, PollResult, ReportAnswer, ReportOutcome
 from supervisor.backlog import Backlog
 from supervisor.composition import Outside, compose
 from supervisor.events import (
@@ -160,7 +160,7 @@ class House:
     def page(self, *tasks: str | dict[str, object], requested_at: float | None = None) -> TasksPolled:
         """The answer to the oldest poll under way; it was asked for just now, if not said otherwise."""
         items = [item(task) if isinstance(task, str) else task for task in tasks]
-        page = parse_page(orjson.dumps(items), lambda: "made-here")
+        page = parse_page(orjson.dumps(items), lambda: "made-here", is_held=self.journal.holds)
         result = PollResult.TASKS if items else PollResult.EMPTY
         asked_at = self.clock() if requested_at is None else requested_at
         return TasksPolled(PollAnswer(result, Health.WELL, self.poller.limits.pop(0), asked_at, page=page))

@@ -13,13 +13,15 @@ from pydantic import SecretStr
 
 from shared.metrics import SupervisorMetrics
 from shared.models import WireShape
-from supervisor.api_client import APIClient, Health, PollResult, ReportAnswer, ReportOutcome
+from supervisor.api_answer import Health, PollResult, ReportAnswer, ReportOutcome
+from supervisor.api_client import APIClient
 from tests.eventually import eventually
 from tests.integration.disconnect import disconnect
 from tests.stubs.scripted_http import NO_ANSWER, Answer, Ending, Request, ScriptedServer
 
 TOKEN = "integration-api-token-1b7d"
 TIMEOUT_SECONDS = 0.5
+HELD = frozenset({"in-our-hands"})
 HOSTILE_IDS = ["../../x", "a/b?c#d", "with spaces", "naïve-🦆", "%2F", "a\\b", "..;", "x" * 1024, "\r\nX: y"]
 BODY = b'{"status":"succeeded"}'
 
@@ -68,6 +70,7 @@ def connected(url: str, metrics: SupervisorMetrics, poll_wait_seconds: float = 0
         poll_wait_seconds=poll_wait_seconds,
         metrics=metrics,
         new_correlation_id=lambda: "new-correlation",
+        is_held=HELD.__contains__,
     )
     try:
         yield client
@@ -221,6 +224,7 @@ def test_poll_asks_for_so_many_and_reads_both_shapes(
         {"id": "1", "type": "text-embedding", "status": "pending", "input_data": {"text": "one"}},
         {"_id": "2", "type": "text_embedding", "state": "pending", "content": "two"},
         {"id": "3", "type": "text-embedding", "status": "pending", "input_data": {}},
+        {"id": "in-our-hands", "type": "text-embedding", "status": "pending", "input_data": {}},
     ]
     peer.answer = Answer(200, orjson.dumps({"data": page}))
     answer = client.get_pending_tasks(37)
@@ -229,7 +233,7 @@ def test_poll_asks_for_so_many_and_reads_both_shapes(
         ("1", WireShape.FLAT),
         ("2", WireShape.NESTJS),
     ]
-    assert len(answer.page.refusals) == 1
+    assert (len(answer.page.refusals), answer.page.held) == (1, 1)
     (request,) = server.seen("GET")
     assert request.target == "/base/api/ai-tasks/pending?limit=37"
     assert request.headers["authorization"] == f"Bearer {TOKEN}"

@@ -10,7 +10,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from shared.metrics import SupervisorMetrics
-from supervisor.api_client import APIClient, Health, PollResult, ReportOutcome
+from supervisor.api_answer import Health, PollResult, ReportOutcome
+from supervisor.api_client import APIClient
 from tests.integration.disconnect import disconnect
 
 TIMEOUT_SECONDS = 0.5
@@ -49,6 +50,7 @@ def serve() -> Iterator[Serve]:
                 poll_wait_seconds=0.0,
                 metrics=SupervisorMetrics(CollectorRegistry()),
                 new_correlation_id=lambda: "new",
+                is_held=lambda _: False,
             )
             stack.callback(disconnect, client)
             return client

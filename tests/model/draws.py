@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from shared.errors import Blame, RetryReason
 from shared.messages import Failure
-from supervisor.api_client import Health, ReportAnswer, ReportOutcome
+from supervisor.api_answer import Health, ReportAnswer, ReportOutcome
 from supervisor.events import PauseRequested, ResumeRequested, StopRequested
 
 SLOTS = st.integers(0, 1)

@@ -13,7 +13,7 @@ import orjson
 from shared.messages import Failure, UnitDone
 from shared.models import Output, TaskStatus
 from shared.settings import Settings
-from supervisor.api_client import Health, PollAnswer, PollResult, ReportAnswer, ReportOutcome
+from supervisor.api_answer import Health, PollAnswer, PollResult, ReportAnswer, ReportOutcome
 from supervisor.body_file import READ, BodyFile
 from supervisor.body_files import BODIES_DIRECTORY
 from supervisor.events import ClaimDone, Event, ReportDone, TasksPolled, UnitFinished
@@ -160,7 +160,7 @@ class World:
         if poll.items is None:
             answer = PollAnswer(PollResult.TIMEOUT, Health.ILL, poll.limit, poll.requested_at)
         else:
-            page = parse_page(orjson.dumps(poll.items), lambda: "made-here")
+            page = parse_page(orjson.dumps(poll.items), lambda: "made-here", is_held=self.house.journal.holds)
             result = PollResult.TASKS if poll.items else PollResult.EMPTY
             answer = PollAnswer(result, Health.WELL, poll.limit, poll.requested_at, page=page)
         self.post(TasksPolled(answer))

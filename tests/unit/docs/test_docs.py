@@ -14,7 +14,7 @@ from shared.log_events import LogEvent
 from shared.metrics import SupervisorMetrics, WorkerMetrics
 from shared.models import TaskStatus
 from shared.settings import Settings
-from supervisor.api_client import PollResult, ReportOutcome
+from supervisor.api_answer import PollResult, ReportOutcome
 from supervisor.cli import main
 from supervisor.exit_codes import ExitCode
 from supervisor.gauges import StatusGauges

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.log_events import LogEvent
-from supervisor.api_client import ReportOutcome
+from supervisor.api_answer import ReportOutcome
 from supervisor.journal_desk import JournalDesk
 from tests.fakes.house import House
 

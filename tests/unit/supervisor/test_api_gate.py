@@ -2,7 +2,7 @@
 
 import pytest
 
-from supervisor.api_client import Health
+from supervisor.api_answer import Health
 from supervisor.api_gate import APIGate
 from supervisor.circuit_breaker import CircuitBreaker
 from tests.fakes.clock import Clock

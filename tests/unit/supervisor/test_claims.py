@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.api_client import Health, ReportAnswer, ReportOutcome
+from supervisor.api_answer import Health, ReportAnswer, ReportOutcome
 from supervisor.exit_codes import ExitCode
 from supervisor.task_record import Claim
 from tests.builders import make_settings

@@ -1,6 +1,6 @@
 """Claims knock at the same door as polls and reports, and keep away from it while the API is ill."""
 
-from supervisor.api_client import Health, ReportAnswer, ReportOutcome
+from supervisor.api_answer import Health, ReportAnswer, ReportOutcome
 from supervisor.circuit_breaker import BreakerState
 from supervisor.events import ClaimDone
 from supervisor.status import NotReady

@@ -2,7 +2,7 @@
 
 import pytest
 
-from supervisor.api_client import Health, ReportAnswer, ReportOutcome
+from supervisor.api_answer import Health, ReportAnswer, ReportOutcome
 from supervisor.events import ReportDone
 from tests.builders import make_settings
 from tests.fakes.house import House

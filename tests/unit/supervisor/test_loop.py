@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from supervisor.api_client import Health, PollResult, ReportOutcome
+from supervisor.api_answer import Health, PollResult, ReportOutcome
 from supervisor.events import (
     PauseRequested,
     ResumeRequested,

@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from shared.errors import Blame, RetryReason
 from shared.messages import RateLimits, UnitDone
-from supervisor.api_client import Health, PollResult, ReportAnswer, ReportOutcome
+from supervisor.api_answer import Health, PollResult, ReportAnswer, ReportOutcome
 from supervisor.events import (
     PauseRequested,
     ResumeRequested,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.errors import RetryReason
-from supervisor.api_client import ReportOutcome
+from supervisor.api_answer import ReportOutcome
 from supervisor.events import PauseRequested, StopRequested
 from supervisor.exit_codes import ExitCode
 from supervisor.status import NotReady

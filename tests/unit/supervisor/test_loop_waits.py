@@ -3,7 +3,7 @@
 import pytest
 
 from shared.errors import RetryReason
-from supervisor.api_client import Health, PollResult, ReportAnswer, ReportOutcome
+from supervisor.api_answer import Health, PollResult, ReportAnswer, ReportOutcome
 from supervisor.events import PauseRequested
 from tests.builders import make_settings
 from tests.fakes.house import House

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.errors import RetryReason
-from supervisor.api_client import Health, PollResult, ReportOutcome
+from supervisor.api_answer import Health, PollResult, ReportOutcome
 from supervisor.bulletins.summary import bulletins
 from supervisor.events import PauseRequested
 from supervisor.provider_gate import Blocked

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.scheduler import TaskScheduler
+from supervisor.scheduler import MOST_AHEAD, TaskScheduler
 from tests.fakes.clock import Clock
 
 CAPACITY = 100
@@ -24,7 +24,7 @@ def poll(scheduler: TaskScheduler, new: int = 0, *, full: bool = False) -> None:
 
 def due(scheduler: TaskScheduler, backlog: int) -> bool:
     """Is a poll due while something is held?"""
-    return scheduler.due(backlog, held=backlog + 1)
+    return scheduler.due(backlog, owed=0, held=backlog + 1)
 
 
 def wait_of(scheduler: TaskScheduler, clock: Clock) -> float:
@@ -40,14 +40,14 @@ def test_no_poll_is_due_while_one_is_under_way(scheduler: TaskScheduler, clock: 
     clock.advance(1000)
     assert scheduler.polling
     assert not due(scheduler, 0)
-    assert scheduler.due_at(0) is None
+    assert scheduler.due_at(0, owed=0) is None
 
 
 def test_poll_that_found_work_is_followed_by_another_soon(scheduler: TaskScheduler, clock: Clock) -> None:
     poll(scheduler, new=3)
     assert not scheduler.polling
     assert not due(scheduler, 0)
-    assert scheduler.due_at(0) == clock() + SHORTEST
+    assert scheduler.due_at(0, owed=0) == clock() + SHORTEST
     clock.advance(SHORTEST)
     assert due(scheduler, 0)
 
@@ -104,7 +104,7 @@ def test_failures_slow_polling_down(scheduler: TaskScheduler, clock: Clock) -> N
 def test_api_that_names_a_wait_gets_it(scheduler: TaskScheduler, clock: Clock) -> None:
     scheduler.started(held=0)
     scheduler.failed(120.0)
-    assert scheduler.due_at(0) == clock() + 120.0
+    assert scheduler.due_at(0, owed=0) == clock() + 120.0
 
 
 def test_api_that_names_no_wait_at_all_is_not_polled_without_a_pause(
@@ -118,8 +118,18 @@ def test_api_that_names_no_wait_at_all_is_not_polled_without_a_pause(
 
 @pytest.mark.parametrize(("backlog", "room"), [(0, 100), (40, 60), (100, 0), (150, 0)])
 def test_room_is_what_the_backlog_may_still_take(scheduler: TaskScheduler, backlog: int, room: int) -> None:
-    assert scheduler.room(backlog) == room
-    assert (scheduler.due_at(backlog) is None) == (room == 0)
+    assert scheduler.room(backlog, owed=0) == room
+    assert (scheduler.due_at(backlog, owed=0) is None) == (room == 0)
+
+
+@pytest.mark.parametrize(("owed", "depth"), [(50, 100), (101, 101), (5000, 5000), (50_000, MOST_AHEAD)])
+def test_much_that_is_owed_makes_polls_larger_and_fewer(
+    scheduler: TaskScheduler, owed: int, depth: int
+) -> None:
+    poll(scheduler, new=1, full=True)
+    assert scheduler.room(0, owed) == depth
+    assert scheduler.due(depth // 2, owed, held=owed)
+    assert not scheduler.due(depth // 2 + 1, owed, held=owed)
 
 
 ANSWERS = st.tuples(st.sampled_from(["new", "full", "none", "failed", "asked"]), st.integers(1, 100))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.models import TaskStatus, WireShape
-from supervisor.api_client import Health, ReportAnswer, ReportOutcome
+from supervisor.api_answer import Health, ReportAnswer, ReportOutcome
 from supervisor.journal import Waiting
 from supervisor.settlement import Settlement
 from tests.builders import make_output, make_record, make_report

@@ -224,3 +224,10 @@ def test_large_page_is_read_like_a_small_one(wrap: str, monkeypatch: pytest.Monk
     page = parse_page(wrap.format(orjson.dumps([FLAT, NESTJS]).decode()).encode(), lambda: "made-here")
     assert page.fault is None
     assert [task.id for task in page.tasks] == ["t1", "t2"]
+
+
+def test_item_that_is_held_is_counted_and_not_parsed_again() -> None:
+    held = FLAT | {"id": "held", "type": "no such type"}
+    page = parse_page(orjson.dumps([held, FLAT, held]), lambda: "made-here", is_held="held".__eq__)
+    assert ([task.id for task in page.tasks], page.refusals) == ([FLAT["id"]], ())
+    assert (page.held, page.items) == (2, 3)

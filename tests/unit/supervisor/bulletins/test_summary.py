@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from supervisor.api_client import PollResult
+from supervisor.api_answer import PollResult
 from supervisor.bulletins.bulletin import Bulletin, Tone
 from supervisor.bulletins.summary import bulletins
 from supervisor.provider_gate import Blocked

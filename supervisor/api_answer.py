@@ -1,0 +1,65 @@
+"""What a poll or a report came to, in our own terms."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from supervisor.wire import Page
+
+EMPTY_PAGE = Page()
+
+
+class Health(StrEnum):
+    """What an answer says of the API as a whole; the circuit breaker listens to this."""
+
+    WELL = "well"
+    ILL = "ill"
+    UNSAID = "unsaid"
+
+
+class PollResult(StrEnum):
+    """The `result` label of `ai_polls_total`."""
+
+    TASKS = "tasks"
+    EMPTY = "empty"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    SERVER_ERROR = "server_error"
+    CLIENT_ERROR = "client_error"
+    UNAUTHORIZED = "unauthorized"
+    RATE_LIMITED = "rate_limited"
+    REDIRECT = "redirect"
+    BAD_PAGE = "bad_page"
+
+
+class ReportOutcome(StrEnum):
+    """The `outcome` label of `ai_reports_total`: what becomes of a report after one PATCH."""
+
+    DONE = "done"
+    GONE = "gone"
+    REJECTED = "rejected"
+    RETRY = "retry"
+
+
+@dataclass(frozen=True, slots=True)
+class PollAnswer:
+    """One poll: a page, or why there is none. `requested_at` is monotonic, from before the request."""
+
+    result: PollResult
+    health: Health
+    limit: int
+    requested_at: float
+    took_seconds: float = 0.0
+    page: Page = EMPTY_PAGE
+    detail: str = ""
+    retry_after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportAnswer:
+    """What one PATCH came to."""
+
+    outcome: ReportOutcome
+    health: Health
+    status: int | None = None
+    detail: str = ""
+    retry_after_seconds: float | None = None
