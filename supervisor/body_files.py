@@ -17,6 +17,8 @@ FILE_BYTES = 32 * 2**20
 MOST_RECENT_BYTES = 16 * 2**20
 SETTLING_FILES = 4
 """What is in the last few files is likely to be settled soon by itself."""
+SPARSE_BYTES = FILE_BYTES // 16
+"""So little that moving it costs next to nothing, even if all of the file was about to be settled."""
 
 
 class BodyFiles:
@@ -91,7 +93,7 @@ class BodyFiles:
     def sparse(self) -> int | None:
         """A file of some age that a few bodies keep on the disk; None if there is none."""
         old = (number for number in self._held_bytes if number < self._number - SETTLING_FILES)
-        return next((number for number in old if self._held_bytes[number] * 2 < FILE_BYTES), None)
+        return next((number for number in old if self._held_bytes[number] <= SPARSE_BYTES), None)
 
     def close(self) -> None:
         self._writing.close()

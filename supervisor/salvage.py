@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 
 import orjson
 
@@ -9,38 +10,61 @@ UNREADABLE = object()
 """Stands for an item that no parser takes."""
 MOST_DIGITS = 400
 MOST_ITEMS = 1_000_000
-# Possessive, and a string without an end runs to the end: linear on any bytes.
-_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},]', re.DOTALL)
+USUAL_DEPTH = 4
+# Everything possessive, and a token that is a string without an end runs to the end: linear on any bytes.
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_TOKEN = re.compile(_STRING + rb"?|[\[\]{},]", re.DOTALL)
 _LIST_OPENS = re.compile(rb"\s*:\s*\[")
+
+
+def _usual(depth: int) -> bytes:
+    """An object or list with nothing deeper than `depth` in it; whether it is sound is for the parser."""
+    within = rb"|" + _usual(depth - 1) if depth else b""
+    return rb'[\[{](?:[^\[\]{}"]++|' + _STRING + within + rb")*+[\]}]"
+
+
+_USUAL_ITEM = re.compile(rb"\s*+" + _usual(USUAL_DEPTH) + rb"\s*+(?=[,\]])", re.DOTALL)
+
+
+class NoListError(ValueError):
+    """The page has no list, or one without an end."""
 
 
 def salvage_items(
     body: bytes | bytearray, list_fields: tuple[str, ...], most: int = MOST_ITEMS
-) -> list[object] | None:
-    """The first `most` items of the list, or of that under one of `list_fields`; None if there is none."""
-    start = _list_start(body, list_fields)
-    if start is None:
-        return None
-    items: list[object] = []
+) -> Iterator[object]:
+    """The first `most` items of the list, or of that under one of `list_fields`, one by one.
+
+    Raises NoListError, be it at the very end.
+    """
+    begin = _list_start(body, list_fields)
+    for number in range(most):
+        end = _item_end(body, begin)
+        last = body[end : end + 1] != b","
+        if number or not last or body[begin:end].strip():
+            yield _parse(body[begin:end])
+        if last:
+            return
+        begin = end + 1
+
+
+def _item_end(body: bytes | bytearray, begin: int) -> int:
+    """Where the comma or bracket stands that ends the item."""
+    if usual := _USUAL_ITEM.match(body, begin):
+        return usual.end()
     depth = 0
-    begin = start
-    for token in _TOKEN.finditer(body, start):
+    for token in _TOKEN.finditer(body, begin):
         mark = token.group()
         if mark in b"[{":
             depth += 1
         elif mark in b"]}":
             depth -= 1
         if depth < 0 or (mark == b"," and not depth):
-            items.append(_parse(body[begin : token.start()]))
-            begin = token.end()
-            if len(items) >= most:
-                return items
-        if depth < 0:
-            return [] if items == [UNREADABLE] and not body[start : token.start()].strip() else items
-    return None
+            return token.start()
+    raise _no_list(body)
 
 
-def _list_start(body: bytes | bytearray, list_fields: tuple[str, ...]) -> int | None:
+def _list_start(body: bytes | bytearray, list_fields: tuple[str, ...]) -> int:
     whole = re.match(rb"\s*\[", body)
     if whole:
         return whole.end()
@@ -54,7 +78,11 @@ def _list_start(body: bytes | bytearray, list_fields: tuple[str, ...]) -> int | 
             depth -= 1
         elif depth == 1 and mark in names and (opening := _LIST_OPENS.match(body, token.end())):
             return opening.end()
-    return None
+    raise _no_list(body)
+
+
+def _no_list(body: bytes | bytearray) -> NoListError:
+    return NoListError(f"the page is not JSON; its first byte is {bytes(body[:1])!r}")
 
 
 def _parse(item: bytes | bytearray) -> object:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 MOST_AHEAD = 10_000
+SECONDS_AN_ITEM = 1e-4
+"""Ten times what it takes to read one: however long the pages, a tenth of a core goes into them."""
 
 
 class TaskScheduler:
@@ -75,8 +77,8 @@ class TaskScheduler:
         self._ends_at_once = held > 0
         self._more_waits = False
 
-    def found(self, new: int, *, full: bool, took_seconds: float) -> None:
-        """A poll brought `new` tasks not seen before; `full` if the API may have more."""
+    def found(self, new: int, *, listed: int, full: bool, took_seconds: float) -> None:
+        """A poll listed so many items, `new` tasks not seen before; `full` if the API may have more."""
         self._polling = False
         self._learn_holding(new, took_seconds)
         if new:
@@ -85,6 +87,7 @@ class TaskScheduler:
             self._next_at = self._clock() + self._shortest_seconds
         else:
             self._slow_down()
+        self._next_at = max(self._next_at, self._clock() + listed * SECONDS_AN_ITEM)
         self._answer_bell()
 
     def failed(self, retry_after_seconds: float | None) -> None:

@@ -3,8 +3,9 @@
 Everything here comes from outside and is hostile until parsed; nothing raises out of `parse_page`.
 """
 
+import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -14,7 +15,7 @@ import orjson
 from shared.errors import NonRetryableError
 from shared.models import JsonValue, Output, Task, TaskType, WireShape
 from shared.task_inputs import INPUT_PARSERS
-from supervisor.salvage import MOST_ITEMS, UNREADABLE, salvage_items
+from supervisor.salvage import MOST_ITEMS, UNREADABLE, NoListError, salvage_items
 
 MAX_ID_CHARACTERS = 1024
 MAX_ERROR_CHARACTERS = 2000
@@ -81,26 +82,21 @@ def parse_page(
 
     Items whose id `is_held` are only counted: of a page, they can be the most.
     """
-    try:
-        # A page of far more than was asked for would take several times its size as objects.
-        large = len(body) > LARGE_PAGE_BYTES
-        items = salvage_items(body, LIST_FIELDS, most) if large else _item_list(orjson.loads(body))
-    except orjson.JSONDecodeError:
-        # It refuses a whole page for one lone surrogate, NaN or deep nest in one item.
-        items = salvage_items(body, LIST_FIELDS, most)
-        if items is None:
-            return Page(fault=f"the page is not JSON; its first byte is {bytes(body[:1])!r}")
-    if items is None:
-        return Page(fault=f"the page is no list, nor an object with one under {', '.join(LIST_FIELDS)}")
     tasks: list[Task] = []
     refusals: list[Refusal] = []
-    for item in items:
-        parsed = _parse_item(item, new_correlation_id, is_held)
-        if isinstance(parsed, Task):
-            tasks.append(parsed)
-        elif parsed is not None:
-            refusals.append(parsed)
-    return Page(tuple(tasks), tuple(refusals), held=len(items) - len(tasks) - len(refusals))
+    held = 0
+    try:
+        for item in _items(body, most):
+            parsed = _parse_item(item, new_correlation_id, is_held)
+            if isinstance(parsed, Task):
+                tasks.append(parsed)
+            elif isinstance(parsed, Refusal):
+                refusals.append(parsed)
+            else:
+                held += 1
+    except NoListError as error:
+        return Page(fault=str(error))
+    return Page(tuple(tasks), tuple(refusals), held)
 
 
 def success_body(shape: WireShape, output: Output) -> bytes:
@@ -142,12 +138,24 @@ def give_back_body(shape: WireShape) -> bytes:
     return b'{"state":"pending"}' if shape is WireShape.NESTJS else b'{"status":"pending"}'
 
 
-def _item_list(document: object) -> list[object] | None:
+def _items(body: bytes | bytearray, most: int) -> Iterable[object]:
+    """Raises NoListError, be it while they are read."""
+    # A page of far more than was asked for would take several times its size as objects.
+    if len(body) <= LARGE_PAGE_BYTES:
+        # It refuses a whole page for one lone surrogate, NaN or deep nest in one item.
+        with contextlib.suppress(orjson.JSONDecodeError):
+            return _item_list(orjson.loads(body))
+    return salvage_items(body, LIST_FIELDS, most)
+
+
+def _item_list(document: object) -> list[object]:
     if isinstance(document, dict):
         document = next(
             (document[name] for name in LIST_FIELDS if isinstance(document.get(name), list)), None
         )
-    return document if isinstance(document, list) else None
+    if isinstance(document, list):
+        return document
+    raise NoListError(f"the page is no list, nor an object with one under {', '.join(LIST_FIELDS)}")
 
 
 def _parse_item(

@@ -17,6 +17,7 @@ SMALL_FILE_BYTES = 100
 @pytest.fixture(autouse=True)
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(body_files, "FILE_BYTES", SMALL_FILE_BYTES)
+    monkeypatch.setattr(body_files, "SPARSE_BYTES", SMALL_FILE_BYTES // 5)
 
 
 @pytest.fixture
@@ -113,10 +114,10 @@ def test_file_that_was_settled_while_it_grew_goes_when_it_is_full(bodies: BodyFi
 
 def test_old_file_kept_by_few_bodies_is_sparse(bodies: BodyFiles) -> None:
     first, *_ = fill(bodies, 6)
-    for place in first[:5]:
+    for place in first[:7]:
         bodies.release(place)
-    assert bodies.sparse() is None  # half of it is still wanted
-    bodies.release(first[5])
+    assert bodies.sparse() is None
+    bodies.release(first[7])
     assert bodies.sparse() == 1
 
 

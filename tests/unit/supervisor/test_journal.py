@@ -281,6 +281,7 @@ def test_few_bodies_do_not_keep_large_files_on_the_disk(
     journal: TaskJournal, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("supervisor.body_files.FILE_BYTES", 1000)
+    monkeypatch.setattr("supervisor.body_files.SPARSE_BYTES", 400)
     monkeypatch.setattr("supervisor.body_files.MOST_RECENT_BYTES", 0)
     for number in range(20):
         name = f"t{number}"

@@ -19,7 +19,7 @@ def scheduler(clock: Clock) -> TaskScheduler:
 
 def poll(scheduler: TaskScheduler, new: int = 0, *, full: bool = False) -> None:
     scheduler.started(held=0)
-    scheduler.found(new, full=full, took_seconds=0.01)
+    scheduler.found(new, listed=0, full=full, took_seconds=0.01)
 
 
 def due(scheduler: TaskScheduler, backlog: int) -> bool:
@@ -132,6 +132,13 @@ def test_much_that_is_owed_makes_polls_larger_and_fewer(
     assert not scheduler.due(depth // 2 + 1, owed, held=owed)
 
 
+@pytest.mark.parametrize("new", [0, 1])
+def test_long_pages_are_asked_for_less_often(scheduler: TaskScheduler, clock: Clock, new: int) -> None:
+    scheduler.started(held=0)
+    scheduler.found(new, listed=50_000, full=False, took_seconds=0.01)
+    assert wait_of(scheduler, clock) == pytest.approx(5.0)
+
+
 ANSWERS = st.tuples(st.sampled_from(["new", "full", "none", "failed", "asked"]), st.integers(1, 100))
 
 
@@ -146,7 +153,7 @@ def test_next_poll_comes_within_the_longest_wait_and_never_without_one(
         if answer in ("failed", "asked"):
             scheduler.failed(seconds if answer == "asked" else None)
         else:
-            scheduler.found(0 if answer == "none" else 5, full=answer == "full", took_seconds=0.01)
+            scheduler.found(0 if answer == "none" else 5, listed=0, full=answer == "full", took_seconds=0.01)
         wait = wait_of(scheduler, clock)
         assert SHORTEST <= wait <= LONGEST or answer == "asked"
         assert due(scheduler, CAPACITY // 2) == (answer == "full")
