@@ -8,13 +8,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from benchmarks.bulk import Bulk, Memory, run_bulk
 from benchmarks.contenders import Contender
 from benchmarks.course import FAST, REAL, RunFailedError
 from benchmarks.limits import Limits, run_limits
 from benchmarks.load import Load, run_load
 from benchmarks.pickup import Pickup, Way, run_pickup
 from benchmarks.process_tree import adopt_orphans
-from benchmarks.reports import limits_table, load_table, pickup_table, scale_table
+from benchmarks.reports import (
+    limits_table,
+    load_table,
+    memory_table,
+    pickup_table,
+    rest_table,
+    scale_table,
+)
+from benchmarks.rest import Rest, run_rest
 
 PEERS = (Contender.SERVICE, Contender.THREAD_POOL, Contender.FLOOR)
 SIZES = (1_000, 10_000)
@@ -29,6 +38,8 @@ class Scenario(StrEnum):
     PICKUP = "pickup"
     LIMITS = "limits"
     SCALE = "scale"
+    REST = "rest"
+    BULK = "bulk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +56,7 @@ class Wanted:
     as_json: bool
 
 
-Run = Load | Pickup | Limits
+Run = Load | Pickup | Limits | Rest | Memory
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -90,6 +101,11 @@ def _one(scenario: Scenario, contender: Contender, wanted: Wanted) -> Iterator[R
             yield run_pickup(contender, way, wanted.seconds)
     elif scenario is Scenario.LIMITS:
         yield run_limits(contender, wanted.minutes)
+    elif scenario is Scenario.REST:
+        yield run_rest(contender, wanted.seconds)
+    elif scenario is Scenario.BULK:
+        for bulk in Bulk:
+            yield run_bulk(contender, bulk)
     else:
         for size in (*SIZES, *((LONG_SIZE,) if wanted.long else ())):
             yield run_load(contender, FAST, size)
@@ -101,6 +117,10 @@ def _table(scenario: Scenario, runs: Sequence[Run]) -> str:
         return pickup_table([run for run in runs if isinstance(run, Pickup)])
     if scenario is Scenario.LIMITS:
         return limits_table([run for run in runs if isinstance(run, Limits)])
+    if scenario is Scenario.REST:
+        return rest_table([run for run in runs if isinstance(run, Rest)])
+    if scenario is Scenario.BULK:
+        return memory_table([run for run in runs if isinstance(run, Memory)])
     return scale_table(loads) if scenario is Scenario.SCALE else load_table(loads)
 
 
@@ -111,7 +131,7 @@ def parse(arguments: Sequence[str]) -> Wanted:
     parser.add_argument("names", nargs="+", metavar="NAME", help=f"scenarios and contenders: {names}")
     parser.add_argument("--tasks", type=_positive, default=2000, help="of throughput and overhead")
     parser.add_argument("--repeat", type=_positive, default=3, help="runs; the median is shown")
-    parser.add_argument("--seconds", type=float, default=30.0, help="of pickup")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of pickup and rest")
     parser.add_argument("--minutes", type=_positive, default=3, help="of limits")
     parser.add_argument("--long", action="store_true", help=f"scale up to {LONG_SIZE:,} tasks")
     parser.add_argument("--json", action="store_true", help="every run instead of the medians")

@@ -1,5 +1,6 @@
 """One contender between fresh stubs: started, warm, watched, and ended whatever happens."""
 
+import json
 import subprocess
 import tempfile
 import time
@@ -7,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
 
 from benchmarks.contenders import Contender, command, environment
 from benchmarks.process_tree import ProcessTree
@@ -48,6 +51,8 @@ class Course:
     tree: ProcessTree
     settings: dict[str, str]
     log: Path
+    started_at: float
+    """Monotonic."""
     peak_pss_bytes: int = 0
     _memory_read_at: float = field(default=0.0)
 
@@ -80,6 +85,18 @@ class Course:
 
         self.wait_until(settled, f"{tasks} tasks are reported", limit_seconds)
 
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The service's log lines of this event, so far."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return [json.loads(line) for line in lines if f'"{name}"' in line and line.endswith("}")]
+
+    def status(self) -> dict[str, Any]:
+        """What the service says of itself."""
+        url = f"http://127.0.0.1:{self.settings['METRICS_PORT']}/status"
+        with urlopen(url, timeout=PATIENCE_SECONDS) as answer:
+            status: dict[str, Any] = json.load(answer)
+            return status
+
     def _watch_memory(self) -> None:
         now = time.monotonic()
         if now - self._memory_read_at >= MEMORY_EVERY_SECONDS:
@@ -109,6 +126,7 @@ def course(contender: Contender, pace: Pace, settings: dict[str, str] | None = N
         effective = environment(contender, {**urls, **(settings or {})}, folder)
         log = folder / "log"
         with log.open("wb") as sink:
+            started_at = time.monotonic()
             # Its own session: Ctrl-C is for the benchmark, which then ends the contender.
             root = subprocess.Popen(
                 command(contender),
@@ -120,6 +138,6 @@ def course(contender: Contender, pace: Pace, settings: dict[str, str] | None = N
             )
         tree = ProcessTree(root, frozenset({api.pid, provider.pid}))
         try:
-            yield Course(api, provider, tree, effective, log)
+            yield Course(api, provider, tree, effective, log, started_at)
         finally:
             tree.end(PATIENCE_SECONDS)

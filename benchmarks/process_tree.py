@@ -52,6 +52,13 @@ class ProcessTree:
         """Memory of the tree now, shared pages divided among those who share them."""
         return sum(_pss_bytes(pid) for pid in self._pids())
 
+    def peak_root_bytes(self) -> int:
+        """The most resident memory that the first process ever had, shared pages included."""
+        for line in (PROC / str(self._root.pid) / "status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        return 0
+
     def end(self, patience_seconds: float) -> None:
         """SIGTERM to the first process; SIGKILL to whatever is left when patience ends."""
         if self.alive():

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+from benchmarks.bulk import Memory
 from benchmarks.contenders import Contender
 from benchmarks.figures import Cell, markdown_table, median_of, median_ratio
 from benchmarks.limits import Limits
 from benchmarks.load import Load
 from benchmarks.pickup import Pickup
+from benchmarks.rest import Rest
 
 LOAD_HEAD = (
     "contender",
@@ -36,6 +38,9 @@ SCALE_HEAD = (
     "bad",
     "paid twice",
 )
+
+REST_HEAD = ("contender", "first poll s", "slot again s", "idle CPU %", "PSS MB", "MB a worker")
+MEMORY_HEAD = ("contender", "much of", "reported", "peak MB", "bad", "paid twice", "repeated")
 
 
 def load_table(runs: Sequence[Load]) -> str:
@@ -123,3 +128,33 @@ def scale_table(runs: Sequence[Load]) -> str:
             ]
         )
     return markdown_table(SCALE_HEAD, rows)
+
+
+def rest_table(runs: Sequence[Rest]) -> str:
+    """One line of medians."""
+    row: list[Cell] = [
+        runs[0].contender.value,
+        median_of(runs, lambda run: run.first_poll_seconds),
+        median_of(runs, lambda run: run.ready_again_seconds),
+        median_of(runs, lambda run: run.cpu_percent),
+        median_of(runs, lambda run: run.pss_mb),
+        median_of(runs, lambda run: run.pss_mb_a_worker),
+    ]
+    return markdown_table(REST_HEAD, [row])
+
+
+def memory_table(runs: Sequence[Memory]) -> str:
+    """One line a run."""
+    rows: list[list[Cell]] = [
+        [
+            run.contender.value,
+            run.bulk.value,
+            run.reported,
+            run.peak_supervisor_mb,
+            run.bad_vectors,
+            run.paid_twice,
+            run.repeated,
+        ]
+        for run in runs
+    ]
+    return markdown_table(MEMORY_HEAD, rows)

@@ -1,6 +1,5 @@
 """Starts the service, runs it, and ends it in order."""
 
-import gc
 import os
 import random
 import time
@@ -28,6 +27,7 @@ from supervisor.events import ClaimDone, Inbox
 from supervisor.exit_codes import ExitCode
 from supervisor.gauges import StatusGauges
 from supervisor.journal import TaskJournal
+from supervisor.memory import calm_collector, return_large_buffers
 from supervisor.metrics_server import MetricsServer
 from supervisor.notifier import Notifier
 from supervisor.poller import Poller
@@ -40,7 +40,6 @@ from workers.config import WorkerConfig
 
 PROCESS_NAME = "supervisor"
 CLAIM_THREADS = 4
-COLLECTOR_THRESHOLDS = (50_000, 20, 50)
 
 log = get_logger("main")
 
@@ -56,6 +55,7 @@ class Service:
 def run(settings: Settings) -> ExitCode:
     """Run the service until it is told to stop. Raises ConfigurationError where it cannot start."""
     os.umask(0o077)
+    return_large_buffers()
     configure_logs(settings.log_level, settings.log_format, PROCESS_NAME)
     notifier = Notifier.from_environment()
     state = StateDirectory(settings.state_dir)
@@ -64,7 +64,7 @@ def run(settings: Settings) -> ExitCode:
     supervisor = compose(settings, service.outside)
     log.info(LogEvent.SERVICE_STARTING, version=VERSION, pid=os.getpid(), port=service.server.port)
     _start(service)
-    _calm_collector()
+    calm_collector()
     supervisor.recover()
     notifier("READY=1")
     code = ExitCode.UNEXPECTED
@@ -79,13 +79,6 @@ def run(settings: Settings) -> ExitCode:
         service.outside.journal.close()
     log.info(LogEvent.SERVICE_STOPPED, exit_code=code, reason=code.name.lower())
     return code
-
-
-def _calm_collector() -> None:
-    """Next to nothing here is cyclic, and a full collection walks all that waits: a tenth of the CPU then."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECTOR_THRESHOLDS)
 
 
 def _prepare_metric_files(directory: Path, workers: int) -> None:

@@ -1,7 +1,8 @@
 """The task API in memory: `python -m benchmarks.stubs.task_api --latency-ms 2`.
 
 GET pending and PATCH as the service speaks them; beside them POST /admin/seed and /admin/reset,
-GET /admin/stats and /admin/latencies.
+GET /admin/stats and /admin/latencies. POST /admin/refuse-reports answers every PATCH with 401 until
+/admin/take-reports; after /admin/whole-pages a page has all that is pending, whatever was asked for.
 """
 
 import argparse
@@ -36,6 +37,7 @@ WORDS = [
     "answer",
     "paper",
 ]
+UNAUTHORIZED = Answer(401, b'{"detail":"reports are refused for now"}')
 NOT_FOUND = Answer(404, b'{"detail":"not found"}')
 
 
@@ -62,6 +64,7 @@ class Counts:
     polls: int = 0
     patches: int = 0
     patch_bytes: int = 0
+    first_poll_at: float | None = None
     last_poll_at: float | None = None
     first_work_at: float | None = None
     last_final_at: float | None = None
@@ -79,6 +82,8 @@ class TaskApi:
     def __init__(self, latency_seconds: float) -> None:
         self._latency_seconds = latency_seconds
         self._reader = ReportReader(vectors())
+        self._refuses_reports = False
+        self._whole_pages = False
         self._serial = 0
         self._waiting: list[tuple[int, Reply, asyncio.TimerHandle]] = []
         self._reset()
@@ -95,7 +100,9 @@ class TaskApi:
     def _poll(self, request: Request, reply: Reply) -> None:
         self.counts.polls += 1
         self.counts.last_poll_at = time.monotonic()
-        limit, wait_seconds = int(request.number("limit", 100)), request.number("wait", 0)
+        self.counts.first_poll_at = self.counts.first_poll_at or self.counts.last_poll_at
+        limit = len(self._pending) if self._whole_pages else int(request.number("limit", 100))
+        wait_seconds = request.number("wait", 0)
         if self._pending or not wait_seconds:
             reply_later(reply, self._page(limit), self._latency_seconds)
             return
@@ -121,6 +128,8 @@ class TaskApi:
         task = self._tasks.get(identifier)
         if task is None:
             return NOT_FOUND
+        if self._refuses_reports:
+            return UNAUTHORIZED
         try:
             report = self._reader.read(request.body)
         except ValueError as error:
@@ -154,6 +163,12 @@ class TaskApi:
             return Answer(200, json.dumps(times).encode())
         if request.path == "/admin/seed":
             self._seed(int(request.number("count", 1)), int(request.number("characters", 500)))
+            return Answer(200, b"{}")
+        if request.path in ("/admin/refuse-reports", "/admin/take-reports"):
+            self._refuses_reports = request.path == "/admin/refuse-reports"
+            return Answer(200, b"{}")
+        if request.path == "/admin/whole-pages":
+            self._whole_pages = True
             return Answer(200, b"{}")
         if request.path == "/admin/reset":
             self._reset()
