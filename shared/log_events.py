@@ -29,6 +29,7 @@ class LogEvent(StrEnum):
     UNIT_TIMED_OUT = "unit_timed_out"
     REPORT_FAILED = "report_failed"
     REPORT_REJECTED = "report_rejected"
+    REPORT_UNREADABLE = "report_unreadable"
     REJECTED_RETRIED = "rejected_retried"
     REJECTED_DROPPED = "rejected_dropped"
     WORKER_STARTED = "worker_started"

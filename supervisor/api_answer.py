@@ -41,6 +41,15 @@ class ReportOutcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """The size of a page, and how long it was in coming."""
+
+    items: int
+    page_bytes: int
+    took_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class PollAnswer:
     """One poll: a page, or why there is none. `requested_at` is monotonic, from before the request."""
 
@@ -50,8 +59,13 @@ class PollAnswer:
     requested_at: float
     took_seconds: float = 0.0
     page: Page = EMPTY_PAGE
+    page_bytes: int = 0
     detail: str = ""
     retry_after_seconds: float | None = None
+
+    @property
+    def listed(self) -> Listed:
+        return Listed(self.page.items, self.page_bytes, self.took_seconds)
 
 
 @dataclass(frozen=True, slots=True)

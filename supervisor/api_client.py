@@ -94,7 +94,17 @@ class APIClient:
             elif not page.items:
                 result = PollResult.EMPTY
         retry_after = parse_retry_after(got.headers, time.time())
-        return PollAnswer(result, health, limit, requested_at, took_seconds, page, detail, retry_after)
+        return PollAnswer(
+            result,
+            health,
+            limit,
+            requested_at,
+            took_seconds,
+            page,
+            page_bytes=len(got.body),
+            detail=detail,
+            retry_after_seconds=retry_after,
+        )
 
     def update_task(self, task_id: str, body: bytes, correlation_id: str) -> ReportAnswer:
         """Report on one task. The id becomes one percent-encoded segment of the path."""

@@ -10,7 +10,7 @@ FILE_MODE = 0o600
 BODIES_A_WRITE = 1000
 """Source: IOV_MAX of Linux is 1,024."""
 READ = os.O_RDONLY
-WRITE = os.O_WRONLY | os.O_CREAT
+WRITE = os.O_WRONLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,11 @@ class BodyFile:
             start += size
         os.fdatasync(descriptor)
 
+    def let_go(self, number: int) -> None:
+        """The file was removed: an open one would keep its room on the disk."""
+        if number == self._number:
+            self.close()
+
     def close(self) -> None:
         if self._number is not None:
             os.close(self._descriptor)
@@ -61,10 +66,10 @@ class BodyFile:
     def _open(self, number: int) -> int:
         if number != self._number:
             self.close()
-            self._descriptor = os.open(body_path(self._directory, number), self._flags, FILE_MODE)
-            self._number = number
             if self._flags == WRITE:
-                _sync_directory(self._directory)
+                _make(self._directory, number)
+            self._descriptor = os.open(body_path(self._directory, number), self._flags)
+            self._number = number
         return self._descriptor
 
 
@@ -76,7 +81,9 @@ def cut_off(path: Path) -> OSError:
     return OSError(errno.EIO, "the file is cut off", str(path))
 
 
-def _sync_directory(directory: Path) -> None:
+def _make(directory: Path, number: int) -> None:
+    """Lasting: the file's name is synced as well."""
+    os.close(os.open(body_path(directory, number), os.O_WRONLY | os.O_CREAT, FILE_MODE))
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -36,6 +36,7 @@ class BodyFiles:
         self._writing = BodyFile(directory, WRITE)
         self._reading = BodyFile(directory, READ)
         self._held_bytes: dict[int, int] = {}
+        self._unreadable: set[int] = set()
         self._unwritten: list[tuple[Place, bytes]] = []
         self._recent: dict[Place, bytes] = {}
         self._recent_bytes = 0
@@ -56,8 +57,8 @@ class BodyFiles:
                 body_path(self._directory, number).unlink()
         self._number += 1
 
-    def add(self, body: bytes) -> Place:
-        """Where `body` will be once `flush` has returned."""
+    def add(self, body: bytes, *, sent_soon: bool = True) -> Place:
+        """Where `body`, which is not empty, will be once `flush` has returned."""
         if self._size >= FILE_BYTES:
             self._number += 1
             self._size = 0
@@ -66,7 +67,7 @@ class BodyFiles:
         self._size += len(body)
         self._hold(place)
         self._unwritten.append((place, body))
-        if self._recent_bytes < MOST_RECENT_BYTES:
+        if sent_soon and self._recent_bytes < MOST_RECENT_BYTES:
             self._recent[place] = body
             self._recent_bytes += len(body)
         return place
@@ -93,11 +94,18 @@ class BodyFiles:
     def sparse(self) -> int | None:
         """A file of some age that a few bodies keep on the disk; None if there is none."""
         old = (number for number in self._held_bytes if number < self._number - SETTLING_FILES)
-        return next((number for number in old if self._held_bytes[number] <= SPARSE_BYTES), None)
+        return next((number for number in old if self._is_sparse(number)), None)
+
+    def leave(self, number: int) -> None:
+        """The file cannot be read: it is not to be called sparse again."""
+        self._unreadable.add(number)
 
     def close(self) -> None:
         self._writing.close()
         self._reading.close()
+
+    def _is_sparse(self, number: int) -> bool:
+        return self._held_bytes[number] <= SPARSE_BYTES and number not in self._unreadable
 
     def _hold(self, place: Place) -> None:
         self._held_bytes[place.file] = self._held_bytes.get(place.file, 0) + place.length
@@ -113,6 +121,8 @@ class BodyFiles:
             # What cannot be removed now is removed at the next start.
             with contextlib.suppress(OSError):
                 body_path(self._directory, number).unlink()
+            self._reading.let_go(number)
+            self._writing.let_go(number)
 
     def _numbers(self) -> Iterator[int]:
         return (int(path.name) for path in self._directory.iterdir() if path.name.isdecimal())

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from shared.log_events import LogEvent
+from shared.logs import get_logger
 from supervisor.api_gate import APIGate
 from supervisor.events import ReportDone
 from supervisor.journal import TaskJournal
@@ -10,6 +12,8 @@ from supervisor.outbox import Outbox
 from supervisor.reporter import Reporter
 from supervisor.settlement import Settlement
 from supervisor.task_record import Report
+
+log = get_logger("delivery")
 
 
 @dataclass(slots=True)
@@ -28,8 +32,15 @@ class Delivery:
         if not self.gate.allows():
             return
         for report in self.outbox.take(self.clock(), most=1 if self.gate.probing else None):
+            try:
+                body = self.journal.body(report.task_id)
+            except OSError as error:
+                # Its disk has a bad spot, or the process no file to spare: the others need not suffer.
+                log.error(LogEvent.REPORT_UNREADABLE, task_id=report.task_id, detail=str(error))
+                self.outbox.postpone(report.task_id, self.clock(), None)
+                continue
             self.gate.begin()
-            self.reporter.send(report, self.journal.body(report.task_id))
+            self.reporter.send(report, body)
 
     def answered(self, event: ReportDone) -> None:
         """The API answered a report, or did not."""

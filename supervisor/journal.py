@@ -148,7 +148,6 @@ class TaskJournal:
         if not self._changes:
             return
         try:
-            self._gather()
             self._bodies.flush()
             self._db.execute("BEGIN IMMEDIATE")
             for statement, changes in groupby(self._changes, key=_statement):
@@ -162,6 +161,7 @@ class TaskJournal:
         for place in self._settled:
             self._bodies.release(place)
         self._settled.clear()
+        self._gather()
 
     def body(self, task_id: str) -> bytes:
         """The report's body of a finished task that was committed. Raises OSError."""
@@ -219,17 +219,20 @@ class TaskJournal:
         return number
 
     def _gather(self) -> None:
-        """Move the bodies that keep an old file on the disk for little."""
+        """Move the bodies that keep an old file on the disk for little; the next commit makes it so."""
         sparse = self._bodies.sparse()
         if sparse is None:
             return
-        for task_id, place in self._places.items():
-            if place.file == sparse:
-                moved = self._bodies.add(self._bodies.read(place))
-                self._places[task_id] = moved
-                self._settled.append(place)
-                row = (moved.file, moved.start, moved.length, self._numbers[task_id])
-                self._changes.append((_MOVED, row))
+        try:
+            for task_id, place in self._places.items():
+                if place.file == sparse:
+                    moved = self._bodies.add(self._bodies.read(place), sent_soon=False)
+                    self._places[task_id] = moved
+                    self._settled.append(place)
+                    row = (moved.file, moved.start, moved.length, self._numbers[task_id])
+                    self._changes.append((_MOVED, row))
+        except OSError:
+            self._bodies.leave(sparse)  # a report that is due says what is wrong
 
     def _read_data_version(self) -> int:
         """Changes whenever another connection has committed."""

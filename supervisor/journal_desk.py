@@ -3,7 +3,7 @@
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -112,36 +112,28 @@ class JournalDesk:
     def retry(self, task_ids: Sequence[str]) -> None:
         """Let rejected reports be sent once more. All or, with a ConfigurationError, none."""
         self._amend(
-            "UPDATE tasks SET state = 'finished', rejection = NULL, changed_at = ? WHERE id = ?",
-            [(time.time(), task_id) for task_id in task_ids],
+            "UPDATE tasks SET state = 'finished', rejection = NULL, changed_at = ? WHERE number = ?",
             task_ids,
+            time.time(),
         )
 
     def drop(self, task_ids: Sequence[str]) -> None:
         """Give rejected reports up for good. All or, with a ConfigurationError, none."""
-        self._amend("DELETE FROM tasks WHERE id = ?", [(task_id,) for task_id in task_ids], task_ids)
+        self._amend("DELETE FROM tasks WHERE number = ?", task_ids)
 
-    def _amend(
-        self, statement: str, rows: Iterable[tuple[float | str, ...]], task_ids: Sequence[str]
-    ) -> None:
+    def _amend(self, statement: str, task_ids: Sequence[str], *values: float) -> None:
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            faults = [fault for task_id in task_ids if (fault := self._not_rejected(task_id))]
+            # One look at the table, as ids have no index, and the service waits meanwhile.
+            rows = {row[0]: row[1:] for row in self._db.execute("SELECT id, number, state FROM tasks")}
+            faults = [fault for task_id in task_ids if (fault := _not_rejected(task_id, rows.get(task_id)))]
             if faults:
                 self._db.execute("ROLLBACK")
                 raise ConfigurationError(*faults)
-            self._db.executemany(statement, rows)
+            self._db.executemany(statement, [(*values, rows[task_id][0]) for task_id in task_ids])
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._fault(error) from error
-
-    def _not_rejected(self, task_id: str) -> str:
-        row = self._db.execute("SELECT state FROM tasks WHERE id = ?", (task_id,)).fetchone()
-        if row is None:
-            return f"{task_id!a}: not in the journal; nothing was changed"
-        if row[0] != TaskState.REJECTED:
-            return f"{task_id!a}: is {row[0]}, and only rejected reports can be changed; nothing was changed"
-        return ""
 
     def _select(self, tail: str, values: tuple[str | int, ...]) -> list[JournalEntry]:
         return [_entry(row) for row in self._run(_COLUMNS + tail, values)]
@@ -157,6 +149,14 @@ class JournalDesk:
             f"STATE_DIR: cannot use the journal {self._path}: {error}; run this as the service's user"
             " and with the same version of it"
         )
+
+
+def _not_rejected(task_id: str, row: tuple[int, str] | None) -> str:
+    if row is None:
+        return f"{task_id!a}: not in the journal; nothing was changed"
+    if row[1] != TaskState.REJECTED:
+        return f"{task_id!a}: is {row[1]}, and only rejected reports can be changed; nothing was changed"
+    return ""
 
 
 def _entry(

@@ -163,14 +163,12 @@ class Supervisor:
             return
         self.conditions.last_poll_success_at_seconds = time.time()
         if self.shutdown_manager.draining:
-            self.scheduler.found(0, listed=0, full=False, took_seconds=answer.took_seconds)
+            self.scheduler.found(0, full=False, listed=answer.listed)
             return
         taken = self.intake.take(answer, self.scheduler.room(self._waiting(), len(self.outbox)))
         log.debug(LogEvent.POLL_FINISHED, listed=answer.page.items, new=taken.new, full=taken.full)
         self.conditions.passed_over = taken.passed_over
-        self.scheduler.found(
-            taken.new, listed=answer.page.items, full=taken.full, took_seconds=answer.took_seconds
-        )
+        self.scheduler.found(taken.new, full=taken.full, listed=answer.listed)
 
     def _may_start_work(self) -> bool:
         return not (

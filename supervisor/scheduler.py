@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 
+from supervisor.api_answer import Listed
+
 MOST_AHEAD = 10_000
+MOST_AHEAD_BYTES = 32 * 2**20
 SECONDS_AN_ITEM = 1e-4
-"""Ten times what it takes to read one: however long the pages, a tenth of a core goes into them."""
+"""Ten times what it takes to read one: looking for new tasks in long pages takes a tenth of a core."""
 
 
 class TaskScheduler:
@@ -36,6 +39,7 @@ class TaskScheduler:
         self._polling = False
         self._rung = False
         self._ends_at_once = False
+        self._bytes_an_item = float(MOST_AHEAD_BYTES)
         self._held_seconds = held_seconds
         self._api_holds_polls = held_seconds > 0
 
@@ -77,17 +81,19 @@ class TaskScheduler:
         self._ends_at_once = held > 0
         self._more_waits = False
 
-    def found(self, new: int, *, listed: int, full: bool, took_seconds: float) -> None:
-        """A poll listed so many items, `new` tasks not seen before; `full` if the API may have more."""
+    def found(self, new: int, *, full: bool, listed: Listed) -> None:
+        """A poll brought `new` tasks not seen before; `full` if the API may have more."""
         self._polling = False
-        self._learn_holding(new, took_seconds)
+        if listed.items:
+            self._bytes_an_item = max(1.0, listed.page_bytes / listed.items)
+        self._learn_holding(new, listed.took_seconds)
         if new:
             self._more_waits = full
             self._wait_seconds = self._shortest_seconds
             self._next_at = self._clock() + self._shortest_seconds
         else:
             self._slow_down()
-        self._next_at = max(self._next_at, self._clock() + listed * SECONDS_AN_ITEM)
+        self._next_at = max(self._next_at, self._clock() + listed.items * SECONDS_AN_ITEM)
         self._answer_bell()
 
     def failed(self, retry_after_seconds: float | None) -> None:
@@ -105,7 +111,8 @@ class TaskScheduler:
         A page lists what is owed before it comes to what is new. To take as much anew as is listed again
         keeps the cost of a task from growing with what is owed.
         """
-        return max(self._capacity, min(owed, MOST_AHEAD))
+        affordable = int(MOST_AHEAD_BYTES / self._bytes_an_item)
+        return max(self._capacity, min(owed, MOST_AHEAD, affordable))
 
     def _slow_down(self) -> None:
         self._next_at = self._clock() + self._wait_seconds

@@ -18,7 +18,7 @@ class BodiesInMemory(BodyFiles):
     def keep(self, places: Iterable[Place]) -> None:
         assert not list(places)
 
-    def add(self, body: bytes) -> Place:
+    def add(self, body: bytes, *, sent_soon: bool = True) -> Place:
         place = Place(1, next(self._starts), len(body))
         self._added[place] = body
         return place

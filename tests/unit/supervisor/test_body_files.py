@@ -45,7 +45,7 @@ def names(directory: Path) -> list[str]:
 
 
 def test_body_is_read_as_it_was_added_from_memory_and_from_disk(bodies: BodyFiles) -> None:
-    added = [b"one", b"", b"\x00" * 50, "zwölf".encode(), b"x" * 1000, b"last"]
+    added = [b"one", b"\x00" * 50, "zwölf".encode(), b"x" * 1000, b"last"]
     places = [bodies.add(body) for body in added]
     bodies.flush()
     assert [bodies.read(place) for place in places] == added
@@ -167,3 +167,39 @@ def test_reader_says_what_is_cut_off(tmp_path: Path) -> None:
         reader.read(Place(7, 3, 3))
     writer.close()
     reader.close()
+
+
+def test_name_of_a_new_file_is_synced_also_at_the_second_attempt(
+    bodies: BodyFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        if len(synced) == 1:
+            raise OSError(errno.EIO, "no")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    bodies.add(b"body")
+    with pytest.raises(OSError, match="no"):
+        bodies.flush()
+    bodies.flush()
+    assert synced == [str(tmp_path)] * 2
+
+
+def test_removed_file_is_not_kept_open(bodies: BodyFiles, tmp_path: Path) -> None:
+    first, _ = fill(bodies, 2)
+    bodies._recent.clear()
+    assert bodies.read(first[0]) == b"x" * 10
+    for place in first:
+        bodies.release(place)
+    held = [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    assert not [name for name in held if name.startswith(f"{tmp_path}/00000001")]
+
+
+def test_file_that_cannot_be_read_is_left_where_it_is(bodies: BodyFiles) -> None:
+    first, *_ = fill(bodies, 6)
+    for place in first[2:]:
+        bodies.release(place)
+    bodies.leave(1)
+    assert bodies.sparse() is None

@@ -1,9 +1,12 @@
 """Reports reach the API as far as it lets us: after the commit, within bounds, one probe when it is ill."""
 
+import errno
+
 import pytest
 
 from supervisor.api_answer import Health, ReportAnswer, ReportOutcome
 from supervisor.events import ReportDone
+from supervisor.journal import TaskJournal
 from tests.builders import make_settings
 from tests.fakes.house import House
 
@@ -131,3 +134,26 @@ def test_probe_is_the_only_call_however_wide_the_window_is() -> None:
     assert len(house.reporter.parcels) + len(house.poller.limits) == 1
     house.answer()
     assert len(under_way(house)) > 1
+
+
+def test_report_that_cannot_be_read_is_tried_again_and_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = House()
+    house.start_workers()
+    house.list_tasks("bad", "good")
+    with monkeypatch.context() as patch:
+        body = house.journal.body
+
+        def read(task_id: str) -> bytes:
+            if task_id == "bad":
+                raise OSError(errno.EIO, "a bad spot on the disk")
+            return body(task_id)
+
+        patch.setattr(TaskJournal, "body", lambda _, task_id: read(task_id))
+        for slot in list(house.held):
+            house.finish(slot)
+        assert under_way(house) == ["good"]
+        house.answer()
+    house.pass_time(130.0)
+    assert under_way(house) == ["bad"]

@@ -298,6 +298,46 @@ def test_few_bodies_do_not_keep_large_files_on_the_disk(
     again.close()
 
 
+@pytest.fixture
+def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("supervisor.body_files.FILE_BYTES", 1000)
+    monkeypatch.setattr("supervisor.body_files.SPARSE_BYTES", 400)
+    monkeypatch.setattr("supervisor.body_files.MOST_RECENT_BYTES", 0)
+
+
+@pytest.mark.usefixtures("small_files")
+def test_body_that_cannot_be_read_hurts_no_other(journal: TaskJournal, path: Path) -> None:
+    journal.note_finished(make_report("bad"), b"x" * 200)
+    journal.commit()
+    for number in range(40):
+        if number == 10:  # when others are written long since
+            os.truncate(path.parent / BODIES_DIRECTORY / "00000001", 10)
+        journal.note_finished(make_report(f"t{number}"), b"y" * 600)
+        journal.commit()
+        journal.forget(f"t{number}")
+        journal.commit()
+    with pytest.raises(OSError, match="cut off"):
+        journal.body("bad")
+    journal.note_finished(make_report("good"), b"good")
+    journal.commit()
+    assert journal.body("good") == b"good"
+
+
+@pytest.mark.usefixtures("small_files")
+def test_full_disk_among_large_results_is_over_when_there_is_room(
+    journal: TaskJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"t{number}" for number in range(10)]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwritev", lambda *_: 0)
+        for name in names:
+            journal.note_finished(make_report(name), name.encode() * 300)
+            with pytest.raises(JournalUnwritableError):
+                journal.commit()
+    journal.commit()
+    assert [journal.body(name) for name in names] == [name.encode() * 300 for name in names]
+
+
 def _begin_next_file(journal: TaskJournal) -> None:
     journal._bodies._size = FILE_BYTES
     journal.note_finished(make_report("next"), b"in the next file")

@@ -139,3 +139,17 @@ def test_commits_of_the_service_itself_are_no_change_by_others(journal: TaskJour
     journal.commit()
     assert journal.changed_by_others().retried == ()
     assert journal.rejected == 2
+
+
+def test_many_are_dropped_in_few_looks_at_the_table(journal: TaskJournal, desk: JournalDesk) -> None:
+    names = [f"t{number}" for number in range(2000)]
+    for name in names:
+        journal.note_finished(make_report(name), b"body")
+        journal.note_rejected(name, "no")
+    journal.commit()
+    looks: list[str] = []
+    desk._db.set_trace_callback(looks.append)
+    desk.drop(names)
+    assert not set(names) & states(desk).keys()
+    assert len([look for look in looks if look.startswith("SELECT id, number")]) == 1
+    assert not [look for look in looks if "WHERE id" in look]

@@ -4,12 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.scheduler import MOST_AHEAD, TaskScheduler
+from supervisor.api_answer import Listed
+from supervisor.scheduler import MOST_AHEAD, MOST_AHEAD_BYTES, TaskScheduler
 from tests.fakes.clock import Clock
 
 CAPACITY = 100
 LONGEST = 30.0
 SHORTEST = 1.0
+
+
+def few(took_seconds: float) -> Listed:
+    return Listed(items=3, page_bytes=2_000, took_seconds=took_seconds)
 
 
 @pytest.fixture
@@ -19,7 +24,7 @@ def scheduler(clock: Clock) -> TaskScheduler:
 
 def poll(scheduler: TaskScheduler, new: int = 0, *, full: bool = False) -> None:
     scheduler.started(held=0)
-    scheduler.found(new, listed=0, full=full, took_seconds=0.01)
+    scheduler.found(new, full=full, listed=few(0.01))
 
 
 def due(scheduler: TaskScheduler, backlog: int) -> bool:
@@ -132,10 +137,19 @@ def test_much_that_is_owed_makes_polls_larger_and_fewer(
     assert not scheduler.due(depth // 2 + 1, owed, held=owed)
 
 
+def test_long_texts_are_not_taken_far_ahead(scheduler: TaskScheduler) -> None:
+    scheduler.started(held=0)
+    scheduler.found(1, full=True, listed=Listed(items=10, page_bytes=10 * 30_000, took_seconds=0.01))
+    assert scheduler.room(0, owed=50_000) == MOST_AHEAD_BYTES // 30_000
+    scheduler.started(held=0)
+    scheduler.found(1, full=True, listed=Listed(items=1, page_bytes=MOST_AHEAD_BYTES, took_seconds=0.01))
+    assert scheduler.room(0, owed=50_000) == CAPACITY
+
+
 @pytest.mark.parametrize("new", [0, 1])
 def test_long_pages_are_asked_for_less_often(scheduler: TaskScheduler, clock: Clock, new: int) -> None:
     scheduler.started(held=0)
-    scheduler.found(new, listed=50_000, full=False, took_seconds=0.01)
+    scheduler.found(new, full=False, listed=Listed(50_000, 40_000_000, took_seconds=0.01))
     assert wait_of(scheduler, clock) == pytest.approx(5.0)
 
 
@@ -153,7 +167,8 @@ def test_next_poll_comes_within_the_longest_wait_and_never_without_one(
         if answer in ("failed", "asked"):
             scheduler.failed(seconds if answer == "asked" else None)
         else:
-            scheduler.found(0 if answer == "none" else 5, listed=0, full=answer == "full", took_seconds=0.01)
+            new = 0 if answer == "none" else 5
+            scheduler.found(new, full=answer == "full", listed=few(0.01))
         wait = wait_of(scheduler, clock)
         assert SHORTEST <= wait <= LONGEST or answer == "asked"
         assert due(scheduler, CAPACITY // 2) == (answer == "full")

@@ -2,11 +2,16 @@
 
 import pytest
 
+from supervisor.api_answer import Listed
 from supervisor.scheduler import TaskScheduler
 from tests.fakes.clock import Clock
 
 HELD_SECONDS = 20.0
 QUICKLY = 0.01
+
+
+def few(took_seconds: float) -> Listed:
+    return Listed(items=3, page_bytes=2_000, took_seconds=took_seconds)
 
 
 @pytest.fixture
@@ -23,7 +28,7 @@ def plain(clock: Clock) -> TaskScheduler:
 
 def poll(scheduler: TaskScheduler, new: int, took_seconds: float, held: int = 0) -> None:
     scheduler.started(held)
-    scheduler.found(new, listed=0, full=False, took_seconds=took_seconds)
+    scheduler.found(new, full=False, listed=few(took_seconds))
 
 
 def test_poll_that_was_held_is_followed_by_the_next_at_once(scheduler: TaskScheduler) -> None:
@@ -92,14 +97,14 @@ def test_bell_during_a_poll_is_answered_by_another_poll(plain: TaskScheduler, ne
     plain.started(held=0)
     plain.hasten()
     assert not plain.due(0, owed=0, held=1)
-    plain.found(new, listed=0, full=False, took_seconds=QUICKLY)
+    plain.found(new, full=False, listed=few(QUICKLY))
     assert plain.due(0, owed=0, held=1)
 
 
 def test_one_bell_is_answered_once(plain: TaskScheduler) -> None:
     plain.started(held=0)
     plain.hasten()
-    plain.found(0, listed=0, full=False, took_seconds=QUICKLY)
+    plain.found(0, full=False, listed=few(QUICKLY))
     poll(plain, new=0, took_seconds=QUICKLY)
     assert not plain.due(0, owed=0, held=1)
 
