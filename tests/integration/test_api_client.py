@@ -16,7 +16,7 @@ from shared.models import WireShape
 from supervisor.api_answer import Health, PollResult, ReportAnswer, ReportOutcome
 from supervisor.api_client import APIClient
 from tests.eventually import eventually
-from tests.integration.disconnect import disconnect, has_unread
+from tests.integration.disconnect import disconnect
 from tests.stubs.scripted_http import NO_ANSWER, Answer, Ending, Request, ScriptedServer
 
 TOKEN = "integration-api-token-1b7d"
@@ -209,18 +209,6 @@ def test_answers_that_end_with_their_connection_are_read_whole(
         assert client.get_pending_tasks(1).result is PollResult.EMPTY
     peer.answer = Answer(200, iter([page]), closing)
     assert report(client).outcome is ReportOutcome.DONE
-
-
-def test_what_nobody_asked_for_is_not_taken_for_the_next_answer(
-    client: APIClient, peer: Peer, server: ScriptedServer
-) -> None:
-    late = b"HTTP/1.1 200 Late\r\nContent-Length: 0\r\n\r\n"
-    peer.answer = Answer(200, late, {"Content-Length": "0"})
-    assert report(client).status == 200
-    eventually(lambda: has_unread(client), what="more has come than was asked for")
-    peer.answer = Answer(500, b"{}")
-    assert report(client).status == 500
-    assert server.connections == 2
 
 
 def test_page_that_breaks_off_is_an_api_that_is_ill(client: APIClient, peer: Peer) -> None:

@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry
 from shared.metrics import SupervisorMetrics
 from supervisor.api_answer import Health, PollResult, ReportOutcome
 from supervisor.api_client import APIClient
-from tests.integration.disconnect import disconnect
+from tests.eventually import eventually
+from tests.integration.disconnect import disconnect, has_unread
 
 TIMEOUT_SECONDS = 0.5
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -77,6 +78,14 @@ def test_heads_that_drip_are_given_up_at_the_timeout(serve: Serve, head: bytes) 
         began = time.monotonic()
         assert ask(client) is Health.ILL
         assert time.monotonic() - began < 3 * TIMEOUT_SECONDS
+
+
+def test_what_nobody_asked_for_is_not_taken_for_the_next_answer(serve: Serve) -> None:
+    stray = b"HTTP/1.1 500 Stray\r\nX: " + b"y" * 10_000
+    client = serve(OK + b"Content-Length: 0\r\n\r\n" + stray, 0.001)
+    assert client.update_task("1", b"{}", "c").status == 200
+    eventually(lambda: has_unread(client), what="more has come than was asked for")
+    assert client.update_task("2", b"{}", "c").status == 200
 
 
 def poll_health(client: APIClient) -> Health:
