@@ -48,10 +48,10 @@ def parse_retry_after(headers: Headers, wall_seconds: float) -> float | None:
     compared with `wall_seconds` (epoch). Never below 0 nor above an hour: a header is no reason to
     stand still for a day.
     """
-    milliseconds = _number(headers.get("Retry-After-Ms"))
+    milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return _bounded(milliseconds / 1000.0)
-    value = headers.get("Retry-After")
+    value = headers.get("retry-after")
     seconds = _number(value)
     if seconds is not None:
         return _bounded(seconds)

@@ -1,6 +1,5 @@
 """The task API over HTTP: two calls, and what their answers mean. Errors end here; callers get answers."""
 
-import http.client
 import ssl
 import threading
 import time
@@ -14,7 +13,8 @@ from pydantic import SecretStr
 from shared.metrics import SupervisorMetrics
 from shared.retry import parse_retry_after
 from supervisor.api_answer import Health, PollAnswer, PollResult, ReportAnswer, ReportOutcome
-from supervisor.http_channel import Answer, HttpChannel
+from supervisor.http_answer import Answer, BrokenAnswerError
+from supervisor.http_channel import HttpChannel
 from supervisor.wire import Page, parse_page
 
 MAX_PAGE_BYTES = 96 * 1024 * 1024
@@ -149,7 +149,7 @@ class APIClient:
             )
         except TimeoutError:
             return _NoAnswer(PollResult.TIMEOUT, f"no whole answer within {timeout_seconds:g} s")
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, BrokenAnswerError) as error:
             return _NoAnswer(
                 PollResult.UNREACHABLE, f"{type(error).__name__}: {error}"[:MAX_DETAIL_CHARACTERS]
             )
@@ -166,7 +166,7 @@ class APIClient:
         if 200 <= status < 300:
             return _judge_page(got)
         if status < 400:
-            where = _host(got.headers.get("Location") or "")
+            where = _host(got.headers.get("location") or "")
             detail = f"a redirect to {where!a}, not followed: check API_BASE_URL"
             return PollResult.REDIRECT, Health.UNSAID, detail
         detail = self._detail(got)
@@ -189,7 +189,7 @@ class APIClient:
 def _judge_page(got: Answer) -> tuple[PollResult, Health, str]:
     if not got.complete:
         return PollResult.BAD_PAGE, Health.WELL, f"the page is larger than {MAX_PAGE_BYTES} bytes"
-    if (got.headers.get("Content-Encoding") or "identity").lower() != "identity":
+    if (got.headers.get("content-encoding") or "identity").lower() != "identity":
         return PollResult.BAD_PAGE, Health.WELL, "the page is compressed, which was not asked for"
     return PollResult.TASKS, Health.WELL, ""
 

@@ -1,41 +1,25 @@
 """One kept-alive HTTP connection to the task API, with bounds that hold against any other side.
 
-A PATCH is most of what a task costs this process, so the request is written in one piece and only the
-answer is left to the standard library's client. Timeouts of sockets begin anew with each byte; here the
-whole exchange has one deadline.
+A PATCH is most of what a task costs this process, so the request is written in one piece. Timeouts of
+sockets begin anew with each byte; here the whole exchange has one deadline.
 """
 
-import http.client
-import io
 import select
 import socket
 import ssl
 import struct
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import SplitResult
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+from supervisor.http_answer import Answer, AnswerReader
 
 CHUNK_BYTES = 64 * 1024
 MICROSECONDS = 1e6
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back; `complete` is False where the body was larger than asked for and is cut."""
-
-    status: int
-    headers: http.client.HTTPMessage
-    body: bytearray
-    complete: bool
-
-
-class _Wire(io.RawIOBase):
-    """A connected socket that never waits past `deadline`, for http.client to read an answer from.
+class _Wire:
+    """A connected socket that never waits past `deadline`.
 
     A timeout of Python's own is a system call more, and a hand-over of the interpreter, for every send and
     receive; the kernel's costs nothing, but TLS does not heed it.
@@ -48,22 +32,14 @@ class _Wire(io.RawIOBase):
         self._poller.register(sock, select.POLLIN)
         self.deadline = 0.0
 
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self)
-
-    def close(self) -> None:
-        """An answer is over; the connection is not."""
-
     def hang_up(self) -> None:
         self._sock.close()
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "WriteableBuffer") -> int:
+    def receive(self) -> bytes:
+        """Empty once the other side has hung up."""
         self._limit(socket.SO_RCVTIMEO)
         try:
-            return self._sock.recv_into(buffer)
+            return self._sock.recv(CHUNK_BYTES)
         except BlockingIOError as error:
             raise _late() from error
 
@@ -124,7 +100,7 @@ class HttpChannel:
     ) -> Answer:
         """Send a request and read its answer, all within `timeout_seconds`.
 
-        Raises TimeoutError, other OSErrors and HTTPException; the next exchange uses a new connection.
+        Raises TimeoutError, other OSErrors and BrokenAnswerError; the next exchange uses a new connection.
         """
         deadline = self._clock() + timeout_seconds
         head = f"{method} {path} HTTP/1.1\r\n{self._fixed_head}{_lines(headers)}\r\n"
@@ -133,10 +109,8 @@ class HttpChannel:
             wire = self._connected(deadline)
             # One write: headers apart from the body would be a packet and a system call of their own.
             wire.send(head.encode("ascii") + body)
-            response = http.client.HTTPResponse(wire, method=method)  # type: ignore[arg-type]  # it calls makefile alone
-            response.begin()
-            answer = _read(response, most_bytes)
-            keep = answer.complete and not response.will_close
+            answer = AnswerReader(wire.receive, most_bytes).read()
+            keep = not answer.last
             return answer
         finally:
             if not keep:
@@ -172,15 +146,3 @@ def _lines(headers: Mapping[str, str]) -> str:
 
 def _late() -> TimeoutError:
     return TimeoutError("the answer was not whole in time")
-
-
-def _read(response: http.client.HTTPResponse, most_bytes: int) -> Answer:
-    content = bytearray()
-    while len(content) <= most_bytes and (chunk := response.read1(CHUNK_BYTES)):
-        content += chunk
-    complete = len(content) <= most_bytes
-    missing = response.length
-    response.close()
-    if complete and missing:
-        raise http.client.IncompleteRead(b"", missing)
-    return Answer(response.status, response.headers, content, complete)
