@@ -27,8 +27,8 @@ class BrokenAnswerError(Exception):
 class Answer:
     """What came back. Names of `headers` are in lower case.
 
-    `complete` is False where the body was larger than asked for and is cut; `last` where the connection
-    can carry no other answer.
+    `complete` is False where the body is larger than asked for: then `body` is some of it. `last` is True
+    where the connection can carry no other answer.
     """
 
     status: int
@@ -91,16 +91,16 @@ class AnswerReader:
         return *self._rest(), False
 
     def _exactly(self, length: int) -> tuple[bytearray, bool]:
-        wanted = min(length, self._most_bytes)
-        while len(self._buffer) < wanted:
+        if length > self._most_bytes:
+            return self._buffer, False
+        while len(self._buffer) < length:
             self._more(f"the answer broke off after {len(self._buffer)} of {length} bytes")
-        return self._take(wanted), length <= self._most_bytes
+        return self._take(length), True
 
     def _rest(self) -> tuple[bytearray, bool]:
         while len(self._buffer) <= self._most_bytes and (some := self._receive()):
             self._buffer += some
-        complete = len(self._buffer) <= self._most_bytes
-        return self._take(min(len(self._buffer), self._most_bytes)), complete
+        return self._buffer, len(self._buffer) <= self._most_bytes
 
     def _chunks(self) -> tuple[bytearray, bool]:
         body = bytearray()

@@ -181,7 +181,7 @@ def test_bodies_that_drip_are_given_up_at_the_timeout(
             yield b" "
 
     # A body can be read once only.
-    peer.hang = lambda: setattr(peer, "answer", Answer(200, drip(), {"Content-Length": "100000"}))
+    peer.hang = lambda: setattr(peer, "answer", Answer(200, drip(), {"Content-Length": "50000"}))
     assert_timed_out(client)
 
 
