@@ -5,6 +5,9 @@ import gc
 
 COLLECTOR_THRESHOLDS = (50_000, 20, 50)
 MMAP_THRESHOLD_BYTES = 4 * 2**20
+TRIM_THRESHOLD_BYTES = 8 * 2**20
+"""The messages of workers, some MB each, come and go all the time: their room is kept."""
+_M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 """Source: malloc.h of the GNU C library."""
 
@@ -25,3 +28,4 @@ def return_large_buffers() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:  # other C libraries have no such habit
         mallopt(_M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES)
