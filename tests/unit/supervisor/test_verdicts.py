@@ -15,33 +15,10 @@ from supervisor.events import UnitFinished
 from tests.builders import make_output, make_settings
 from tests.fakes.house import House
 from tests.readings import reading
+from tests.unit.supervisor.one_worker import held, make_house, told
 
 TROUBLE = sorted(set(RetryReason) - HOLD_REASONS - {RetryReason.RATE_LIMIT, RetryReason.CRASH})
 TYPE = "text-embedding"
-
-
-def make_house(*task_ids: str, **fields: object) -> House:
-    """One worker, which holds these tasks as one unit."""
-    house = House(make_settings(concurrency_limit=1, **fields))
-    house.start_workers()
-    house.list_tasks(*task_ids)
-    assert held(house) == list(task_ids)
-    return house
-
-
-def held(house: House) -> list[str]:
-    """The tasks in the worker's hands."""
-    return [task.id for unit in house.held.values() for task in unit.tasks]
-
-
-def told(house: House) -> dict[str, str]:
-    """What the API is told: `succeeded`, or the message of the failure."""
-    answers = {}
-    for parcel in house.answer_all():
-        assert parcel.task_id not in answers
-        body = json.loads(parcel.body)
-        answers[parcel.task_id] = body["error_message"] or body["status"]
-    return answers
 
 
 def outcomes(house: House, **by_task: Output | Failure) -> None:

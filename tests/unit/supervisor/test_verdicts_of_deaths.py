@@ -1,7 +1,5 @@
 """What becomes of the tasks of a worker that died, and how its death is told."""
 
-import json
-
 import pytest
 
 from shared.errors import RetryReason
@@ -10,6 +8,7 @@ from supervisor.verdicts import describe_death
 from tests.builders import make_settings
 from tests.fakes.house import House
 from tests.readings import reading
+from tests.unit.supervisor.one_worker import held, told
 
 TYPE = "text-embedding"
 
@@ -21,10 +20,6 @@ def make_house(*task_ids: str, workers: int = 1, **fields: object) -> House:
     return house
 
 
-def held(house: House) -> list[str]:
-    return [task.id for unit in house.held.values() for task in unit.tasks]
-
-
 def work(house: House, poison: str) -> None:
     """Let the first worker run what it gets, and die of the poison."""
     while house.held:
@@ -32,11 +27,6 @@ def work(house: House, poison: str) -> None:
             house.die(0, exit_code=-11)
         else:
             house.finish(0)
-
-
-def told(house: House) -> dict[str, str]:
-    bodies = {parcel.task_id: json.loads(parcel.body) for parcel in house.answer_all()}
-    return {task_id: body["error_message"] or body["status"] for task_id, body in bodies.items()}
 
 
 def test_task_of_a_killed_worker_runs_again() -> None:
