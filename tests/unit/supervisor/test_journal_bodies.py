@@ -1,0 +1,131 @@
+"""The bodies of reports and the rows that name them stay together, whatever the disk does."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.errors import ConfigurationError
+from supervisor.body_files import BODIES_DIRECTORY, FILE_BYTES, SETTLING_FILES
+from supervisor.journal import JournalUnwritableError, TaskJournal
+from tests.builders import make_report
+from tests.fakes.disk import Disk
+from tests.fakes.journals import open_task_journal
+from tests.unit.supervisor.journal_states import FILLED, fill, states
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite3"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[TaskJournal]:
+    journal = open_task_journal(path)
+    yield journal
+    journal.close()
+
+
+def test_body_that_was_not_written_is_not_spoken_of_on_disk(
+    journal: TaskJournal, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(journal)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwritev", lambda *_: 0)
+        with pytest.raises(JournalUnwritableError, match="No space left"):
+            journal.commit()
+    assert states(path) == {}
+    journal.commit()
+    assert states(path) == FILLED
+
+
+def test_row_goes_before_the_file_that_it_names(journal: TaskJournal, path: Path) -> None:
+    disk = Disk.under(journal)
+    fill(journal)
+    journal.commit()
+    _begin_next_file(journal)
+    disk.full, disk.fails_at = True, "COMMIT"
+    for task_id in ("finished", "rejected"):
+        journal.forget(task_id)
+    with pytest.raises(JournalUnwritableError):
+        journal.commit()
+    open_task_journal(path).close()  # a crash here leaves rows whose bodies are still there
+    disk.full = False
+    journal.commit()
+    assert not (path.parent / BODIES_DIRECTORY / "00000001").exists()
+
+
+def test_journal_without_its_bodies_is_refused(journal: TaskJournal, path: Path) -> None:
+    fill(journal)
+    journal.commit()
+    (path.parent / BODIES_DIRECTORY / "00000001").unlink()
+    with pytest.raises(ConfigurationError, match="00000001"):
+        open_task_journal(path)
+
+
+def test_few_bodies_do_not_keep_large_files_on_the_disk(
+    journal: TaskJournal, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("supervisor.body_files.FILE_BYTES", 1000)
+    monkeypatch.setattr("supervisor.body_files.SPARSE_BYTES", 400)
+    monkeypatch.setattr("supervisor.body_files.MOST_RECENT_BYTES", 0)
+    for number in range(20):
+        name = f"t{number}"
+        journal.note_finished(make_report(name), name.encode() * 100)
+        journal.commit()
+        if number % 5:
+            journal.forget(name)
+            journal.commit()
+    kept = [f"t{number}" for number in range(0, 20, 5)]
+    assert {name: journal.body(name) for name in kept} == {name: name.encode() * 100 for name in kept}
+    assert len(list((path.parent / BODIES_DIRECTORY).iterdir())) <= SETTLING_FILES + 3
+    again = open_task_journal(path)
+    assert [again.body(name) for name in kept] == [name.encode() * 100 for name in kept]
+    again.close()
+
+
+@pytest.fixture
+def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("supervisor.body_files.FILE_BYTES", 1000)
+    monkeypatch.setattr("supervisor.body_files.SPARSE_BYTES", 400)
+    monkeypatch.setattr("supervisor.body_files.MOST_RECENT_BYTES", 0)
+
+
+@pytest.mark.usefixtures("small_files")
+def test_body_that_cannot_be_read_hurts_no_other(journal: TaskJournal, path: Path) -> None:
+    journal.note_finished(make_report("bad"), b"x" * 200)
+    journal.commit()
+    for number in range(40):
+        if number == 10:  # when others are written long since
+            os.truncate(path.parent / BODIES_DIRECTORY / "00000001", 10)
+        journal.note_finished(make_report(f"t{number}"), b"y" * 600)
+        journal.commit()
+        journal.forget(f"t{number}")
+        journal.commit()
+    with pytest.raises(OSError, match="cut off"):
+        journal.body("bad")
+    journal.note_finished(make_report("good"), b"good")
+    journal.commit()
+    assert journal.body("good") == b"good"
+
+
+@pytest.mark.usefixtures("small_files")
+def test_full_disk_among_large_results_is_over_when_there_is_room(
+    journal: TaskJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"t{number}" for number in range(10)]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwritev", lambda *_: 0)
+        for name in names:
+            journal.note_finished(make_report(name), name.encode() * 300)
+            with pytest.raises(JournalUnwritableError):
+                journal.commit()
+    journal.commit()
+    assert [journal.body(name) for name in names] == [name.encode() * 300 for name in names]
+
+
+def _begin_next_file(journal: TaskJournal) -> None:
+    journal._bodies._size = FILE_BYTES
+    journal.note_finished(make_report("next"), b"in the next file")
+    journal.commit()
