@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from benchmarks.contenders import Contender
-from benchmarks.course import FAST, Course, course
+from benchmarks.course import FAST, Course, RunFailedError, course
 from benchmarks.load import TEXT_CHARACTERS
 
 PAGE_TASKS = 100_000
@@ -38,6 +38,8 @@ class Memory:
 
 def run_bulk(contender: Contender, bulk: Bulk) -> Memory:
     """RunFailedError where the service does not get through it."""
+    if not contender.is_service:
+        raise RunFailedError(f"bulk is about the service, and {contender} is none")
     with course(contender, FAST) as running:
         running.warm_up()
         _SCENES[bulk](running)

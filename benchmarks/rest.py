@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from benchmarks.contenders import Contender
-from benchmarks.course import FAST, WARM_SECONDS, Course, course
+from benchmarks.course import FAST, WARM_SECONDS, Course, RunFailedError, course
 
 WORKERS = 5
 MORE_WORKERS = 15
@@ -31,15 +31,20 @@ class Rest:
 
 
 def run_rest(contender: Contender, seconds: float) -> Rest:
-    """Watch an idle service for `seconds`, kill one of its workers, and do it again with more of them."""
-    with _idle(WORKERS) as running:
+    """Watch an idle service for `seconds`, kill one of its workers, and do it again with more of them.
+
+    RunFailedError for a contender without workers of its own.
+    """
+    if not contender.is_service:
+        raise RunFailedError(f"rest is about the service, and {contender} is none")
+    with _idle(contender, WORKERS) as running:
         first_poll_seconds = running.api.get("stats")["first_poll_at"] - running.started_at
         before = running.tree.cpu_seconds()
         time.sleep(seconds)
         cpu_percent = 100 * (running.tree.cpu_seconds() - before) / seconds
         few = running.tree.pss_bytes()
         ready_again_seconds = _kill_a_worker(running)
-    with _idle(MORE_WORKERS) as running:
+    with _idle(contender, MORE_WORKERS) as running:
         many = running.tree.pss_bytes()
     return Rest(
         contender=contender,
@@ -52,10 +57,10 @@ def run_rest(contender: Contender, seconds: float) -> Rest:
 
 
 @contextmanager
-def _idle(workers: int) -> Iterator[Course]:
+def _idle(contender: Contender, workers: int) -> Iterator[Course]:
     """A service that has started so many workers and has found nothing to do."""
     settings = {"CONCURRENCY_LIMIT": str(workers), "POLLING_INTERVAL_SECONDS": str(INTERVAL_SECONDS)}
-    with course(Contender.SERVICE, FAST, settings) as running:
+    with course(contender, FAST, settings) as running:
         running.wait_until(lambda: bool(running.api.get("stats")["polls"]), "it polls", WARM_SECONDS)
         running.wait_until(
             lambda: len(running.events("worker_started")) == workers, "its workers are ready", WARM_SECONDS

@@ -37,7 +37,7 @@ class BodyFiles:
         self._reading = BodyFile(directory, READ)
         self._held_bytes: dict[int, int] = {}
         self._unreadable: set[int] = set()
-        self._unwritten: list[tuple[Place, bytes]] = []
+        self._unwritten: dict[Place, bytes] = {}
         self._recent: dict[Place, bytes] = {}
         self._recent_bytes = 0
 
@@ -46,10 +46,13 @@ class BodyFiles:
 
         Raises OSError where a file is missing or too short.
         """
+        ends: dict[int, int] = {}
         for place in places:
             self._hold(place)
-            path = body_path(self._directory, place.file)
-            if path.stat().st_size < place.start + place.length:
+            ends[place.file] = max(ends.get(place.file, 0), place.start + place.length)
+        for number, end in ends.items():
+            path = body_path(self._directory, number)
+            if path.stat().st_size < end:
                 raise cut_off(path)
         for number in list(self._numbers()):
             self._number = max(self._number, number)
@@ -66,7 +69,7 @@ class BodyFiles:
         place = Place(self._number, self._size, len(body))
         self._size += len(body)
         self._hold(place)
-        self._unwritten.append((place, body))
+        self._unwritten[place] = body
         if sent_soon and self._recent_bytes < MOST_RECENT_BYTES:
             self._recent[place] = body
             self._recent_bytes += len(body)
@@ -74,15 +77,16 @@ class BodyFiles:
 
     def flush(self) -> None:
         """Write and sync what was added. Raises OSError, with all kept for the next call."""
-        for number, added in groupby(self._unwritten, key=lambda row: row[0].file):
-            rows = list(added)
-            self._writing.write(number, rows[0][0].start, [body for _, body in rows])
+        for number, added in groupby(self._unwritten, key=lambda place: place.file):
+            places = list(added)
+            self._writing.write(number, places[0].start, [self._unwritten[place] for place in places])
         self._unwritten.clear()
 
     def read(self, place: Place) -> bytes:
-        """The body at `place`, which was flushed. Raises OSError."""
+        """The body at `place`: from memory if it is recent or not yet flushed. Raises OSError."""
         recent = self._forget_recent(place)
-        return self._reading.read(place) if recent is None else recent
+        kept = self._unwritten.get(place) if recent is None else recent
+        return self._reading.read(place) if kept is None else kept
 
     def release(self, place: Place) -> None:
         """Nobody will read the body again: nothing on disk may refer to it any more."""
