@@ -64,12 +64,8 @@ def test_journal_without_its_bodies_is_refused(journal: TaskJournal, path: Path)
         open_task_journal(path)
 
 
-def test_few_bodies_do_not_keep_large_files_on_the_disk(
-    journal: TaskJournal, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("supervisor.body_files.FILE_BYTES", 1000)
-    monkeypatch.setattr("supervisor.body_files.SPARSE_BYTES", 400)
-    monkeypatch.setattr("supervisor.body_files.MOST_RECENT_BYTES", 0)
+@pytest.mark.usefixtures("small_files")
+def test_few_bodies_do_not_keep_large_files_on_the_disk(journal: TaskJournal, path: Path) -> None:
     for number in range(100):
         name = f"t{number}"
         journal.note_finished(make_report(name), name.encode() * 100)
