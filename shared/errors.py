@@ -7,6 +7,9 @@ class RetryReason(StrEnum):
     """Why a unit did not get its answer, though nothing is wrong with its tasks."""
 
     CONNECTION = "connection"
+    """Nothing was sent: no address, no connection, no TLS, a proxy that refuses, a header that cannot go."""
+    DISCONNECTED = "disconnected"
+    """The request was sent, and the connection ended before the whole answer came."""
     TIMEOUT = "timeout"
     SERVER_ERROR = "server_error"
     BAD_RESPONSE = "bad_response"
@@ -14,10 +17,14 @@ class RetryReason(StrEnum):
     UNAUTHORIZED = "unauthorized"
     QUOTA = "quota"
     WRONG_URL = "wrong_url"
+    REFUSED = "refused"
+    """The provider refuses whatever it is asked, a question with a known answer included."""
     CRASH = "crash"
 
 
-HOLD_REASONS = frozenset({RetryReason.UNAUTHORIZED, RetryReason.QUOTA, RetryReason.WRONG_URL})
+HOLD_REASONS = frozenset(
+    {RetryReason.UNAUTHORIZED, RetryReason.QUOTA, RetryReason.WRONG_URL, RetryReason.REFUSED}
+)
 """The provider as a whole refuses us: waiting will not help, a person will."""
 
 
@@ -28,6 +35,8 @@ class Blame(StrEnum):
     """At least one task of the unit is bad; which one shows when the unit is split."""
     WHOLE_UNIT = "whole_unit"
     """What the unit's tasks share (their model) is refused: no split will help."""
+    MODEL_OR_ADDRESS = "model_or_address"
+    """Nothing is there, and the provider does not say what: the model if others are served, else the API."""
 
 
 class ConfigurationError(Exception):

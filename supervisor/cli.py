@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 from shared.errors import ConfigurationError
 from shared.settings import load_settings, load_whereabouts
-from supervisor.exit_codes import ExitCode
-from supervisor.state_directory import JOURNAL_FILE
-from supervisor.task_record import TaskState
+from supervisor.journal.state_directory import JOURNAL_FILE
+from supervisor.journal.task_record import TaskState
+from supervisor.runtime.exit_codes import ExitCode
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -45,21 +45,21 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _check(_: argparse.Namespace) -> int:
-    from supervisor.check import run_check  # noqa: PLC0415
+    from supervisor.console.check import run_check  # noqa: PLC0415
 
     return run_check()
 
 
 def _status(options: argparse.Namespace) -> int:
-    from supervisor.service_address import service_url  # noqa: PLC0415
-    from supervisor.status_command import run_status  # noqa: PLC0415
+    from supervisor.console.service_address import service_url  # noqa: PLC0415
+    from supervisor.console.status_command import run_status  # noqa: PLC0415
 
     url = options.url or service_url(load_whereabouts())
     return run_status(url, as_json=options.json, watch=options.watch)
 
 
 def _journal(options: argparse.Namespace) -> int:
-    from supervisor.journal_command import JournalCommand  # noqa: PLC0415
+    from supervisor.console.journal_command import JournalCommand  # noqa: PLC0415
 
     command = JournalCommand(load_whereabouts().state_dir / JOURNAL_FILE)
     act: Callable[[JournalCommand, argparse.Namespace], int] = options.act

@@ -11,32 +11,32 @@ from shared.models import Provider
 from shared.retry import Backoff
 from shared.settings import LongText, Settings
 from shared.version import VERSION
-from supervisor.amendments import AmendmentWatch
-from supervisor.api_gate import APIGate
-from supervisor.backlog import Backlog
-from supervisor.circuit_breaker import BreakerState, CircuitBreaker
-from supervisor.claims import ClaimMessage, Claims
-from supervisor.delivery import Delivery
-from supervisor.dispatcher import Dispatcher, DispatchLimits
-from supervisor.events import Inbox
-from supervisor.history import History
-from supervisor.intake import Intake, Shard
-from supervisor.journal import TaskJournal
+from supervisor.journal.journal import TaskJournal
+from supervisor.journal.task_record import Report
 from supervisor.loop import Supervisor
 from supervisor.observer import Conditions, Observer
-from supervisor.outbox import Outbox
-from supervisor.poller import Poller
 from supervisor.pool.base import WorkerPool
 from supervisor.pool.slot_table import SlotTable
-from supervisor.provider_gate import ProviderGate
-from supervisor.rate_limiter import RateLimiter
-from supervisor.reporter import Reporter
-from supervisor.scheduler import TaskScheduler
-from supervisor.settlement import Settlement
-from supervisor.shutdown import ShutdownManager
-from supervisor.status import StatusBoard
-from supervisor.task_record import Report
-from supervisor.verdicts import Verdicts
+from supervisor.providers.circuit_breaker import BreakerState, CircuitBreaker
+from supervisor.providers.gate import ProviderGate
+from supervisor.providers.rate_limiter import RateLimiter
+from supervisor.runtime.events import Inbox
+from supervisor.runtime.shutdown import ShutdownManager
+from supervisor.status.history import History
+from supervisor.status.status import StatusBoard
+from supervisor.task_api.gate import APIGate
+from supervisor.task_api.outbox import Outbox
+from supervisor.task_api.poll_scheduler import TaskScheduler
+from supervisor.task_api.poller import Poller
+from supervisor.task_api.sender import Reporter
+from supervisor.tasks.backlog import Backlog
+from supervisor.tasks.claims import ClaimMessage, Claims
+from supervisor.tasks.completion import Settlement
+from supervisor.tasks.delivery import Delivery
+from supervisor.tasks.dispatcher import Dispatcher, DispatchLimits
+from supervisor.tasks.intake import Intake, Shard
+from supervisor.tasks.journal_watcher import AmendmentWatch
+from supervisor.tasks.outcomes import Verdicts
 
 UNITS_AHEAD = 4
 CLAIMED_UNITS_AHEAD = 2

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from shared.log_events import LogEvent
 from shared.logs import get_logger
 from shared.metrics import SupervisorMetrics
-from supervisor.amendments import AmendmentWatch
-from supervisor.api_answer import PollResult
-from supervisor.api_gate import APIGate
-from supervisor.backlog import Backlog
-from supervisor.claims import Claims
-from supervisor.delivery import Delivery
-from supervisor.dispatcher import Dispatcher
-from supervisor.events import (
+from supervisor.journal.journal import JournalUnwritableError, TaskJournal
+from supervisor.journal.task_record import Claim, Report
+from supervisor.observer import Conditions, Observer
+from supervisor.pool.slot_table import SlotTable
+from supervisor.runtime.events import (
     ClaimDone,
     Event,
     Inbox,
@@ -29,17 +26,20 @@ from supervisor.events import (
     WorkerDied,
     WorkerStarted,
 )
-from supervisor.exit_codes import ExitCode
-from supervisor.intake import Intake
-from supervisor.journal import JournalUnwritableError, TaskJournal
-from supervisor.observer import Conditions, Observer
-from supervisor.outbox import Outbox
-from supervisor.poller import Poller
-from supervisor.pool.slot_table import SlotTable
-from supervisor.scheduler import TaskScheduler
-from supervisor.settlement import Settlement
-from supervisor.shutdown import ShutdownManager
-from supervisor.task_record import Claim, Report
+from supervisor.runtime.exit_codes import ExitCode
+from supervisor.runtime.shutdown import ShutdownManager
+from supervisor.task_api.answers import PollResult
+from supervisor.task_api.gate import APIGate
+from supervisor.task_api.outbox import Outbox
+from supervisor.task_api.poll_scheduler import TaskScheduler
+from supervisor.task_api.poller import Poller
+from supervisor.tasks.backlog import Backlog
+from supervisor.tasks.claims import Claims
+from supervisor.tasks.completion import Settlement
+from supervisor.tasks.delivery import Delivery
+from supervisor.tasks.dispatcher import Dispatcher
+from supervisor.tasks.intake import Intake
+from supervisor.tasks.journal_watcher import AmendmentWatch
 
 LONGEST_WAIT_SECONDS = 1.0
 FAILED_STARTS_LIMIT = 5

@@ -19,24 +19,24 @@ from shared.metrics import (
 )
 from shared.settings import Settings
 from shared.version import VERSION
-from supervisor.api_client import APIClient
-from supervisor.body_files import BodyFiles
 from supervisor.composition import Outside, compose
-from supervisor.doorbell import Doorbell
-from supervisor.events import ClaimDone, Inbox
-from supervisor.exit_codes import ExitCode
-from supervisor.gauges import StatusGauges
-from supervisor.journal import TaskJournal
-from supervisor.memory import calm_collector, return_large_buffers
-from supervisor.metrics_server import MetricsServer
-from supervisor.notifier import Notifier
-from supervisor.poller import Poller
+from supervisor.console.gauges import StatusGauges
+from supervisor.console.http_server import MetricsServer
+from supervisor.journal.journal import TaskJournal
+from supervisor.journal.report_bodies import BodyFiles
+from supervisor.journal.state_directory import StateDirectory
 from supervisor.pool.local import LocalPool
-from supervisor.reporter import Reporter
-from supervisor.signals import obey_signals
-from supervisor.state_directory import StateDirectory
-from supervisor.status import StatusBoard
-from workers.config import WorkerConfig
+from supervisor.runtime.events import ClaimDone, Inbox
+from supervisor.runtime.exit_codes import ExitCode
+from supervisor.runtime.memory import calm_collector, return_large_buffers
+from supervisor.runtime.notifier import Notifier
+from supervisor.runtime.signals import obey_signals
+from supervisor.status.status import StatusBoard
+from supervisor.task_api.client import APIClient
+from supervisor.task_api.poller import Poller
+from supervisor.task_api.sender import Reporter
+from supervisor.task_api.wake import Doorbell
+from workers.process.config import WorkerConfig
 
 PROCESS_NAME = "supervisor"
 CLAIM_THREADS = 4

@@ -4,19 +4,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from supervisor.api_gate import APIGate
-from supervisor.backlog import Backlog
-from supervisor.circuit_breaker import BreakerState, CircuitBreaker
-from supervisor.history import History
-from supervisor.journal import TaskJournal
-from supervisor.outbox import Outbox
+from supervisor.journal.journal import TaskJournal
+from supervisor.journal.task_record import Report
 from supervisor.pool.base import WorkerPool
 from supervisor.pool.slot_table import SlotState, SlotTable
-from supervisor.provider_gate import Blocked, ProviderGate
-from supervisor.rate_limiter import RateLimiter
-from supervisor.scheduler import TaskScheduler
-from supervisor.shutdown import ShutdownManager
-from supervisor.status import (
+from supervisor.providers.circuit_breaker import BreakerState, CircuitBreaker
+from supervisor.providers.gate import Blocked, ProviderGate
+from supervisor.providers.rate_limiter import RateLimiter
+from supervisor.runtime.shutdown import ShutdownManager
+from supervisor.status.history import History
+from supervisor.status.status import (
     BreakerPhase,
     BreakerStatus,
     HoldStatus,
@@ -29,7 +26,10 @@ from supervisor.status import (
     StatusBoard,
     WorkerStatus,
 )
-from supervisor.task_record import Report
+from supervisor.task_api.gate import APIGate
+from supervisor.task_api.outbox import Outbox
+from supervisor.task_api.poll_scheduler import TaskScheduler
+from supervisor.tasks.backlog import Backlog
 
 LOOK_EVERY_SECONDS = 0.1
 WEIGH_EVERY_SECONDS = 1.0

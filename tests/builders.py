@@ -6,8 +6,8 @@ from shared.embedding_input import DEFAULT_MODEL
 from shared.messages import Unit
 from shared.models import BatchKey, Output, Task, TaskStatus, TaskType, Usage, WireShape
 from shared.settings import Settings
+from supervisor.journal.task_record import Report, TaskRecord
 from supervisor.pool.slot_table import Assignment
-from supervisor.task_record import Report, TaskRecord
 
 
 def make_task(

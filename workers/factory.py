@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from shared.errors import ConfigurationError, NonRetryableError
 from shared.models import Provider, Task, TaskType
 from shared.settings import LongText
-from workers.config import WorkerConfig
-from workers.piecewise_embeddings import PiecewiseEmbeddings
+from workers.process.config import WorkerConfig
 from workers.processors.base import BaseProcessor
 from workers.processors.text_embedding import TextEmbeddingProcessor
-from workers.provider import EmbeddingProvider
-from workers.provider_calls import ProviderCalls
+from workers.providers.base import EmbeddingProvider
+from workers.providers.openai.provider_calls import ProviderCalls
+from workers.providers.piecewise import PiecewiseEmbeddings
 
 
 class ProcessorFactory:
@@ -43,7 +43,7 @@ def build_factory(config: WorkerConfig, calls: ProviderCalls) -> ProcessorFactor
 
 def _embedding_provider(config: WorkerConfig, calls: ProviderCalls) -> EmbeddingProvider:
     if config.provider is Provider.LOCAL:
-        from workers.local_embeddings import LocalEmbeddings  # noqa: PLC0415  heavy, and may be absent
+        from workers.providers.local import LocalEmbeddings  # noqa: PLC0415  heavy, and may be absent
 
         return LocalEmbeddings()
     return _openai(config, calls)
@@ -52,8 +52,8 @@ def _embedding_provider(config: WorkerConfig, calls: ProviderCalls) -> Embedding
 def _openai(config: WorkerConfig, calls: ProviderCalls) -> EmbeddingProvider:
     import httpx2  # noqa: PLC0415  heavy, and of no use to the local provider
 
-    from workers.guarded_http import make_http_client  # noqa: PLC0415
-    from workers.openai_client import OpenAIClient  # noqa: PLC0415
+    from workers.providers.openai.client import OpenAIClient  # noqa: PLC0415
+    from workers.providers.openai.guarded_http import make_http_client  # noqa: PLC0415
 
     if config.openai_api_key is None:
         raise ConfigurationError("OPENAI_API_KEY: is required for EMBEDDING_PROVIDER=openai")

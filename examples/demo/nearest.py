@@ -29,7 +29,7 @@ class Neighbour:
 def embed_queries(queries: Sequence[str]) -> Vectors:
     """One row a query, from the model that the service used."""
     # Here, so that only the demo's last step loads the model.
-    from workers.local_embeddings import LOCAL_MODEL_NAME, LocalEmbeddings  # noqa: PLC0415
+    from workers.providers.local import LOCAL_MODEL_NAME, LocalEmbeddings  # noqa: PLC0415
 
     embeddings = LocalEmbeddings().embed(queries, model=LOCAL_MODEL_NAME, dimensions=None)
     return np.asarray(embeddings.vectors.rows, dtype=np.float32)

@@ -7,12 +7,12 @@ from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 
 from shared.messages import Unit
-from supervisor.events import Event
 from supervisor.pool.worker_slot import WorkerSlot
-from supervisor.threads import start_thread
-from workers.config import WorkerConfig
-from workers.entrypoint import worker_main
-from workers.forkserver import start_forkserver
+from supervisor.runtime.events import Event
+from supervisor.runtime.threads import start_thread
+from workers.process.config import WorkerConfig
+from workers.process.entrypoint import worker_main
+from workers.process.forkserver import start_forkserver
 
 CLOSE_SECONDS = 3.0
 

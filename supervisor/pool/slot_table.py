@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from shared.messages import Unit
-from supervisor.task_record import TaskRecord
+from supervisor.journal.task_record import TaskRecord
 
 
 class SlotState(StrEnum):

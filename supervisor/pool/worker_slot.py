@@ -15,8 +15,8 @@ from multiprocessing.process import BaseProcess
 import psutil
 
 from shared.messages import Unit, UnitDone, WorkerReady, WorkerUnfit
-from supervisor.events import Event, UnitFinished, WorkerDied, WorkerStarted
-from workers import lane
+from supervisor.runtime.events import Event, UnitFinished, WorkerDied, WorkerStarted
+from workers.process.pipe import receive_message, send_message
 
 START_BACKOFF_SECONDS = 0.1
 LONGEST_START_BACKOFF_SECONDS = 10.0
@@ -100,7 +100,7 @@ class WorkerSlot:
             heard = wait([pipe, process.sentinel, self._bell_out])
             try:
                 if pipe in heard:
-                    message = lane.receive_message(pipe)
+                    message = receive_message(pipe)
                     if isinstance(message, WorkerUnfit):
                         return was_ready, message.reason
                     was_ready = True
@@ -111,7 +111,7 @@ class WorkerSlot:
                         return was_ready, ""
                     if order.pid == process.pid and order.unit is not None:
                         self._unit_id = order.unit.id
-                        lane.send(pipe, order.unit)
+                        send_message(pipe, order.unit)
                 else:
                     return was_ready, ""
             except (EOFError, OSError):

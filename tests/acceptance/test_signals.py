@@ -40,7 +40,12 @@ def test_sigquit_prints_every_stack_and_the_service_goes_on(house: House) -> Non
     service.send_signal(signal.SIGQUIT)
     eventually(lambda: "Current thread" in service.errors.read_text())
     stacks = service.errors.read_text()
-    for place in ("supervisor/loop.py", "supervisor/poller.py", "worker_slot.py", "supervisor/reporter.py"):
+    for place in (
+        "supervisor/loop.py",
+        "supervisor/task_api/poller.py",
+        "worker_slot.py",
+        "supervisor/task_api/sender.py",
+    ):
         assert place in stacks
     house.task_api.add(3, prefix="after SIGQUIT")
     house.task_api.wait_until_done()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.page.document import render_page
-from supervisor.status import FailureStatus, RateLimitStatus, Status
+from supervisor.console.page.document import render_page
+from supervisor.status.status import FailureStatus, RateLimitStatus, Status
 from tests.browser.chromium import Tab, chromium
 from tests.integration.status_server import StatusServer, status_server
 from tests.stubs.scripted_http import Answer, ScriptedServer

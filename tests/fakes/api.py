@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from supervisor.outbox import Message
-from supervisor.poller import Poller
-from supervisor.reporter import Reporter
+from supervisor.task_api.outbox import Message
+from supervisor.task_api.poller import Poller
+from supervisor.task_api.sender import Reporter
 
 
 @dataclass(frozen=True, slots=True)

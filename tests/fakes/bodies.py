@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from itertools import count
 
-from supervisor.body_file import Place
-from supervisor.body_files import BodyFiles
+from supervisor.journal.body_file import Place
+from supervisor.journal.report_bodies import BodyFiles
 
 
 class BodiesInMemory(BodyFiles):

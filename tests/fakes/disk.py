@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import cast
 
-from supervisor.journal import TaskJournal
+from supervisor.journal.journal import TaskJournal
 
 
 class Disk:

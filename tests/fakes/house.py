@@ -11,10 +11,11 @@ from shared.messages import Failure, RateLimits, Unit, UnitDone
 from shared.metrics import SupervisorMetrics
 from shared.models import Output
 from shared.settings import Settings
-from supervisor.api_answer import Health, PollAnswer, PollResult, ReportAnswer, ReportOutcome
-from supervisor.backlog import Backlog
 from supervisor.composition import Outside, compose
-from supervisor.events import (
+from supervisor.journal.task_record import Report
+from supervisor.loop import Supervisor
+from supervisor.pool.slot_table import SlotTable
+from supervisor.runtime.events import (
     ClaimDone,
     Event,
     Inbox,
@@ -25,13 +26,12 @@ from supervisor.events import (
     WorkerDied,
     WorkerStarted,
 )
-from supervisor.exit_codes import ExitCode
-from supervisor.loop import Supervisor
-from supervisor.outbox import Outbox
-from supervisor.pool.slot_table import SlotTable
-from supervisor.status import Status, StatusBoard
-from supervisor.task_record import Report
-from supervisor.wire import parse_page
+from supervisor.runtime.exit_codes import ExitCode
+from supervisor.status.status import Status, StatusBoard
+from supervisor.task_api.answers import Health, PollAnswer, PollResult, ReportAnswer, ReportOutcome
+from supervisor.task_api.outbox import Outbox
+from supervisor.task_api.wire_formats import parse_page
+from supervisor.tasks.backlog import Backlog
 from tests.builders import make_output, make_settings
 from tests.fakes.api import HeldPoller, HeldReporter, Parcel
 from tests.fakes.clock import Clock
@@ -42,10 +42,10 @@ from tests.fakes.pool import FakePool
 MOST_TURNS = 1000
 
 _ANSWERS = {
-    ReportOutcome.DONE: ReportAnswer(ReportOutcome.DONE, Health.WELL, 200),
-    ReportOutcome.GONE: ReportAnswer(ReportOutcome.GONE, Health.UNSAID, 404, "status 404: gone"),
-    ReportOutcome.REJECTED: ReportAnswer(ReportOutcome.REJECTED, Health.UNSAID, 422, "status 422: no"),
-    ReportOutcome.RETRY: ReportAnswer(ReportOutcome.RETRY, Health.ILL, 503, "status 503: busy"),
+    ReportOutcome.DONE: ReportAnswer(ReportOutcome.DONE, Health.HEALTHY, 200),
+    ReportOutcome.GONE: ReportAnswer(ReportOutcome.GONE, Health.UNKNOWN, 404, "status 404: gone"),
+    ReportOutcome.REJECTED: ReportAnswer(ReportOutcome.REJECTED, Health.UNKNOWN, 422, "status 422: no"),
+    ReportOutcome.RETRY: ReportAnswer(ReportOutcome.RETRY, Health.UNHEALTHY, 503, "status 503: busy"),
 }
 
 
@@ -163,7 +163,7 @@ class House:
         page = parse_page(orjson.dumps(items), lambda: "made-here", is_held=self.journal.holds)
         result = PollResult.TASKS if items else PollResult.EMPTY
         asked_at = self.clock() if requested_at is None else requested_at
-        return TasksPolled(PollAnswer(result, Health.WELL, self.poller.limits.pop(0), asked_at, page=page))
+        return TasksPolled(PollAnswer(result, Health.HEALTHY, self.poller.limits.pop(0), asked_at, page=page))
 
     def poll_fails(
         self, result: PollResult, health: Health, retry_after_seconds: float | None = None

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from supervisor.body_files import BODIES_DIRECTORY, BodyFiles
-from supervisor.journal import TaskJournal
+from supervisor.journal.journal import TaskJournal
+from supervisor.journal.report_bodies import BODIES_DIRECTORY, BodyFiles
 from tests.fakes.bodies import BodiesInMemory
 
 IN_MEMORY = Path(":memory:")

@@ -1,7 +1,7 @@
 """Looks at connections that a program keeps until its process ends, and ends them, as a test should."""
 
-from supervisor.api_client import APIClient
-from supervisor.http_channel import HttpChannel
+from supervisor.task_api.client import APIClient
+from supervisor.task_api.http_channel import HttpChannel
 
 
 def disconnect(client: APIClient) -> None:

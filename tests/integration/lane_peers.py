@@ -6,17 +6,17 @@ import struct
 from multiprocessing.connection import Connection
 
 from shared.messages import UnitDone, WorkerReady, WorkerUnfit
-from workers import lane
+from workers.process.pipe import receive_unit, send_message
 
 HALF_A_MESSAGE = struct.pack("!i", 1_000_000) + b"x" * 1000
 
 
 def echo(pipe: Connection) -> None:
     """A good one: every unit is done at once, with nothing in it."""
-    lane.send(pipe, WorkerReady(os.getpid()))
+    send_message(pipe, WorkerReady(os.getpid()))
     while True:
         try:
-            lane.send(pipe, UnitDone(lane.receive_unit(pipe).id))
+            send_message(pipe, UnitDone(receive_unit(pipe).id))
         except (EOFError, OSError):
             return
 
@@ -33,13 +33,13 @@ def stop_in_mid_message(pipe: Connection) -> None:
 
 def answer_and_die(pipe: Connection) -> None:
     """The answer is complete before the end."""
-    lane.send(pipe, WorkerReady(os.getpid()))
-    lane.send(pipe, UnitDone(lane.receive_unit(pipe).id))
+    send_message(pipe, WorkerReady(os.getpid()))
+    send_message(pipe, UnitDone(receive_unit(pipe).id))
     os._exit(7)
 
 
 def be_unfit(pipe: Connection) -> None:
-    lane.send(pipe, WorkerUnfit("there is no model"))
+    send_message(pipe, WorkerUnfit("there is no model"))
 
 
 def die_at_start(_: Connection) -> None:
@@ -48,12 +48,12 @@ def die_at_start(_: Connection) -> None:
 
 def ignore_the_end_of_the_lane(pipe: Connection) -> None:
     """Busy for ever, as far as the supervisor can tell."""
-    lane.send(pipe, WorkerReady(os.getpid()))
+    send_message(pipe, WorkerReady(os.getpid()))
     while True:
         signal.pause()
 
 
 def _begin_an_answer(pipe: Connection) -> None:
-    lane.send(pipe, WorkerReady(os.getpid()))
-    lane.receive_unit(pipe)
+    send_message(pipe, WorkerReady(os.getpid()))
+    receive_unit(pipe)
     os.write(pipe.fileno(), HALF_A_MESSAGE)

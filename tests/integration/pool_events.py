@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from supervisor.events import Event, UnitFinished, WorkerDied, WorkerStarted
+from supervisor.runtime.events import Event, UnitFinished, WorkerDied, WorkerStarted
 from tests.eventually import eventually
 
 PATIENCE_SECONDS = 20.0

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from supervisor.doorbell import Doorbell
-from supervisor.gauges import StatusGauges
-from supervisor.metrics_server import MetricsServer
-from supervisor.status import Status, StatusBoard
+from supervisor.console.gauges import StatusGauges
+from supervisor.console.http_server import MetricsServer
+from supervisor.status.status import Status, StatusBoard
+from supervisor.task_api.wake import Doorbell
 
 
 @dataclass(frozen=True, slots=True)

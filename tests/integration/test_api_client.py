@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from shared.metrics import SupervisorMetrics
 from shared.models import WireShape
-from supervisor.api_answer import Health, PollResult, ReportAnswer, ReportOutcome
-from supervisor.api_client import APIClient
+from supervisor.task_api.answers import Health, PollResult, ReportAnswer, ReportOutcome
+from supervisor.task_api.client import APIClient
 from tests.eventually import eventually
 from tests.integration.disconnect import disconnect
 from tests.stubs.scripted_http import NO_ANSWER, Answer, Ending, Request, ScriptedServer
@@ -82,9 +82,9 @@ def assert_timed_out(client: APIClient) -> None:
     """Poll and report give up in good time, and say why."""
     began = time.monotonic()
     poll = client.get_pending_tasks(1)
-    assert (poll.result, poll.health) == (PollResult.TIMEOUT, Health.ILL)
+    assert (poll.result, poll.health) == (PollResult.TIMEOUT, Health.UNHEALTHY)
     answer = report(client)
-    assert (answer.outcome, answer.health) == (ReportOutcome.RETRY, Health.ILL)
+    assert (answer.outcome, answer.health) == (ReportOutcome.RETRY, Health.UNHEALTHY)
     assert f"{TIMEOUT_SECONDS:g} s" in answer.detail
     assert time.monotonic() - began < 4 * TIMEOUT_SECONDS
 
@@ -96,11 +96,11 @@ def report(client: APIClient, task_id: str = "1") -> ReportAnswer:
 @pytest.mark.parametrize(
     ("outcome", "health", "statuses"),
     [
-        (ReportOutcome.DONE, Health.WELL, [200, 201, 202, 204]),
-        (ReportOutcome.GONE, Health.UNSAID, [404, 409, 410, 412]),
-        (ReportOutcome.REJECTED, Health.UNSAID, [400, 402, 405, 413, 415, 418, 422, 451]),
-        (ReportOutcome.RETRY, Health.UNSAID, [401, 403, 408, 429, 301, 302, 303, 307, 308]),
-        (ReportOutcome.RETRY, Health.ILL, [500, 501, 502, 503, 504, 599]),
+        (ReportOutcome.DONE, Health.HEALTHY, [200, 201, 202, 204]),
+        (ReportOutcome.GONE, Health.UNKNOWN, [404, 409, 410, 412]),
+        (ReportOutcome.REJECTED, Health.UNKNOWN, [400, 402, 405, 413, 415, 418, 422, 451]),
+        (ReportOutcome.RETRY, Health.UNKNOWN, [401, 403, 408, 429, 301, 302, 303, 307, 308]),
+        (ReportOutcome.RETRY, Health.UNHEALTHY, [500, 501, 502, 503, 504, 599]),
     ],
 )
 def test_answer_to_a_report_decides_what_becomes_of_it(
@@ -135,7 +135,7 @@ def test_report_is_sent_whole_to_one_path_segment_of_the_base(
 def test_report_without_an_answer_is_to_be_sent_again(client: APIClient, peer: Peer, ending: Ending) -> None:
     peer.answer = Answer(0, ending=ending)
     answer = report(client)
-    assert (answer.outcome, answer.health, answer.status) == (ReportOutcome.RETRY, Health.ILL, None)
+    assert (answer.outcome, answer.health, answer.status) == (ReportOutcome.RETRY, Health.UNHEALTHY, None)
     assert answer.detail
     peer.answer = Answer(200)
     assert report(client).outcome is ReportOutcome.DONE
@@ -192,7 +192,7 @@ def test_connections_are_kept_and_a_stale_one_is_no_trouble(
     assert server.connections == 1
     peer.answer = Answer(200, b"{}", ending=Ending.CLOSE_UNSAID)
     for _ in range(3):
-        assert report(client).health is Health.WELL
+        assert report(client).health is Health.HEALTHY
         eventually(lambda: not server.open_connections(), what="the server has closed the connection")
     assert server.connections == 3
     assert len(server.seen("PATCH")) == 6, "none was sent twice"
@@ -214,7 +214,7 @@ def test_answers_that_end_with_their_connection_are_read_whole(
 def test_page_that_breaks_off_is_an_api_that_is_ill(client: APIClient, peer: Peer) -> None:
     peer.answer = Answer(200, b"[]", {"Content-Length": "90"}, Ending.CLOSE_UNSAID)
     poll = client.get_pending_tasks(1)
-    assert (poll.result, poll.health) == (PollResult.UNREACHABLE, Health.ILL)
+    assert (poll.result, poll.health) == (PollResult.UNREACHABLE, Health.UNHEALTHY)
 
 
 def test_poll_asks_for_so_many_and_reads_both_shapes(
@@ -228,7 +228,7 @@ def test_poll_asks_for_so_many_and_reads_both_shapes(
     ]
     peer.answer = Answer(200, orjson.dumps({"data": page}))
     answer = client.get_pending_tasks(37)
-    assert (answer.result, answer.health, answer.limit) == (PollResult.TASKS, Health.WELL, 37)
+    assert (answer.result, answer.health, answer.limit) == (PollResult.TASKS, Health.HEALTHY, 37)
     assert [(task.id, task.shape) for task in answer.page.tasks] == [
         ("1", WireShape.FLAT),
         ("2", WireShape.NESTJS),
@@ -262,7 +262,7 @@ def test_redirect_is_named_and_never_followed(client: APIClient, peer: Peer) -> 
         ):
             peer.answer = Answer(302, b"", {"Location": location})
             poll = client.get_pending_tasks(1)
-            assert (poll.result, poll.health) == (PollResult.REDIRECT, Health.UNSAID)
+            assert (poll.result, poll.health) == (PollResult.REDIRECT, Health.UNKNOWN)
             assert "check API_BASE_URL" in poll.detail
             assert report(client).outcome is ReportOutcome.RETRY
         assert elsewhere.connections == 0
@@ -273,7 +273,7 @@ def test_connection_that_is_refused_is_no_timeout(metrics: SupervisorMetrics) ->
         url = server.url
     with connected(url, metrics) as client:
         poll = client.get_pending_tasks(1)
-        assert (poll.result, poll.health) == (PollResult.UNREACHABLE, Health.ILL)
+        assert (poll.result, poll.health) == (PollResult.UNREACHABLE, Health.UNHEALTHY)
         assert report(client).outcome is ReportOutcome.RETRY
 
 
@@ -284,10 +284,10 @@ def test_large_answers_are_cut(client: APIClient, peer: Peer, monkeypatch: pytes
     answer = report(client)
     assert answer.outcome is ReportOutcome.REJECTED
     assert len(answer.detail) < 400
-    monkeypatch.setattr("supervisor.api_client.MAX_PAGE_BYTES", 1_000_000)
+    monkeypatch.setattr("supervisor.task_api.client.MAX_PAGE_BYTES", 1_000_000)
     peer.answer = Answer(200, b" " * 5_000_000 + b"[]")
     poll = client.get_pending_tasks(1)
-    assert (poll.result, poll.health) == (PollResult.BAD_PAGE, Health.WELL)
+    assert (poll.result, poll.health) == (PollResult.BAD_PAGE, Health.HEALTHY)
     assert "larger than 1000000 bytes" in poll.detail
 
 

@@ -10,8 +10,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from shared.metrics import SupervisorMetrics
-from supervisor.api_answer import Health, PollResult, ReportOutcome
-from supervisor.api_client import APIClient
+from supervisor.task_api.answers import Health, PollResult, ReportOutcome
+from supervisor.task_api.client import APIClient
 from tests.eventually import eventually
 from tests.integration.disconnect import disconnect, has_unread
 
@@ -76,7 +76,7 @@ def test_heads_that_drip_are_given_up_at_the_timeout(serve: Serve, head: bytes) 
     client = serve(head + b"y" * 200, 0.02)
     for ask in (poll_health, report_health):
         began = time.monotonic()
-        assert ask(client) is Health.ILL
+        assert ask(client) is Health.UNHEALTHY
         assert time.monotonic() - began < 3 * TIMEOUT_SECONDS
 
 

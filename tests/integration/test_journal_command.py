@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from supervisor.cli import main
-from supervisor.exit_codes import ExitCode
-from supervisor.state_directory import JOURNAL_FILE
+from supervisor.journal.state_directory import JOURNAL_FILE
+from supervisor.runtime.exit_codes import ExitCode
 from tests.builders import make_record, make_report
 from tests.fakes.journals import open_task_journal
 

@@ -14,15 +14,15 @@ from pydantic import SecretStr
 from shared.messages import Unit
 from shared.models import Output, Provider
 from shared.settings import LogFormat, LogLevel
-from supervisor.events import UnitFinished, WorkerDied, WorkerStarted
 from supervisor.pool.local import LocalPool
+from supervisor.runtime.events import UnitFinished, WorkerDied, WorkerStarted
 from tests.builders import make_task
 from tests.eventually import eventually
 from tests.integration.pool_events import EventLog
 from tests.stubs.provider import StubProvider
 from tests.stubs.provider_answer import vector_for
 from tests.stubs.provider_faults import hang
-from workers.config import WorkerConfig
+from workers.process.config import WorkerConfig
 
 SLOTS = 2
 

@@ -14,11 +14,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from shared.errors import ConfigurationError
-from supervisor.doorbell import Doorbell
-from supervisor.events import Event, WakeRequested
-from supervisor.gauges import StatusGauges
-from supervisor.metrics_server import IDLE_CONNECTION_SECONDS, LOOP_SILENT_SECONDS, MetricsServer
-from supervisor.status import NotReady, StatusBoard
+from supervisor.console.gauges import StatusGauges
+from supervisor.console.http_server import IDLE_CONNECTION_SECONDS, LOOP_SILENT_SECONDS, MetricsServer
+from supervisor.runtime.events import Event, WakeRequested
+from supervisor.status.status import NotReady, StatusBoard
+from supervisor.task_api.wake import Doorbell
 from tests.fakes.clock import Clock
 from tests.unit.supervisor.statuses import WORKING
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.notifier import WATCHDOG, Notifier
+from supervisor.runtime.notifier import WATCHDOG, Notifier
 from tests.fakes.clock import Clock
 
 Kept = Callable[[Notifier], Notifier]

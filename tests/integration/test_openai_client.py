@@ -14,10 +14,10 @@ from tests.stubs import provider_faults as faults
 from tests.stubs.provider import StubProvider
 from tests.stubs.provider_answer import tokens_in, vector_for
 from tests.stubs.provider_faults import Fault
-from workers.guarded_http import make_http_client
-from workers.openai_client import OpenAIClient
-from workers.provider import Embeddings
-from workers.provider_calls import ProviderCalls
+from workers.providers.base import Embeddings
+from workers.providers.openai.client import OpenAIClient
+from workers.providers.openai.guarded_http import make_http_client
+from workers.providers.openai.provider_calls import ProviderCalls
 
 KEY = "sk-integration-0123456789"
 MODEL = "text-embedding-3-small"

@@ -25,10 +25,10 @@ SUPERVISOR = textwrap.dedent(
 
     from shared.models import Provider
     from shared.settings import LogFormat, LogLevel
-    from workers import lane
-    from workers.config import WorkerConfig
-    from workers.entrypoint import worker_main
-    from workers.forkserver import start_forkserver
+    from workers.process.pipe import receive_message
+    from workers.process.config import WorkerConfig
+    from workers.process.entrypoint import worker_main
+    from workers.process.forkserver import start_forkserver
 
     config = WorkerConfig(Provider.LOCAL, None, None, 1.0, Path(sys.argv[1]), LogLevel.INFO, LogFormat.JSON)
     context = start_forkserver(Provider.LOCAL)
@@ -38,7 +38,7 @@ SUPERVISOR = textwrap.dedent(
         process = context.Process(target=worker_main, args=(slot, theirs, config))
         process.start()
         theirs.close()
-        lane.receive_message(ours)
+        receive_message(ours)
         started.append((ours, process))
     print(*[process.pid for _, process in started], flush=True)
     sys.stdin.read()

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ConfigurationError
-from supervisor.state_directory import StateDirectory
+from supervisor.journal.state_directory import StateDirectory
 from tests.eventually import eventually
 
 CHECKOUT = Path(__file__).parents[2]
 HOLDER = (
-    "import sys; from pathlib import Path; from supervisor.state_directory import StateDirectory;"
+    "import sys; from pathlib import Path; from supervisor.journal.state_directory import StateDirectory;"
     "held = StateDirectory(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
 )
 

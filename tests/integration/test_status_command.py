@@ -8,9 +8,9 @@ import pytest
 
 from shared.errors import ConfigurationError
 from supervisor.cli import main
-from supervisor.exit_codes import ExitCode
-from supervisor.status_client import StatusClient
-from supervisor.status_command import run_status
+from supervisor.console.status_client import StatusClient
+from supervisor.console.status_command import run_status
+from supervisor.runtime.exit_codes import ExitCode
 from tests.integration.status_server import StatusServer, status_server
 from tests.stubs.scripted_http import Answer, ScriptedServer
 from tests.unit.supervisor.statuses import WORKING

@@ -10,7 +10,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from shared.errors import RetryReason
-from supervisor.status import Idle, Status
+from supervisor.status.status import Idle, Status
 from tests.fakes.house import House
 from tests.integration.status_server import StatusServer, status_server
 from tests.unit.supervisor.page.test_markup import Found

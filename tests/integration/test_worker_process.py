@@ -19,10 +19,10 @@ from shared.settings import LogFormat, LogLevel
 from tests.stubs.provider import StubProvider
 from tests.stubs.provider_answer import vector_for
 from tests.unit.workers.units import make_unit
-from workers import lane
-from workers.config import WorkerConfig
-from workers.entrypoint import EXIT_UNFIT, worker_main
-from workers.forkserver import start_forkserver
+from workers.process.config import WorkerConfig
+from workers.process.entrypoint import EXIT_UNFIT, worker_main
+from workers.process.forkserver import start_forkserver
+from workers.process.pipe import receive_message, send_message
 
 PATIENCE_SECONDS = 20.0
 CHECKOUT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ class Started:
 
     def receive(self) -> WorkerMessage:
         assert self.pipe.poll(PATIENCE_SECONDS)
-        return lane.receive_message(self.pipe)
+        return receive_message(self.pipe)
 
     def seen(self) -> psutil.Process:
         return psutil.Process(self.process.pid)
@@ -104,7 +104,7 @@ def worker(start: Callable[..., Started]) -> Started:
 def test_units_are_answered_one_after_the_other(worker: Started, provider: StubProvider) -> None:
     provider.headers = {"x-ratelimit-remaining-tokens": "9"}
     for number in range(3):
-        lane.send(worker.pipe, make_unit([f"text {number}", "other"], unit_id=number))
+        send_message(worker.pipe, make_unit([f"text {number}", "other"], unit_id=number))
         done = worker.receive()
         assert isinstance(done, UnitDone)
         assert done.unit_id == number
@@ -115,7 +115,7 @@ def test_units_are_answered_one_after_the_other(worker: Started, provider: StubP
 
 
 def test_metrics_are_in_files_named_by_slot(worker: Started, tmp_path: Path) -> None:
-    lane.send(worker.pipe, make_unit(["text"]))
+    send_message(worker.pipe, make_unit(["text"]))
     worker.receive()
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"counter_worker-3.db", "histogram_worker-3.db"}
@@ -139,12 +139,15 @@ def test_signals_to_the_group_end_neither_worker_nor_forkserver(worker: Started)
         os.kill(worker.process.pid or 0, number)
         os.kill(worker.forkserver().pid, number)
     assert worker.forkserver().is_running()
-    lane.send(worker.pipe, make_unit(["text"]))
+    send_message(worker.pipe, make_unit(["text"]))
     assert isinstance(worker.receive(), UnitDone)
 
 
 def test_sigquit_shows_the_stacks_and_the_process_goes_on() -> None:
-    script = "import os, signal, workers.signals as s; s.show_stacks(); os.kill(os.getpid(), signal.SIGQUIT)"
+    script = (
+        "import os, signal, workers.process.signals as s;"
+        " s.show_stacks(); os.kill(os.getpid(), signal.SIGQUIT)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=CHECKOUT
     )
@@ -155,7 +158,7 @@ def test_a_killed_worker_is_an_end_of_file_on_its_lane(worker: Started) -> None:
     os.kill(worker.process.pid or 0, signal.SIGKILL)
     assert worker.pipe.poll(PATIENCE_SECONDS)
     with pytest.raises((EOFError, ConnectionError)):
-        lane.receive_message(worker.pipe)
+        receive_message(worker.pipe)
     worker.process.join(PATIENCE_SECONDS)
     assert worker.process.exitcode == -signal.SIGKILL
 
@@ -190,7 +193,7 @@ def test_the_local_model_works_in_a_worker_too(
     )
     worker = start(local)
     assert isinstance(worker.receive(), WorkerReady)
-    lane.send(worker.pipe, make_unit(["bread"]))
+    send_message(worker.pipe, make_unit(["bread"]))
     done = worker.receive()
     assert isinstance(done, UnitDone)
     output = done.outcomes["t-0"]

@@ -1,7 +1,7 @@
 """All trouble ends, time goes on: then everything must come to its end."""
 
 from shared.models import TaskStatus
-from supervisor.events import ResumeRequested
+from supervisor.runtime.events import ResumeRequested
 from tests.model.world import World
 
 MOST_ROUNDS = 150

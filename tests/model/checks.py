@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from shared.models import TaskStatus
-from supervisor.outbox import M, Outbox
+from supervisor.task_api.outbox import M, Outbox
 from tests.fakes.house import House
 from tests.model.world import World
 

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from shared.errors import Blame, RetryReason
 from shared.messages import Failure
-from supervisor.api_answer import Health, ReportAnswer, ReportOutcome
-from supervisor.events import PauseRequested, ResumeRequested, StopRequested
+from supervisor.runtime.events import PauseRequested, ResumeRequested, StopRequested
+from supervisor.task_api.answers import Health, ReportAnswer, ReportOutcome
 
 SLOTS = st.integers(0, 1)
 LATER = st.sampled_from([False, False, True])
@@ -21,9 +21,9 @@ ANSWERS = st.sampled_from(
     [
         None,
         None,
-        ReportAnswer(ReportOutcome.RETRY, Health.ILL, None, "no answer"),
-        ReportAnswer(ReportOutcome.RETRY, Health.ILL, 503, "busy"),
-        ReportAnswer(ReportOutcome.RETRY, Health.UNSAID, 429, "too many", retry_after_seconds=20.0),
+        ReportAnswer(ReportOutcome.RETRY, Health.UNHEALTHY, None, "no answer"),
+        ReportAnswer(ReportOutcome.RETRY, Health.UNHEALTHY, 503, "busy"),
+        ReportAnswer(ReportOutcome.RETRY, Health.UNKNOWN, 429, "too many", retry_after_seconds=20.0),
     ]
 )
 """What a thread hears of its request; None for what the API really did."""

@@ -5,7 +5,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass
 
 from shared.messages import Unit
-from supervisor.events import WorkerDied, WorkerStarted
+from supervisor.runtime.events import WorkerDied, WorkerStarted
 from tests.fakes.pool import FakePool
 
 

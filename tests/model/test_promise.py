@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from shared.messages import Failure
 from shared.models import Output, TaskStatus
-from supervisor.api_answer import ReportAnswer
-from supervisor.events import Event
+from supervisor.runtime.events import Event
+from supervisor.task_api.answers import ReportAnswer
 from tests.builders import make_settings
 from tests.model.calm import go_well, go_well_with_poll, settle
 from tests.model.checks import (

@@ -9,7 +9,7 @@ from typing import cast
 from shared.messages import Unit
 from shared.settings import Settings
 from supervisor.loop import Supervisor
-from supervisor.outbox import Message
+from supervisor.task_api.outbox import Message
 from tests.fakes.api import HeldPoller, HeldReporter
 from tests.fakes.clock import Clock
 from tests.fakes.house import House

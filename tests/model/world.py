@@ -13,15 +13,15 @@ import orjson
 from shared.messages import Failure, UnitDone
 from shared.models import Output, TaskStatus
 from shared.settings import Settings
-from supervisor.api_answer import Health, PollAnswer, PollResult, ReportAnswer, ReportOutcome
-from supervisor.body_file import READ, BodyFile
-from supervisor.body_files import BODIES_DIRECTORY
-from supervisor.events import ClaimDone, Event, ReportDone, TasksPolled, UnitFinished
-from supervisor.exit_codes import ExitCode
-from supervisor.journal_desk import JournalDesk
-from supervisor.journal_file import read_place
-from supervisor.task_record import TaskState
-from supervisor.wire import parse_page
+from supervisor.journal.admin import JournalDesk
+from supervisor.journal.body_file import READ, BodyFile
+from supervisor.journal.report_bodies import BODIES_DIRECTORY
+from supervisor.journal.schema import read_place
+from supervisor.journal.task_record import TaskState
+from supervisor.runtime.events import ClaimDone, Event, ReportDone, TasksPolled, UnitFinished
+from supervisor.runtime.exit_codes import ExitCode
+from supervisor.task_api.answers import Health, PollAnswer, PollResult, ReportAnswer, ReportOutcome
+from supervisor.task_api.wire_formats import parse_page
 from tests.builders import make_output
 from tests.fakes.api import HeldReporter, Parcel
 from tests.fakes.clock import Clock
@@ -31,10 +31,10 @@ from tests.model.model_workers import ModelWorkers
 from tests.model.watched_house import Row, WatchedHouse
 
 _TRUE_ANSWERS: Mapping[int, ReportAnswer] = {
-    200: ReportAnswer(ReportOutcome.DONE, Health.WELL, 200),
-    404: ReportAnswer(ReportOutcome.GONE, Health.UNSAID, 404, "gone"),
-    409: ReportAnswer(ReportOutcome.GONE, Health.UNSAID, 409, "conflict"),
-    422: ReportAnswer(ReportOutcome.REJECTED, Health.UNSAID, 422, "no"),
+    200: ReportAnswer(ReportOutcome.DONE, Health.HEALTHY, 200),
+    404: ReportAnswer(ReportOutcome.GONE, Health.UNKNOWN, 404, "gone"),
+    409: ReportAnswer(ReportOutcome.GONE, Health.UNKNOWN, 409, "conflict"),
+    422: ReportAnswer(ReportOutcome.REJECTED, Health.UNKNOWN, 422, "no"),
 }
 
 
@@ -158,11 +158,11 @@ class World:
             return
         poll, self.poll = self.poll, None
         if poll.items is None:
-            answer = PollAnswer(PollResult.TIMEOUT, Health.ILL, poll.limit, poll.requested_at)
+            answer = PollAnswer(PollResult.TIMEOUT, Health.UNHEALTHY, poll.limit, poll.requested_at)
         else:
             page = parse_page(orjson.dumps(poll.items), lambda: "made-here", is_held=self.house.journal.holds)
             result = PollResult.TASKS if poll.items else PollResult.EMPTY
-            answer = PollAnswer(result, Health.WELL, poll.limit, poll.requested_at, page=page)
+            answer = PollAnswer(result, Health.HEALTHY, poll.limit, poll.requested_at, page=page)
         self.post(TasksPolled(answer))
 
     def begin_requests(self, *, claim: bool) -> list[Request]:

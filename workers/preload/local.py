@@ -3,9 +3,9 @@
 import contextlib
 import gc
 
-import workers.entrypoint  # noqa: F401
+import workers.process.entrypoint  # noqa: F401
 from shared.errors import ConfigurationError
-from workers.local_embeddings import load_model
+from workers.providers.local import load_model
 
 # Where the model is missing, each worker says so; the forkserver must live to start them.
 with contextlib.suppress(ConfigurationError):

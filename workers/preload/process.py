@@ -8,7 +8,7 @@ import signal
 
 from setproctitle import setproctitle
 
-from workers.signals import leave_signals_to_supervisor
+from workers.process.signals import leave_signals_to_supervisor
 
 SINGLE_THREADED = {
     "OMP_NUM_THREADS": "1",

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from shared.messages import Failure
 from shared.models import Output, Task, TaskType
-from workers.attempt import attempt
+from workers.process.attempt import attempt
 
 
 class BaseProcessor(ABC):

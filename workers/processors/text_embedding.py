@@ -7,8 +7,8 @@ from shared.embedding_input import EmbeddingInput
 from shared.messages import Failure
 from shared.models import Output, Task, TaskType
 from workers.processors.base import BaseProcessor
-from workers.provider import EmbeddingProvider
-from workers.usage import share_usage
+from workers.providers.base import EmbeddingProvider
+from workers.providers.usage import share_usage
 
 OUTPUT_NAME = "embedding"
 

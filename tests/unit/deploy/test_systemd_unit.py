@@ -2,7 +2,7 @@
 
 from deploy.verify.children import CHECKOUT
 from shared.settings import Settings
-from supervisor.exit_codes import ExitCode
+from supervisor.runtime.exit_codes import ExitCode
 
 TEXT = (CHECKOUT / "deploy" / "systemd" / "ai-task-processor.service").read_text(encoding="utf-8")
 

@@ -14,17 +14,17 @@ from shared.log_events import LogEvent
 from shared.metrics import SupervisorMetrics, WorkerMetrics
 from shared.models import TaskStatus
 from shared.settings import Settings
-from supervisor.api_answer import PollResult, ReportOutcome
 from supervisor.cli import main
-from supervisor.exit_codes import ExitCode
-from supervisor.gauges import StatusGauges
+from supervisor.console.gauges import StatusGauges
 from supervisor.pool.slot_table import SlotState
-from supervisor.signals import EVENTS
-from supervisor.status import HoldStatus, Idle, NotReady, StatusBoard
-from supervisor.wire import RefusalReason
+from supervisor.runtime.exit_codes import ExitCode
+from supervisor.runtime.signals import EVENTS
+from supervisor.status.status import HoldStatus, Idle, NotReady, StatusBoard
+from supervisor.task_api.answers import PollResult, ReportOutcome
+from supervisor.task_api.wire_formats import RefusalReason
 from tests.unit.docs.markdown import ROOT, Document, documents
 from tests.unit.supervisor.statuses import WORKING
-from workers.provider_calls import CallStatus
+from workers.providers.openai.provider_calls import CallStatus
 
 README = Document.read("README.md")
 OPERATIONS = Document.read("docs/operations.md")

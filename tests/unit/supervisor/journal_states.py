@@ -3,7 +3,7 @@
 import sqlite3
 from pathlib import Path
 
-from supervisor.journal import TaskJournal
+from supervisor.journal.journal import TaskJournal
 from tests.builders import make_record, make_report
 
 

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from supervisor.history import BUCKET_SECONDS, BUCKETS, EMPTY_BUCKET
 from supervisor.pool.slot_table import SlotState
-from supervisor.status import (
+from supervisor.status.history import BUCKET_SECONDS, BUCKETS, EMPTY_BUCKET
+from supervisor.status.status import (
     Activity,
     BreakerPhase,
     BreakerStatus,

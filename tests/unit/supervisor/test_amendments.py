@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from shared.log_events import LogEvent
-from supervisor.api_answer import ReportOutcome
-from supervisor.journal_desk import JournalDesk
+from supervisor.journal.admin import JournalDesk
+from supervisor.task_api.answers import ReportOutcome
 from tests.fakes.house import House
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.text_length import TextLength
-from supervisor.backlog import Backlog, Group
-from supervisor.task_record import TaskRecord
+from supervisor.journal.task_record import TaskRecord
+from supervisor.tasks.backlog import Backlog, Group
 from tests.builders import make_record, make_records
 
 

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shared.task_inputs import content_of
-from supervisor.backlog import Backlog, Group
-from supervisor.task_record import TaskRecord
+from supervisor.journal.task_record import TaskRecord
+from supervisor.tasks.backlog import Backlog, Group
 from tests.builders import make_record
 
 # An empty text stands for one of its own, any other may be that of several tasks.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from supervisor.backlog import MOST_TWINS, Backlog, Group
+from supervisor.tasks.backlog import MOST_TWINS, Backlog, Group
 from tests.builders import make_record
 
 

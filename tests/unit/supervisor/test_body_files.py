@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from supervisor import body_file, body_files
-from supervisor.body_file import READ, WRITE, BodyFile, Place
-from supervisor.body_files import BodyFiles
+from supervisor.journal import body_file
+from supervisor.journal import report_bodies as body_files
+from supervisor.journal.body_file import READ, WRITE, BodyFile, Place
+from supervisor.journal.report_bodies import BodyFiles
 
 SMALL_FILE_BYTES = 100
 

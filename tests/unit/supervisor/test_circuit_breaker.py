@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.circuit_breaker import BreakerState, CircuitBreaker
+from supervisor.providers.circuit_breaker import BreakerState, CircuitBreaker
 from tests.fakes.clock import Clock
 
 THRESHOLD = 3

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.api_answer import Health, ReportAnswer, ReportOutcome
-from supervisor.exit_codes import ExitCode
-from supervisor.task_record import Claim
+from supervisor.journal.task_record import Claim
+from supervisor.runtime.exit_codes import ExitCode
+from supervisor.task_api.answers import Health, ReportAnswer, ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.house import House
 
-CONFLICT = ReportAnswer(ReportOutcome.GONE, Health.UNSAID, 409, "status 409: another has it")
-NO_ANSWER = ReportAnswer(ReportOutcome.RETRY, Health.ILL, None, "no answer")
-UNAVAILABLE = ReportAnswer(ReportOutcome.RETRY, Health.ILL, 503, "status 503")
-BAD_GATEWAY = ReportAnswer(ReportOutcome.RETRY, Health.ILL, 502, "status 502")
+CONFLICT = ReportAnswer(ReportOutcome.GONE, Health.UNKNOWN, 409, "status 409: another has it")
+NO_ANSWER = ReportAnswer(ReportOutcome.RETRY, Health.UNHEALTHY, None, "no answer")
+UNAVAILABLE = ReportAnswer(ReportOutcome.RETRY, Health.UNHEALTHY, 503, "status 503")
+BAD_GATEWAY = ReportAnswer(ReportOutcome.RETRY, Health.UNHEALTHY, 502, "status 502")
 
 
 def make_house(path: Path = Path(":memory:"), **fields: object) -> House:

@@ -1,13 +1,13 @@
 """Claims knock at the same door as polls and reports, and keep away from it while the API is ill."""
 
-from supervisor.api_answer import Health, ReportAnswer, ReportOutcome
-from supervisor.circuit_breaker import BreakerState
-from supervisor.events import ClaimDone
-from supervisor.status import NotReady
+from supervisor.providers.circuit_breaker import BreakerState
+from supervisor.runtime.events import ClaimDone
+from supervisor.status.status import NotReady
+from supervisor.task_api.answers import Health, ReportAnswer, ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.house import House
 
-NO_ANSWER = ReportAnswer(ReportOutcome.RETRY, Health.ILL, None, "no answer")
+NO_ANSWER = ReportAnswer(ReportOutcome.RETRY, Health.UNHEALTHY, None, "no answer")
 
 
 def make_house() -> House:
@@ -42,7 +42,7 @@ def test_claims_held_back_by_a_full_disk_are_not_sent_to_an_api_that_fell_ill_me
     house.disk.full = True
     house.list_tasks("a", "b")
     for _ in range(5):
-        house.supervisor.api_gate.heard(Health.ILL, None)
+        house.supervisor.api_gate.heard(Health.UNHEALTHY, None)
     house.disk.full = False
     house.turn()
     assert claims(house) == []

@@ -4,15 +4,15 @@ import errno
 
 import pytest
 
-from supervisor.api_answer import Health, ReportAnswer, ReportOutcome
-from supervisor.events import ReportDone
-from supervisor.journal import TaskJournal
+from supervisor.journal.journal import TaskJournal
+from supervisor.runtime.events import ReportDone
+from supervisor.task_api.answers import Health, ReportAnswer, ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.house import House
 
 WINDOW = 2 * 8
-NO_ANSWER = ReportAnswer(ReportOutcome.RETRY, Health.ILL, None, "no answer")
-BUSY = ReportAnswer(ReportOutcome.RETRY, Health.UNSAID, 429, "busy", 40.0)
+NO_ANSWER = ReportAnswer(ReportOutcome.RETRY, Health.UNHEALTHY, None, "no answer")
+BUSY = ReportAnswer(ReportOutcome.RETRY, Health.UNKNOWN, 429, "busy", 40.0)
 
 
 def make_house(results: int) -> House:
@@ -115,7 +115,7 @@ def test_refusal_of_one_report_is_no_trouble_of_the_api(status: int) -> None:
     house = make_house(50)
     outcome = ReportOutcome.REJECTED if status in (400, 422) else ReportOutcome.GONE
     for _ in range(20):
-        house.answer(answer=ReportAnswer(outcome, Health.UNSAID, status, "no"))
+        house.answer(answer=ReportAnswer(outcome, Health.UNKNOWN, status, "no"))
     assert len(under_way(house)) == WINDOW
 
 
@@ -124,7 +124,7 @@ def test_probe_is_the_only_call_however_wide_the_window_is() -> None:
     house.start_workers()
     house.list_tasks(*[f"t{number}" for number in range(50)])
     for _ in range(5):
-        house.supervisor.api_gate.heard(Health.ILL, None)
+        house.supervisor.api_gate.heard(Health.UNHEALTHY, None)
     house.finish(0)
     assert under_way(house) == []
     house.pass_time(60.0)

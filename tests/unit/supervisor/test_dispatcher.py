@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from shared.messages import UnitDone
-from supervisor.events import UnitFinished, WorkerDied
+from supervisor.journal.task_record import TaskState
 from supervisor.pool.slot_table import SlotState
-from supervisor.task_record import TaskState
+from supervisor.runtime.events import UnitFinished, WorkerDied
 from tests.builders import make_output, make_settings
 from tests.fakes.house import House, item
 from tests.readings import reading

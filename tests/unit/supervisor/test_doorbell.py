@@ -3,8 +3,8 @@
 import pytest
 from pydantic import SecretStr
 
-from supervisor.doorbell import Doorbell, Ring
-from supervisor.events import Event, WakeRequested
+from supervisor.runtime.events import Event, WakeRequested
+from supervisor.task_api.wake import Doorbell, Ring
 from tests.fakes.clock import Clock
 
 RIGHT = "Bearer ring-ring"

@@ -1,7 +1,7 @@
 """The inbox hands on every event, in order, and waits no longer than it is told to."""
 
-from supervisor.events import Event, Inbox, PauseRequested, ResumeRequested, StopRequested
-from supervisor.threads import start_thread
+from supervisor.runtime.events import Event, Inbox, PauseRequested, ResumeRequested, StopRequested
+from supervisor.runtime.threads import start_thread
 
 
 def test_all_waiting_events_are_taken_in_their_order() -> None:

@@ -3,9 +3,9 @@
 from prometheus_client import CollectorRegistry
 
 from shared.errors import RetryReason
-from supervisor.gauges import StatusGauges
+from supervisor.console.gauges import StatusGauges
 from supervisor.pool.slot_table import SlotState
-from supervisor.status import Idle, StatusBoard
+from supervisor.status.status import Idle, StatusBoard
 from tests.builders import make_settings
 from tests.fakes.house import House
 

@@ -5,7 +5,14 @@ from dataclasses import replace
 import pytest
 
 from shared.models import TaskStatus
-from supervisor.history import BUCKET_SECONDS, BUCKETS, EMPTY_BUCKET, MOST_DEATHS, MOST_FAILURES, History
+from supervisor.status.history import (
+    BUCKET_SECONDS,
+    BUCKETS,
+    EMPTY_BUCKET,
+    MOST_DEATHS,
+    MOST_FAILURES,
+    History,
+)
 from tests.builders import make_report
 from tests.fakes.clock import Clock
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.http_answer import MAX_HEAD_BYTES, Answer, AnswerReader, BrokenAnswerError
+from supervisor.task_api.http_answer import MAX_HEAD_BYTES, Answer, AnswerReader, BrokenAnswerError
 
 MOST_BYTES = 1000
 ANSWERS = {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.settings import UnknownTaskPolicy
-from supervisor.api_answer import ReportOutcome
+from supervisor.task_api.answers import ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.house import House, item
 from tests.readings import reading

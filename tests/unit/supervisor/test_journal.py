@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from shared.models import TaskStatus, WireShape
-from supervisor.journal import JournalUnwritableError, TaskJournal
-from supervisor.task_record import Claim
+from supervisor.journal.journal import JournalUnwritableError, TaskJournal
+from supervisor.journal.task_record import Claim
 from tests.builders import make_record, make_report
 from tests.fakes.disk import Disk
 from tests.fakes.journals import open_task_journal
@@ -122,7 +122,7 @@ def test_body_can_be_read_as_often_as_a_report_is_tried(journal: TaskJournal) ->
 def test_more_than_fits_in_memory_is_read_from_disk(
     journal: TaskJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("supervisor.body_files.MOST_RECENT_BYTES", 10)
+    monkeypatch.setattr("supervisor.journal.report_bodies.MOST_RECENT_BYTES", 10)
     for number in range(5):
         journal.note_finished(make_report(f"t{number}"), f"body {number}".encode())
     journal.commit()
@@ -143,7 +143,7 @@ def test_task_listed_again_after_it_was_forgotten_is_a_new_one(journal: TaskJour
 def test_finished_tasks_say_since_when_they_wait(
     journal: TaskJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("supervisor.journal.time.time", lambda: 1_700_000_000.0)
+    monkeypatch.setattr("supervisor.journal.journal.time.time", lambda: 1_700_000_000.0)
     fill(journal)
     journal.commit()
     (waiting,) = journal.recover(0.0).waiting

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ConfigurationError
-from supervisor.body_files import BODIES_DIRECTORY, FILE_BYTES, SETTLING_FILES
-from supervisor.journal import JournalUnwritableError, TaskJournal
+from supervisor.journal.journal import JournalUnwritableError, TaskJournal
+from supervisor.journal.report_bodies import BODIES_DIRECTORY, FILE_BYTES, SETTLING_FILES
 from tests.builders import make_report
 from tests.fakes.disk import Disk
 from tests.fakes.journals import open_task_journal
@@ -86,9 +86,9 @@ def test_few_bodies_do_not_keep_large_files_on_the_disk(journal: TaskJournal, pa
 
 @pytest.fixture
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("supervisor.body_files.FILE_BYTES", 1000)
-    monkeypatch.setattr("supervisor.body_files.SPARSE_BYTES", 400)
-    monkeypatch.setattr("supervisor.body_files.MOST_RECENT_BYTES", 0)
+    monkeypatch.setattr("supervisor.journal.report_bodies.FILE_BYTES", 1000)
+    monkeypatch.setattr("supervisor.journal.report_bodies.SPARSE_BYTES", 400)
+    monkeypatch.setattr("supervisor.journal.report_bodies.MOST_RECENT_BYTES", 0)
 
 
 @pytest.mark.usefixtures("small_files")

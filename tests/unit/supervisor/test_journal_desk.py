@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ConfigurationError
-from supervisor.journal import TaskJournal
-from supervisor.journal_desk import JournalDesk
-from supervisor.task_record import TaskState
+from supervisor.journal.admin import JournalDesk
+from supervisor.journal.journal import TaskJournal
+from supervisor.journal.task_record import TaskState
 from tests.builders import make_record, make_report
 from tests.fakes.journals import open_task_journal
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ConfigurationError
-from supervisor.journal_file import APPLICATION_ID, SCHEMA
+from supervisor.journal.schema import APPLICATION_ID, SCHEMA
 from tests.builders import make_record
 from tests.fakes.journals import open_task_journal
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.journal import JournalUnwritableError, TaskJournal
+from supervisor.journal.journal import JournalUnwritableError, TaskJournal
 from tests.builders import make_record, make_report
 from tests.fakes.disk import Disk
 from tests.fakes.journals import open_task_journal

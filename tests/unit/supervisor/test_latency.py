@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.latency import LONGEST_SECONDS, LatencyCounts
+from supervisor.status.latency import LONGEST_SECONDS, LatencyCounts
 
 
 def counts(*seconds: float) -> LatencyCounts:

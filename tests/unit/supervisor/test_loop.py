@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from supervisor.api_answer import Health, PollResult, ReportOutcome
-from supervisor.events import (
+from supervisor.runtime.events import (
     PauseRequested,
     ResumeRequested,
     ThreadCrashed,
     WakeRequested,
     WorkerDied,
 )
-from supervisor.exit_codes import ExitCode
-from supervisor.status import NotReady, Phase
+from supervisor.runtime.exit_codes import ExitCode
+from supervisor.status.status import NotReady, Phase
+from supervisor.task_api.answers import Health, PollResult, ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.clock import Clock
 from tests.fakes.house import House
@@ -78,7 +78,7 @@ def test_doorbell_polls_at_once(house: House) -> None:
 def test_poll_that_failed_is_counted_told_and_tried_again(
     house: House, result: PollResult, log_lines: Lines
 ) -> None:
-    house.poll_fails(result, Health.UNSAID)
+    house.poll_fails(result, Health.UNKNOWN)
     assert reading(house.metrics.polls, result) == 1
     assert house.status.poll.last_result == result
     assert "poll_failed" in [line["event"] for line in log_lines]
@@ -88,7 +88,7 @@ def test_poll_that_failed_is_counted_told_and_tried_again(
 
 def test_api_in_trouble_is_left_alone_until_it_is_time_for_a_probe(house: House) -> None:
     for _ in range(5):
-        house.poll_fails(PollResult.SERVER_ERROR, Health.ILL)
+        house.poll_fails(PollResult.SERVER_ERROR, Health.UNHEALTHY)
         while not house.poller.limits and house.status.breakers[0].state == "closed":
             house.pass_time(1.0)
     assert NotReady.API_CIRCUIT_OPEN in house.status.not_ready
@@ -104,7 +104,7 @@ def test_work_goes_on_while_the_api_is_down(house: House) -> None:
     house.list_tasks(*"abcdef")
     house.pass_time(1.0)
     for _ in range(5):
-        house.supervisor.api_gate.heard(Health.ILL, None)
+        house.supervisor.api_gate.heard(Health.UNHEALTHY, None)
     for slot in list(house.held):
         house.finish(slot)
     assert len(house.outbox) == 6
@@ -232,7 +232,7 @@ def test_result_on_disk_is_never_computed_again(tmp_path: Path) -> None:
 def test_poll_that_probes_the_api_is_the_only_call(house: House) -> None:
     house.list_tasks("a")
     for _ in range(5):
-        house.supervisor.api_gate.heard(Health.ILL, None)
+        house.supervisor.api_gate.heard(Health.UNHEALTHY, None)
     house.pass_time(61.0)
     assert len(house.poller.limits) == 1
     house.finish(0)

@@ -6,8 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from shared.errors import Blame, RetryReason
 from shared.messages import RateLimits, UnitDone
-from supervisor.api_answer import Health, PollResult, ReportAnswer, ReportOutcome
-from supervisor.events import (
+from supervisor.runtime.events import (
     PauseRequested,
     ResumeRequested,
     StopRequested,
@@ -15,6 +14,7 @@ from supervisor.events import (
     WakeRequested,
     WorkerDied,
 )
+from supervisor.task_api.answers import Health, PollResult, ReportAnswer, ReportOutcome
 from tests.builders import make_output, make_settings
 from tests.fakes.house import House
 
@@ -65,7 +65,7 @@ class SpinMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.house.reporter.parcels)
     @rule(outcome=st.sampled_from(ReportOutcome), health=st.sampled_from(Health), retry_after=RETRY_AFTER)
     def report_answered(self, outcome: ReportOutcome, health: Health, retry_after: float | None) -> None:
-        status = None if health is Health.ILL else 400
+        status = None if health is Health.UNHEALTHY else 400
         self.house.answer(answer=ReportAnswer(outcome, health, status, "", retry_after))
 
     @precondition(lambda self: self.house.claimer.parcels)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from shared.errors import RetryReason
-from supervisor.api_answer import ReportOutcome
-from supervisor.events import PauseRequested, StopRequested
-from supervisor.exit_codes import ExitCode
-from supervisor.status import NotReady
+from supervisor.runtime.events import PauseRequested, StopRequested
+from supervisor.runtime.exit_codes import ExitCode
+from supervisor.status.status import NotReady
+from supervisor.task_api.answers import ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.house import House
 

@@ -3,13 +3,13 @@
 import pytest
 
 from shared.errors import RetryReason
-from supervisor.api_answer import Health, PollResult, ReportAnswer, ReportOutcome
-from supervisor.events import PauseRequested
+from supervisor.runtime.events import PauseRequested
+from supervisor.task_api.answers import Health, PollResult, ReportAnswer, ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.house import House
 
 SOON = 0.25
-BUSY = ReportAnswer(ReportOutcome.RETRY, Health.UNSAID, 429, "busy", SOON)
+BUSY = ReportAnswer(ReportOutcome.RETRY, Health.UNKNOWN, 429, "busy", SOON)
 
 
 def make_house(**fields: object) -> House:
@@ -103,7 +103,7 @@ def test_loop_wakes_for_a_claim_that_is_to_be_sent_again() -> None:
 
 def test_loop_wakes_when_the_api_may_be_called_again() -> None:
     house = make_house()
-    house.poll_fails(PollResult.RATE_LIMITED, Health.UNSAID, 1.0 + SOON)
+    house.poll_fails(PollResult.RATE_LIMITED, Health.UNKNOWN, 1.0 + SOON)
     look(house)
     assert house.wait() == SOON
 

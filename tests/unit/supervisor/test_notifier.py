@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pytest
 
-from supervisor.notifier import Notifier
+from supervisor.runtime.notifier import Notifier
 from tests.fakes.clock import Clock
 
 

@@ -3,11 +3,11 @@
 import pytest
 
 from shared.errors import RetryReason
-from supervisor.api_answer import Health, PollResult, ReportOutcome
-from supervisor.bulletins.summary import bulletins
-from supervisor.events import PauseRequested
-from supervisor.provider_gate import Blocked
-from supervisor.status import BreakerPhase, Idle, NotReady, Phase
+from supervisor.console.notices.summary import bulletins
+from supervisor.providers.gate import Blocked
+from supervisor.runtime.events import PauseRequested
+from supervisor.status.status import BreakerPhase, Idle, NotReady, Phase
+from supervisor.task_api.answers import Health, PollResult, ReportOutcome
 from tests.builders import make_output, make_settings
 from tests.fakes.house import House
 
@@ -79,7 +79,7 @@ def test_held_service_says_why_and_when_it_tries_again(house: House) -> None:
 def test_service_whose_api_is_down_says_until_when() -> None:
     house = House(make_settings(circuit_breaker_threshold=1, circuit_breaker_recovery_seconds=42.0))
     house.start_workers()
-    house.poll_fails(PollResult.UNREACHABLE, Health.ILL)
+    house.poll_fails(PollResult.UNREACHABLE, Health.UNHEALTHY)
     status = house.status
     assert status.idle is Idle.API_CIRCUIT_OPEN
     assert status.wait_seconds == pytest.approx(42.0)

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import pytest
 
 from shared.retry import Backoff
-from supervisor.outbox import Outbox
-from supervisor.task_record import Report
+from supervisor.journal.task_record import Report
+from supervisor.task_api.outbox import Outbox
 from tests.builders import make_report
 
 WINDOW = 4

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from shared.retry import Backoff
-from supervisor.outbox import Outbox
-from supervisor.task_record import Report
+from supervisor.journal.task_record import Report
+from supervisor.task_api.outbox import Outbox
 from tests.builders import make_report
 
 WINDOW = 3

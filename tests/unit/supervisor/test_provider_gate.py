@@ -7,8 +7,8 @@ import pytest
 
 from shared.errors import HOLD_REASONS, RetryReason
 from shared.messages import Failure
-from supervisor.circuit_breaker import BreakerState, CircuitBreaker
-from supervisor.provider_gate import Blocked, Hold, ProviderGate
+from supervisor.providers.circuit_breaker import BreakerState, CircuitBreaker
+from supervisor.providers.gate import Blocked, Hold, ProviderGate
 from tests.fakes.clock import Clock
 
 THRESHOLD = 5

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.models import JsonValue
-from supervisor.quotes import HIDDEN, texts_of, without_quotes
+from supervisor.status.redaction import HIDDEN, texts_of, without_quotes
 
 DIARY = "Dear diary, on Tuesday the third of May we climbed the hill behind the old mill again."
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.messages import RateLimits
-from supervisor.rate_limiter import MOST_TOKENS_A_CALL, RateLimiter
+from supervisor.providers.rate_limiter import MOST_TOKENS_A_CALL, RateLimiter
 from tests.fakes.clock import Clock
 
 MODEL = "m"

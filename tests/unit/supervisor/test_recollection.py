@@ -1,6 +1,6 @@
 """Settled tasks are remembered for a while, and no longer."""
 
-from supervisor.recollection import Recollection
+from supervisor.tasks.recently_finished import Recollection
 
 
 def test_task_is_remembered_until_its_time_is_over() -> None:

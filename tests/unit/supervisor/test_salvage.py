@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.models import JsonValue
-from supervisor.salvage import UNREADABLE, NoListError, salvage_items
+from supervisor.task_api.lenient_json import UNREADABLE, NoListError, salvage_items
 
 MOST = 1_000_000
 FIELDS = ("tasks", "data", "items")

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.api_answer import Listed
-from supervisor.scheduler import MOST_AHEAD, MOST_AHEAD_BYTES, TaskScheduler
+from supervisor.task_api.answers import Listed
+from supervisor.task_api.poll_scheduler import MOST_AHEAD, MOST_AHEAD_BYTES, TaskScheduler
 from tests.fakes.clock import Clock
 
 CAPACITY = 100

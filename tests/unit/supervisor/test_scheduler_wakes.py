@@ -2,8 +2,8 @@
 
 import pytest
 
-from supervisor.api_answer import Listed
-from supervisor.scheduler import TaskScheduler
+from supervisor.task_api.answers import Listed
+from supervisor.task_api.poll_scheduler import TaskScheduler
 from tests.fakes.clock import Clock
 
 HELD_SECONDS = 20.0

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from shared.models import TaskStatus, WireShape
-from supervisor.api_answer import Health, ReportAnswer, ReportOutcome
-from supervisor.journal import Waiting
-from supervisor.settlement import Settlement
+from supervisor.journal.journal import Waiting
+from supervisor.task_api.answers import Health, ReportAnswer, ReportOutcome
+from supervisor.tasks.completion import Settlement
 from tests.builders import make_output, make_record, make_report
 from tests.fakes.house import House, item
 from tests.readings import reading
@@ -94,7 +94,7 @@ def test_report_that_failed_is_tried_again_for_as_long_as_it_takes(house: House)
 def test_api_that_names_a_wait_gets_it(house: House) -> None:
     house.list_tasks("a")
     house.finish(0)
-    busy = ReportAnswer(ReportOutcome.RETRY, Health.UNSAID, 429, "busy", 40.0)
+    busy = ReportAnswer(ReportOutcome.RETRY, Health.UNKNOWN, 429, "busy", 40.0)
     house.answer(answer=busy)
     house.pass_time(39.0)
     assert house.reporter.parcels == []
@@ -159,7 +159,7 @@ def test_neither_text_nor_vector_is_logged(house: House, log_lines: Lines) -> No
     house.list_tasks(item("a", input_data="a very private text"), item("b", input_data="another private one"))
     house.finish(0, make_output(b"[0.123456]"))
     house.fail(1, 'refused: "another private one"')
-    echo = ReportAnswer(ReportOutcome.REJECTED, Health.UNSAID, 422, "status 422: [0.123456] is no good")
+    echo = ReportAnswer(ReportOutcome.REJECTED, Health.UNKNOWN, 422, "status 422: [0.123456] is no good")
     house.answer(answer=echo)
     assert "private" not in str(log_lines)
     assert "0.123456" not in str(log_lines)
@@ -168,7 +168,7 @@ def test_neither_text_nor_vector_is_logged(house: House, log_lines: Lines) -> No
 def test_time_from_creation_to_report_is_measured(
     house: House, monkeypatch: pytest.MonkeyPatch, log_lines: Lines
 ) -> None:
-    monkeypatch.setattr("supervisor.settlement.time.time", lambda: 1_700_000_012.5)
+    monkeypatch.setattr("supervisor.tasks.completion.time.time", lambda: 1_700_000_012.5)
     house.list_tasks(item("a", created_at="2023-11-14T22:13:20Z"))
     house.finish(0)
     house.answer()
@@ -179,7 +179,7 @@ def test_time_from_creation_to_report_is_measured(
 def test_report_owed_by_an_earlier_run_keeps_its_age(
     house: House, settlement: Settlement, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("supervisor.settlement.time.time", lambda: 2000.0)
+    monkeypatch.setattr("supervisor.tasks.completion.time.time", lambda: 2000.0)
     settlement.restore(Waiting(make_report("a"), finished_at_seconds=1940.0))
     assert house.outbox.oldest_age_seconds(house.clock()) == 60.0
 
@@ -187,6 +187,6 @@ def test_report_owed_by_an_earlier_run_keeps_its_age(
 def test_clock_that_was_set_back_gives_no_negative_age(
     house: House, settlement: Settlement, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("supervisor.settlement.time.time", lambda: 1000.0)
+    monkeypatch.setattr("supervisor.tasks.completion.time.time", lambda: 1000.0)
     settlement.restore(Waiting(make_report("a"), finished_at_seconds=9999.0))
     assert house.outbox.oldest_age_seconds(house.clock()) == 0.0

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.intake import Shard
+from supervisor.tasks.intake import Shard
 from tests.builders import make_settings
 from tests.fakes.house import House, item
 

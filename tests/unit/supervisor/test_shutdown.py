@@ -2,7 +2,7 @@
 
 import pytest
 
-from supervisor.shutdown import ShutdownManager
+from supervisor.runtime.shutdown import ShutdownManager
 from tests.fakes.clock import Clock
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from supervisor.events import Event, PauseRequested, ResumeRequested, StopRequested
-from supervisor.signals import obey_signals
+from supervisor.runtime.events import Event, PauseRequested, ResumeRequested, StopRequested
+from supervisor.runtime.signals import obey_signals
 
 Handler = Callable[[int, None], None]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ConfigurationError
-from supervisor.state_directory import StateDirectory
+from supervisor.journal.state_directory import StateDirectory
 
 
 def test_directory_is_made_and_private(tmp_path: Path) -> None:

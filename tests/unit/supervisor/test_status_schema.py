@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter
 
-from supervisor.status import Status
+from supervisor.status.status import Status
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "status.schema.json"
 

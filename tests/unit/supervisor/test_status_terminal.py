@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from supervisor.status import DeathStatus, FailureStatus, RateLimitStatus, Status
-from supervisor.status_terminal import render_status
+from supervisor.console.terminal import render_status
+from supervisor.status.status import DeathStatus, FailureStatus, RateLimitStatus, Status
 from tests.unit.supervisor.statuses import WORKING
 
 

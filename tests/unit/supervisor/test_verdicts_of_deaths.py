@@ -3,8 +3,8 @@
 import pytest
 
 from shared.errors import RetryReason
-from supervisor.events import WorkerDied
-from supervisor.verdicts import describe_death
+from supervisor.runtime.events import WorkerDied
+from supervisor.tasks.outcomes import describe_death
 from tests.builders import make_settings
 from tests.fakes.house import House
 from tests.readings import reading

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.errors import HOLD_REASONS, Blame, RetryReason
-from supervisor.status import NotReady
+from supervisor.status.status import NotReady
 from tests.builders import make_settings
 from tests.fakes.house import House
 from tests.readings import reading

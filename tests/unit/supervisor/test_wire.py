@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from shared.models import BatchKey, Task, TaskType, WireShape
-from supervisor.wire import LIST_FIELDS, Page, Refusal, RefusalReason, parse_page
+from supervisor.task_api.wire_formats import LIST_FIELDS, Page, Refusal, RefusalReason, parse_page
 
 FLAT: dict[str, object] = {
     "id": "t1",
@@ -220,7 +220,7 @@ def test_time_of_creation_is_taken_where_it_can_be_read(value: object, seconds: 
     "wrap", ["{}", '{{"data": {}}}', '{{"meta": {{"total": 2}}, "links": [], "data": {}}}']
 )
 def test_large_page_is_read_like_a_small_one(wrap: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("supervisor.wire.LARGE_PAGE_BYTES", 10)
+    monkeypatch.setattr("supervisor.task_api.wire_formats.LARGE_PAGE_BYTES", 10)
     page = parse_page(wrap.format(orjson.dumps([FLAT, NESTJS]).decode()).encode(), lambda: "made-here")
     assert page.fault is None
     assert [task.id for task in page.tasks] == ["t1", "t2"]

@@ -8,7 +8,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.models import Output, Usage, WireShape
-from supervisor.wire import MAX_ERROR_CHARACTERS, claim_body, failure_body, give_back_body, success_body
+from supervisor.task_api.wire_formats import (
+    MAX_ERROR_CHARACTERS,
+    claim_body,
+    failure_body,
+    give_back_body,
+    success_body,
+)
 
 VECTORS = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=5)
 TOKENS = st.integers(0, 10**12)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from supervisor import wording
+from supervisor.console import formatting as wording
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.api_error import ApiError
+from workers.providers.openai.api_error import ApiError
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import httpx2
 import pytest
 
 from shared.errors import RetryableError, RetryReason
-from workers import guarded_http
-from workers.guarded_http import BoundedBody, make_http_client
+from workers.providers.openai import guarded_http
+from workers.providers.openai.guarded_http import BoundedBody, make_http_client
 
 
 class Body(httpx2.SyncByteStream):

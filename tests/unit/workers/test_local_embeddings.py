@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shared.errors import Blame, ConfigurationError, NonRetryableError
-from workers.local_embeddings import LOCAL_MODEL_NAME, LocalEmbeddings, load_model
+from workers.providers.local import LOCAL_MODEL_NAME, LocalEmbeddings, load_model
 
 
 @pytest.fixture

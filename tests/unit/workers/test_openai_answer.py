@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from shared.errors import RetryableError, RetryReason
 from shared.models import Usage
-from workers.openai_answer import parse_answer
-from workers.provider import Embeddings
+from workers.providers.base import Embeddings
+from workers.providers.openai.answer import parse_answer
 
 
 def encoded(*numbers: float) -> str:

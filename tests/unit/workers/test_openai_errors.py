@@ -5,7 +5,7 @@ import pytest
 from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason, TaskError
 from tests.stubs import provider_faults as faults
 from tests.stubs.provider_faults import Fault
-from workers.openai_errors import OpenAIErrors
+from workers.providers.openai.errors import OpenAIErrors
 
 KEY = "sk-the-real-key-0123456789"
 URL = "https://provider.example/v1"

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.messages import RateLimits
-from workers.rate_limit_headers import parse_rate_limits
+from workers.providers.openai.rate_limit_headers import parse_rate_limits
 
 RESET = "x-ratelimit-reset-tokens"
 COUNT = "x-ratelimit-remaining-requests"

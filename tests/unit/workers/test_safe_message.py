@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.safe_message import MAX_MESSAGE_CHARACTERS, safe_message
+from workers.providers.safe_message import MAX_MESSAGE_CHARACTERS, safe_message
 
 KEY = "secret-of-ours-123"
 

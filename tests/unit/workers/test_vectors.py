@@ -3,7 +3,7 @@ import orjson
 import pytest
 
 from shared.errors import RetryableError, RetryReason
-from workers.vectors import Vector, Vectors
+from workers.providers.vectors import Vector, Vectors
 
 
 def row(*numbers: float) -> Vector:

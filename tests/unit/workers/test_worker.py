@@ -10,9 +10,9 @@ from shared.models import Output, Task, TaskType, Usage
 from tests.unit.workers.samples import requests_by_status, sample
 from tests.unit.workers.units import make_unit
 from workers.factory import ProcessorFactory
+from workers.process.worker import Worker
 from workers.processors.base import BaseProcessor
-from workers.provider_calls import ProviderCalls
-from workers.worker import Worker
+from workers.providers.openai.provider_calls import ProviderCalls
 
 OUTPUT = Output("echo", b"1", "none", Usage(1, 1))
 

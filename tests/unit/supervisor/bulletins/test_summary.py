@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from supervisor.api_answer import PollResult
-from supervisor.bulletins.bulletin import Bulletin, Tone
-from supervisor.bulletins.summary import bulletins
-from supervisor.provider_gate import Blocked
-from supervisor.status import (
+from supervisor.console.notices.bulletin import Bulletin, Tone
+from supervisor.console.notices.summary import bulletins
+from supervisor.providers.gate import Blocked
+from supervisor.status.status import (
     BreakerPhase,
     BreakerStatus,
     Bucket,
@@ -21,6 +20,7 @@ from supervisor.status import (
     ProviderStatus,
     Status,
 )
+from supervisor.task_api.answers import PollResult
 from tests.unit.supervisor.statuses import WORKING, idle
 
 QUOTA = HoldStatus("openai", "quota", "You exceeded your current quota.")

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from supervisor.history import BUCKETS, EMPTY_BUCKET
-from supervisor.page.charts import HEIGHT, latency_chart, throughput_chart
-from supervisor.status import Activity, Bucket
+from supervisor.console.page.charts import HEIGHT, latency_chart, throughput_chart
+from supervisor.status.history import BUCKETS, EMPTY_BUCKET
+from supervisor.status.status import Activity, Bucket
 from tests.unit.supervisor.page.test_markup import Found
 
 EMPTY = Activity(10.0, 0.0, EMPTY_BUCKET, (EMPTY_BUCKET,) * BUCKETS)

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from supervisor.page.document import CONTENT_SECURITY_POLICY, render_page
-from supervisor.status import (
+from supervisor.console.page.document import CONTENT_SECURITY_POLICY, render_page
+from supervisor.status.status import (
     DeathStatus,
     FailureStatus,
     HoldStatus,

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.page.markup import Html, el, join
+from supervisor.console.page.markup import Html, el, join
 
 
 class Found(HTMLParser):

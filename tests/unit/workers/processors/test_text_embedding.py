@@ -8,8 +8,8 @@ from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason
 from shared.models import Output, Usage
 from tests.unit.workers.units import MODEL, make_task, make_unit
 from workers.processors.text_embedding import TextEmbeddingProcessor
-from workers.provider import Embeddings
-from workers.vectors import Vectors
+from workers.providers.base import Embeddings
+from workers.providers.vectors import Vectors
 
 
 class Provider:

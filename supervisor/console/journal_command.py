@@ -1,0 +1,129 @@
+"""`run.py journal`: list, show, retry, drop."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from shared.errors import ConfigurationError
+from supervisor.console.formatting import ago, count, iso_time, visible
+from supervisor.journal.admin import JournalDesk, JournalEntry
+from supervisor.journal.task_record import TaskState
+from supervisor.runtime.exit_codes import ExitCode
+
+COLUMNS = ("id", "state", "since", "type", "attempts", "deaths", "note")
+MOST_IN_BULK = 1_000_000
+
+
+class JournalCommand:
+    """One command on the journal at `path`. To a terminal it writes tables, else tab-separated lines."""
+
+    def __init__(self, path: Path, console: Console | None = None) -> None:
+        self._path = path
+        self._console = console or Console(highlight=False)
+
+    def list(self, state: str | None, most: int) -> ExitCode:
+        """Up to `most` tasks, the oldest first; of one state or of all."""
+        only = TaskState(state) if state else None
+        with JournalDesk(self._path) as desk:
+            entries = desk.entries(only, most)
+            counts = desk.counts()
+        if not self._console.is_terminal:
+            for entry in entries:
+                self._line("\t".join(_row(entry, iso_time(entry.changed_at_seconds))))
+            return ExitCode.DRAINED
+        if entries:
+            table = Table(box=SIMPLE_HEAD, show_edge=False)
+            for column in COLUMNS:
+                table.add_column(column, overflow="fold")
+            for entry in entries:
+                age = ago(max(0.0, time.time() - entry.changed_at_seconds)).removesuffix(" ago")
+                table.add_row(*(Text(cell) for cell in _row(entry, age)))
+            self._console.print(table)
+        total = sum(counts.values()) if only is None else counts[only]
+        if total > len(entries):
+            self._line(f"... and {total - len(entries):,} more: see --limit")
+        self._line(", ".join(f"{number:,} {name}" for name, number in counts.items()))
+        return ExitCode.DRAINED
+
+    def show(self, task_id: str, *, body: bool) -> ExitCode:
+        """All about one task but its text and vector; with `body`, only the report that the API is to get."""
+        with JournalDesk(self._path) as desk:
+            if body:
+                sys.stdout.buffer.write(desk.body(task_id) + b"\n")
+                return ExitCode.DRAINED
+            entry = desk.entry(task_id)
+        for name, value in _facts(entry).items():
+            if value:
+                self._line(f"{name:<12} {visible(value)}")
+        return ExitCode.DRAINED
+
+    def retry(self, task_ids: Sequence[str], *, every: bool) -> ExitCode:
+        """Send rejected reports once more: these, or all of them."""
+        with JournalDesk(self._path) as desk:
+            chosen = _chosen(desk, task_ids, every=every)
+            desk.retry(chosen)
+        self._line(
+            f"{count(len(chosen), 'report')} to be sent again: within a second, or when the service starts"
+        )
+        return ExitCode.DRAINED
+
+    def drop(self, task_ids: Sequence[str], *, every: bool) -> ExitCode:
+        """Forget rejected reports and their results."""
+        with JournalDesk(self._path) as desk:
+            chosen = _chosen(desk, task_ids, every=every)
+            desk.drop(chosen)
+        self._line(
+            f"{count(len(chosen), 'report')} dropped; a task that the API still lists as pending runs anew"
+        )
+        return ExitCode.DRAINED
+
+    def _line(self, text: str) -> None:
+        self._console.file.write(f"{text}\n")  # as it is: the console would expand tabs and fold lines
+
+
+def _chosen(desk: JournalDesk, task_ids: Sequence[str], *, every: bool) -> list[str]:
+    if every == bool(task_ids):
+        raise ConfigurationError("give the ids of rejected reports, or --all")
+    if not every:
+        return list(dict.fromkeys(task_ids))
+    return [entry.task_id for entry in desk.entries(TaskState.REJECTED, MOST_IN_BULK)]
+
+
+def _row(entry: JournalEntry, since: str) -> tuple[str, ...]:
+    note = entry.rejection or entry.outcome
+    cells = (
+        entry.task_id,
+        entry.state,
+        since,
+        entry.task_type,
+        str(entry.attempts),
+        str(entry.crashes),
+        note,
+    )
+    return tuple(visible(cell) for cell in cells)
+
+
+def _facts(entry: JournalEntry) -> dict[str, str]:
+    created = entry.created_at_seconds
+    return {
+        "id": entry.task_id,
+        "state": entry.state,
+        "since": iso_time(entry.changed_at_seconds),
+        "type": entry.task_type,
+        "model": entry.model,
+        "correlation": entry.correlation_id,
+        "created": iso_time(created) if created is not None else "",
+        "attempts": str(entry.attempts),
+        "deaths": str(entry.crashes),
+        "claim": entry.claim,
+        "outcome": entry.outcome,
+        "tokens": str(entry.tokens) if entry.tokens else "",
+        "report": f"{entry.body_bytes:,} bytes (--body prints it)" if entry.body_bytes else "",
+        "rejected": entry.rejection,
+    }

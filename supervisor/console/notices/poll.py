@@ -1,0 +1,47 @@
+"""What the polls say of the task API, in words."""
+
+from collections.abc import Mapping
+
+from supervisor.console.formatting import duration
+from supervisor.console.notices.bulletin import Bulletin, Tone
+from supervisor.status.status import BreakerPhase, Status
+from supervisor.task_api.answers import PollResult
+
+UNDER_WAY_SECONDS = 0.5
+
+_POLL_FAULTS: Mapping[str, tuple[Tone, str, str]] = {
+    PollResult.UNREACHABLE: (Tone.CAUTION, "cannot be reached", "Check API_BASE_URL and the network."),
+    PollResult.TIMEOUT: (
+        Tone.CAUTION,
+        "does not answer in time",
+        "REQUEST_TIMEOUT says how long it may take.",
+    ),
+    PollResult.SERVER_ERROR: (Tone.CAUTION, "answers with a server error", "Its own logs say more."),
+    PollResult.CLIENT_ERROR: (Tone.ALARM, "refuses the request for tasks", "Check API_BASE_URL."),
+    PollResult.UNAUTHORIZED: (Tone.ALARM, "does not let us in", "Check API_TOKEN."),
+    PollResult.RATE_LIMITED: (Tone.CAUTION, "asks us to poll less often", "That is obeyed."),
+    PollResult.REDIRECT: (
+        Tone.ALARM,
+        "answers with a redirect, which is not followed",
+        "Check API_BASE_URL.",
+    ),
+    PollResult.BAD_PAGE: (
+        Tone.ALARM,
+        "answers with something that is no list of tasks",
+        "Check API_BASE_URL.",
+    ),
+}
+
+
+def poll_trouble(status: Status) -> Bulletin | None:
+    if status.breakers[0].state is not BreakerPhase.CLOSED or status.poll.last_result not in _POLL_FAULTS:
+        return None
+    tone, fault, advice = _POLL_FAULTS[status.poll.last_result]
+    return Bulletin(tone, f"The task API {fault}", f"{advice} {next_poll(status)}")
+
+
+def next_poll(status: Status) -> str:
+    seconds = status.poll.next_in_seconds
+    if status.poll.under_way or seconds < UNDER_WAY_SECONDS:
+        return "A poll is under way."
+    return f"The next poll is in {duration(seconds)}."

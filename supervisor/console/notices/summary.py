@@ -1,0 +1,121 @@
+"""What the service is doing, in words: one headline, and whatever else a person should know now."""
+
+from dataclasses import replace
+
+from supervisor.console.formatting import ago, count, duration, rate, waits
+from supervisor.console.notices.bulletin import Bulletin, Tone
+from supervisor.console.notices.idle import SENTENCES
+from supervisor.console.notices.poll import poll_trouble
+from supervisor.providers.gate import Blocked
+from supervisor.status.status import BreakerPhase, Idle, NotReady, Phase, Status
+
+LOOP_SILENT_SECONDS = 5.0
+OUTBOX_OLD_SECONDS = 60.0
+DEATH_RECENT_SECONDS = 300.0
+FAILED_SHARE = 0.1
+FEW_FAILED = 5
+
+_STOPPING = frozenset({Idle.JOURNAL_UNWRITABLE, Idle.PROVIDER_HOLD, Idle.PROVIDER_CIRCUIT_OPEN})
+
+
+def bulletins(status: Status) -> tuple[Bulletin, ...]:
+    """The headline first, then every other trouble there is, the gravest first.
+
+    The headline is an alarm if anything is.
+    """
+    reason = _headline_reason(status)
+    headline = _working(status) if reason is None else SENTENCES[reason](status)
+    found = [SENTENCES[trouble](status) for trouble in _active(status) if trouble is not reason]
+    if status.loop_silent_seconds > LOOP_SILENT_SECONDS:
+        headline = _stuck(status)
+    notices = (poll_trouble(status), _old_outbox(status), _rejected(status), _failed(status), _death(status))
+    found.extend(notice for notice in notices if notice is not None and notice != headline)
+    if any(notice.tone is Tone.ALARM for notice in found):
+        headline = replace(headline, tone=Tone.ALARM)
+    return (headline, *sorted(found, key=lambda notice: notice.tone is not Tone.ALARM))
+
+
+def _headline_reason(status: Status) -> Idle | None:
+    if status.phase is Phase.DRAINING:
+        return Idle.DRAINING
+    if status.phase is Phase.PAUSED:
+        return Idle.PAUSED
+    if status.idle is None:
+        # In such trouble what runs is a probe, a remainder, or waits for the disk.
+        return next((reason for reason in _active(status) if reason in _STOPPING), None)
+    return status.idle
+
+
+def _active(status: Status) -> list[Idle]:
+    """What is wrong now, be it in the way of work or not, the gravest first."""
+    api, *providers = status.breakers
+    held = {
+        Idle.JOURNAL_UNWRITABLE: NotReady.JOURNAL_UNWRITABLE in status.not_ready,
+        Idle.NO_WORKERS: NotReady.NO_WORKERS in status.not_ready,
+        Idle.PROVIDER_HOLD: bool(status.holds),
+        Idle.API_CIRCUIT_OPEN: api.state is not BreakerPhase.CLOSED,
+        Idle.PROVIDER_CIRCUIT_OPEN: any(row.state is not BreakerPhase.CLOSED for row in providers),
+        Idle.RATE_LIMITED: status.provider.blocked is Blocked.RATE_LIMITED,
+    }
+    return [reason for reason, holds in held.items() if holds]
+
+
+def _working(status: Status) -> Bulletin:
+    busy = sum(worker.tasks_held > 0 for worker in status.workers)
+    title = f"Working on {count(status.in_flight, 'task')} in {count(busy, 'worker')}"
+    speed = status.activity.finished_per_second
+    waiting = waits(status.backlog) if status.backlog else "Nothing else waits"
+    pace = f"; {rate(speed)} finished over the last minute" if speed else ""
+    return Bulletin(Tone.GOOD, title, f"{waiting}{pace}.")
+
+
+def _stuck(status: Status) -> Bulletin:
+    silent = duration(status.loop_silent_seconds)
+    return Bulletin(
+        Tone.ALARM,
+        f"Stuck: the service has not moved for {silent}",
+        "What stands below is from then. kill -QUIT prints every thread's stack; a restart loses nothing.",
+    )
+
+
+def _old_outbox(status: Status) -> Bulletin | None:
+    age = status.outbox_oldest_age_seconds
+    if age < OUTBOX_OLD_SECONDS or status.breakers[0].state is not BreakerPhase.CLOSED:
+        return None
+    return Bulletin(
+        Tone.CAUTION,
+        f"A result has waited {duration(age)} to be reported",
+        f"{count(status.outbox, 'result')} in the outbox; report_failed in the log says why.",
+    )
+
+
+def _rejected(status: Status) -> Bulletin | None:
+    if not status.rejected:
+        return None
+    return Bulletin(
+        Tone.CAUTION,
+        f"The task API has rejected {count(status.rejected, 'report')}",
+        "They are kept. `python run.py journal list --state rejected` shows them, to be retried or dropped.",
+    )
+
+
+def _failed(status: Status) -> Bulletin | None:
+    total = status.activity.total
+    finished = total.succeeded + total.failed
+    if total.failed < FEW_FAILED or total.failed < FAILED_SHARE * finished:
+        return None
+    last = f"The last: {status.failures[0].message}" if status.failures else ""
+    return Bulletin(
+        Tone.CAUTION, f"{total.failed:,} of {count(finished, 'task')} failed in the last 15 minutes", last
+    )
+
+
+def _death(status: Status) -> Bulletin | None:
+    if not status.deaths:
+        return None
+    death = status.deaths[0]
+    seconds = status.at_seconds - death.at_seconds
+    if seconds > DEATH_RECENT_SECONDS:
+        return None
+    held = f"It held {count(death.tasks_held, 'task')}, which run again." if death.tasks_held else ""
+    return Bulletin(Tone.CAUTION, f"A worker died {ago(seconds)}: it {death.how}", held)

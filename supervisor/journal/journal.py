@@ -1,0 +1,247 @@
+"""The durable memory of the service: what was polled, what runs, what is to be reported.
+
+Changes are noted as they happen and written together by `commit`, so that one disk sync serves a
+whole turn of the loop. Owned by the loop's thread. The table has a row for each task; what the API is
+to be told is in files beside it, and the row says where.
+"""
+
+import sqlite3
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import orjson
+
+from shared.errors import ConfigurationError
+from supervisor.journal.body_file import Place
+from supervisor.journal.report_bodies import BodyFiles
+from supervisor.journal.schema import damaged, open_journal, read_place, read_report, read_task
+from supervisor.journal.task_record import Claim, Report, TaskRecord, TaskState
+
+_READY = (
+    "INSERT INTO tasks (number, id, state, task, attempts, crashes, claim, changed_at)"
+    " VALUES (?, ?, 'ready', ?, ?, ?, ?, ?)"
+    " ON CONFLICT (number) DO UPDATE SET state = 'ready', attempts = excluded.attempts,"
+    " crashes = excluded.crashes, claim = excluded.claim, changed_at = excluded.changed_at"
+)
+_RUNNING = "UPDATE tasks SET state = 'running', changed_at = ? WHERE number = ?"
+_FINISHED = (
+    "INSERT INTO tasks (number, id, state, report, body_file, body_start, body_length, changed_at)"
+    " VALUES (?, ?, 'finished', ?, ?, ?, ?, ?)"
+    " ON CONFLICT (number) DO UPDATE SET state = 'finished', task = NULL, report = excluded.report,"
+    " body_file = excluded.body_file, body_start = excluded.body_start, body_length = excluded.body_length,"
+    " changed_at = excluded.changed_at"
+)
+_MOVED = "UPDATE tasks SET body_file = ?, body_start = ?, body_length = ? WHERE number = ?"
+_REJECTED = "UPDATE tasks SET state = 'rejected', rejection = ?, changed_at = ? WHERE number = ?"
+_FORGET = "DELETE FROM tasks WHERE number = ?"
+_HELD = "SELECT number, id, body_file, body_start, body_length FROM tasks"
+
+Row = tuple[str | int | float | bytes | None, ...]
+
+
+class JournalUnwritableError(Exception):
+    """The disk did not take the changes. They are kept in memory; call `commit` again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A finished task whose report is still owed, and since when (epoch seconds)."""
+
+    report: Report
+    finished_at_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What an earlier run left behind. Tasks that were running are to run again."""
+
+    records: tuple[TaskRecord, ...]
+    waiting: tuple[Waiting, ...]
+    rejected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Amendments:
+    """What a person did to rejected reports: those to be sent once more, and those given up."""
+
+    retried: tuple[Waiting, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+class TaskJournal:
+    """One SQLite file in WAL mode, synced at each commit, and the files of bodies."""
+
+    def __init__(self, path: Path, bodies: BodyFiles) -> None:
+        """Opens or creates the file. Raises ConfigurationError for a file that is damaged or foreign."""
+        self._path = path
+        self._bodies = bodies
+        self._changes: list[tuple[str, Row]] = []
+        self._settled: list[Place] = []
+        self._rejected: set[str] = set()
+        self._numbers: dict[str, int] = {}
+        self._places: dict[str, Place] = {}
+        try:
+            self._db = open_journal(path)
+            self._data_version = self._read_data_version()
+            for number, task_id, *place in self._db.execute(_HELD):
+                self._numbers[task_id] = number
+                if (body := read_place(*place)) is not None:
+                    self._places[task_id] = body
+        except sqlite3.OperationalError as error:
+            raise ConfigurationError(f"STATE_DIR: cannot use the journal {path}: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise damaged(path, str(error)) from error
+        self._last_number = max(self._numbers.values(), default=0)
+        try:
+            bodies.keep(self._places.values())
+        except OSError as error:
+            raise damaged(path, f"a report of its tasks cannot be read: {error}") from error
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @property
+    def rejected(self) -> int:
+        """How many finished tasks the API has refused to take."""
+        return len(self._rejected)
+
+    def holds(self, task_id: str) -> bool:
+        """Is there anything about this task, in whatever state? May be asked from any thread."""
+        return task_id in self._numbers
+
+    def note_ready(self, records: Iterable[TaskRecord]) -> None:
+        """The tasks wait to run, for the first time or again."""
+        now = time.time()
+        for record in records:
+            task = record.task
+            facts = (orjson.dumps(task), record.attempts, record.crashes, record.claim, now)
+            self._changes.append((_READY, (self._number(task.id), task.id, *facts)))
+
+    def note_running(self, task_ids: Iterable[str]) -> None:
+        now = time.time()
+        self._changes.extend((_RUNNING, (now, self._numbers[task_id])) for task_id in task_ids)
+
+    def note_finished(self, report: Report, body: bytes) -> None:
+        """The task's outcome is known; `body` is what the API is to be told."""
+        task_id = report.task_id
+        place = self._places[task_id] = self._bodies.add(body)
+        told = (orjson.dumps(report), place.file, place.start, place.length, time.time())
+        self._changes.append((_FINISHED, (self._number(task_id), task_id, *told)))
+
+    def note_rejected(self, task_id: str, reason: str) -> None:
+        """The API will not take the report; a person must look."""
+        self._rejected.add(task_id)
+        self._changes.append((_REJECTED, (reason, time.time(), self._numbers[task_id])))
+
+    def forget(self, task_id: str) -> None:
+        """The API has the report, or the task is no longer ours."""
+        number = self._numbers.pop(task_id)
+        if (place := self._places.pop(task_id, None)) is not None:
+            self._settled.append(place)
+        self._changes.append((_FORGET, (number,)))
+
+    def commit(self) -> None:
+        """Write and sync all that was noted; JournalUnwritableError, with all kept, if it cannot."""
+        if not self._changes:
+            return
+        try:
+            self._bodies.flush()
+            self._db.execute("BEGIN IMMEDIATE")
+            for statement, changes in groupby(self._changes, key=_statement):
+                self._db.executemany(statement, [row for _, row in changes])
+            self._db.execute("COMMIT")
+        except (sqlite3.Error, OSError) as error:
+            self._roll_back()
+            raise JournalUnwritableError(f"{self._path}: {error}") from error
+        self._changes.clear()
+        # Only now: a file must not go before the last row that names it.
+        for place in self._settled:
+            self._bodies.release(place)
+        self._settled.clear()
+        self._gather()
+
+    def body(self, task_id: str) -> bytes:
+        """The report's body of a finished task that was committed. Raises OSError."""
+        return self._bodies.read(self._places[task_id])
+
+    def recover(self, now: float) -> Recovery:
+        """What an earlier run left, oldest first. `now` (monotonic) is when it counts as received."""
+        rows = self._db.execute(
+            "SELECT id, state, task, attempts, crashes, claim, report, changed_at FROM tasks ORDER BY number"
+        ).fetchall()
+        records: list[TaskRecord] = []
+        waiting: list[Waiting] = []
+        for task_id, state, task, attempts, crashes, claim, report, changed_at in rows:
+            try:
+                if state in (TaskState.READY, TaskState.RUNNING):
+                    records.append(TaskRecord(read_task(task), now, attempts, crashes, Claim(claim)))
+                elif state == TaskState.FINISHED:
+                    waiting.append(Waiting(read_report(report), changed_at))
+                else:
+                    self._rejected.add(task_id)
+            except (ValueError, TypeError, KeyError) as error:
+                raise damaged(self._path, f"the row of task {task_id!a} cannot be read") from error
+        return Recovery(tuple(records), tuple(waiting), len(self._rejected))
+
+    def changed_by_others(self) -> Amendments:
+        """What another process has done to rejected reports since the last call. Cheap if nothing."""
+        try:
+            version = self._read_data_version()
+            if version == self._data_version or self._changes:
+                return Amendments()
+            rows = self._db.execute(
+                "SELECT id, state, report, changed_at FROM tasks WHERE report IS NOT NULL"
+            )
+            left = {row[0]: row[1:] for row in rows if row[0] in self._rejected}
+        except sqlite3.Error:
+            return Amendments()  # a disk in trouble shows at the next commit; this is asked again
+        self._data_version = version
+        dropped = tuple(task_id for task_id in self._rejected if task_id not in left)
+        retried = {key: row for key, row in left.items() if row[0] == TaskState.FINISHED}
+        for task_id in dropped:
+            self._numbers.pop(task_id)
+            self._bodies.release(self._places.pop(task_id))
+        self._rejected.difference_update(dropped, retried)
+        return Amendments(tuple(Waiting(read_report(row[1]), row[2]) for row in retried.values()), dropped)
+
+    def close(self) -> None:
+        self._db.close()
+        self._bodies.close()
+
+    def _number(self, task_id: str) -> int:
+        """The row of the task, which may be a new one."""
+        number = self._numbers.get(task_id)
+        if number is None:
+            number = self._numbers[task_id] = self._last_number = self._last_number + 1
+        return number
+
+    def _gather(self) -> None:
+        """Move the bodies that keep an old file on the disk for little; the next commit makes it so."""
+        sparse = self._bodies.sparse()
+        if sparse is None:
+            return
+        try:
+            for task_id, place in self._places.items():
+                if place.file == sparse:
+                    moved = self._bodies.add(self._bodies.read(place), sent_soon=False)
+                    self._places[task_id] = moved
+                    self._settled.append(place)
+                    row = (moved.file, moved.start, moved.length, self._numbers[task_id])
+                    self._changes.append((_MOVED, row))
+        except OSError:
+            self._bodies.leave(sparse)  # a report that is due says what is wrong
+
+    def _read_data_version(self) -> int:
+        """Changes whenever another connection has committed."""
+        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:
+            self._db.rollback()
+
+
+def _statement(change: tuple[str, Row]) -> str:
+    return change[0]

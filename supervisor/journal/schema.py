@@ -1,0 +1,93 @@
+"""The journal's file: its schema, how it is opened, and how its rows are read."""
+
+import sqlite3
+from pathlib import Path
+
+import orjson
+
+from shared.errors import ConfigurationError
+from shared.models import BatchKey, Task, TaskStatus, TaskType, WireShape
+from shared.text_length import TextLength
+from supervisor.journal.body_file import Place
+from supervisor.journal.report_bodies import BODIES_DIRECTORY
+from supervisor.journal.task_record import Report
+
+APPLICATION_ID = 0x41545031
+SCHEMA_VERSION = 2
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS tasks (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    state TEXT NOT NULL,
+    task BLOB,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    crashes INTEGER NOT NULL DEFAULT 0,
+    claim TEXT NOT NULL DEFAULT 'none',
+    report BLOB,
+    body_file INTEGER,
+    body_start INTEGER,
+    body_length INTEGER,
+    rejection TEXT,
+    changed_at REAL NOT NULL
+) STRICT
+"""
+
+
+def open_journal(path: Path) -> sqlite3.Connection:
+    """Opens or creates it. Raises sqlite3.DatabaseError for a file that is damaged or foreign."""
+    db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+    # Ours without a table is a first start that was cut short.
+    empty = not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    fresh = empty and _mark(db) in (0, APPLICATION_ID)
+    if not fresh:
+        check_marks(db)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    if fresh:
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        db.execute(SCHEMA)
+    verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(verdict)
+    return db
+
+
+def damaged(path: Path, what: str) -> ConfigurationError:
+    """What to tell whoever starts the service on such a file."""
+    return ConfigurationError(
+        f"STATE_DIR: {path} is damaged or no journal of this service ({what}). It was left as it is:"
+        f" move it, its -wal and -shm files and the directory {path.with_name(BODIES_DIRECTORY)} away, then"
+        " start again; tasks that the API still lists as pending will run again"
+    )
+
+
+def check_marks(db: sqlite3.Connection) -> None:
+    """Raises sqlite3.DatabaseError if the file is not a journal of this version."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if _mark(db) != APPLICATION_ID or version != SCHEMA_VERSION:
+        raise sqlite3.DatabaseError("it has another application or version mark")
+
+
+def read_task(row: bytes) -> Task:
+    fields = orjson.loads(row)
+    key = fields.pop("key")
+    fields["key"] = BatchKey(TaskType(key["task_type"]), key["model"], key["dimensions"])
+    fields["shape"] = WireShape(fields["shape"])
+    fields["length"] = TextLength(fields["length"])
+    return Task(**fields)
+
+
+def read_report(row: bytes) -> Report:
+    fields = orjson.loads(row)
+    fields["status"] = TaskStatus(fields["status"])
+    return Report(**fields)
+
+
+def read_place(file: int | None, start: int | None, length: int | None) -> Place | None:
+    """None for a task without a report."""
+    return None if file is None or start is None or length is None else Place(file, start, length)
+
+
+def _mark(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA application_id").fetchone()[0])

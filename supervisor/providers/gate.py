@@ -1,0 +1,132 @@
+"""May work go to the provider now? One object knows every reason why not."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.errors import HOLD_REASONS, RetryReason
+from shared.log_events import LogEvent
+from shared.logs import get_logger
+from shared.messages import Failure
+from supervisor.providers.circuit_breaker import BreakerState, CircuitBreaker
+
+SHORTEST_PAUSE_SECONDS = 0.1
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 60.0
+PROBE_INTERVAL_SECONDS = 60.0
+
+log = get_logger("provider_gate")
+
+
+class Blocked(StrEnum):
+    """Why nothing goes to the provider."""
+
+    HOLD = "provider_hold"
+    RATE_LIMITED = "rate_limited"
+    CIRCUIT_OPEN = "provider_circuit_open"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The provider refuses us as a whole; a person must act."""
+
+    reason: RetryReason
+    message: str
+
+
+class ProviderGate:
+    """Breaker, rate-limit pause and hold of one provider. Owned by the loop; `clock` is monotonic."""
+
+    def __init__(self, breaker: CircuitBreaker, clock: Callable[[], float]) -> None:
+        self._breaker = breaker
+        self._clock = clock
+        self._paused_until = 0.0
+        self._next_pause_seconds = FIRST_PAUSE_SECONDS
+        self._hold: Hold | None = None
+        self._next_probe_at = 0.0
+
+    @property
+    def breaker(self) -> CircuitBreaker:
+        return self._breaker
+
+    @property
+    def hold(self) -> Hold | None:
+        return self._hold
+
+    @property
+    def counts_attempts(self) -> bool:
+        """False while the provider as a whole is in trouble: then a failure is not the task's."""
+        return self._breaker.state is BreakerState.CLOSED and self._hold is None
+
+    @property
+    def probing(self) -> bool:
+        """Work let through now is a probe: one unit, as small as can be."""
+        return not self.counts_attempts
+
+    def blocked(self) -> Blocked | None:
+        """Why no unit may go out now; None if one may."""
+        now = self._clock()
+        if self._hold is not None and now < self._next_probe_at:
+            return Blocked.HOLD
+        if now < self._paused_until:
+            return Blocked.RATE_LIMITED
+        if not self._breaker.allows():
+            return Blocked.CIRCUIT_OPEN
+        return None
+
+    def opens_at(self) -> float | None:
+        """The next moment (monotonic) at which `blocked` may change by itself; None if it never will."""
+        moments = [self._paused_until, self._breaker.reopens_at or 0.0]
+        if self._hold is not None:
+            moments.append(self._next_probe_at)
+        later = [moment for moment in moments if moment > self._clock()]
+        return min(later, default=None)
+
+    def begin(self) -> None:
+        """A unit goes out."""
+        self._breaker.begin()
+        if self._hold is not None:
+            self._next_probe_at = self._clock() + PROBE_INTERVAL_SECONDS
+
+    def succeeded(self) -> None:
+        """The provider answered a unit, be it by refusing what was in it."""
+        self._breaker.succeeded()
+        self._next_pause_seconds = FIRST_PAUSE_SECONDS
+        if self._hold is not None:
+            log.info(LogEvent.PROVIDER_RELEASED, reason=self._hold.reason)
+            self._hold = None
+
+    def failed(self, reason: RetryReason, failure: Failure) -> None:
+        """The provider could not or would not answer."""
+        if reason is RetryReason.RATE_LIMIT:
+            self._breaker.succeeded()
+            self._pause(failure.retry_after_seconds)
+        elif reason in HOLD_REASONS:
+            self._breaker.succeeded()
+            self._hold_on(Hold(reason, failure.message))
+        else:
+            self._breaker.failed()
+
+    def undecided(self) -> None:
+        """A unit ended without any word from the provider: its worker died."""
+        self._breaker.undecided()
+
+    def _pause(self, asked_seconds: float | None) -> None:
+        now = self._clock()
+        already = now < self._paused_until
+        if asked_seconds is not None:
+            seconds = max(asked_seconds, SHORTEST_PAUSE_SECONDS)
+        elif already:
+            return  # units that were out together hear 429 together: that is one refusal, not five
+        else:
+            seconds = self._next_pause_seconds
+            self._next_pause_seconds = min(seconds * 2, LONGEST_PAUSE_SECONDS)
+        self._paused_until = max(self._paused_until, now + seconds)
+        if not already:
+            log.warning(LogEvent.PROVIDER_THROTTLED, seconds=round(seconds, 3))
+
+    def _hold_on(self, hold: Hold) -> None:
+        if self._hold is None:
+            self._next_probe_at = self._clock() + PROBE_INTERVAL_SECONDS
+            log.error(LogEvent.PROVIDER_HELD, reason=hold.reason, message=hold.message)
+        self._hold = hold

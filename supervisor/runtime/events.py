@@ -1,0 +1,120 @@
+"""What can happen to the supervisor. Threads and signals post events; the loop alone acts on them."""
+
+import queue
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from shared.messages import UnitDone
+from supervisor.task_api.answers import PollAnswer, ReportAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class TasksPolled:
+    """A poll came to an end, well or not."""
+
+    answer: PollAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class ReportDone:
+    """The API answered a report, or did not."""
+
+    task_id: str
+    answer: ReportAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimDone:
+    """The API answered a claim or its return, or did not."""
+
+    task_id: str
+    answer: ReportAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStarted:
+    slot: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnitFinished:
+    slot: int
+    done: UnitDone
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDied:
+    """A worker process ended, holding the unit `unit_id` or nothing.
+
+    `exit_code` is negative for a signal, None if it could not even start.
+    """
+
+    slot: int
+    unit_id: int | None
+    exit_code: int | None
+    was_ready: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class WakeRequested:
+    """The doorbell rang: there may be new tasks."""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRequested:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRequested:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadCrashed:
+    """A thread hit a fault of ours. The loop raises it again: half a service helps no one."""
+
+    thread: str
+    error: Exception
+
+
+Event: TypeAlias = (
+    TasksPolled
+    | ReportDone
+    | ClaimDone
+    | WorkerStarted
+    | UnitFinished
+    | WorkerDied
+    | StopRequested
+    | WakeRequested
+    | PauseRequested
+    | ResumeRequested
+    | ThreadCrashed
+)
+
+
+class Inbox:
+    """The one way into the loop. `post` may be called from any thread and from a signal handler."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
+
+    def post(self, event: Event) -> None:
+        self._queue.put(event)
+
+    def take(self, timeout_seconds: float) -> list[Event]:
+        """All events that wait; waits up to the timeout for the first."""
+        try:
+            events = [self._queue.get(timeout=max(timeout_seconds, 0.0))]
+        except queue.Empty:
+            return []
+        while not self._queue.empty():
+            events.append(self._queue.get_nowait())
+        return events

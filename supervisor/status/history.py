@@ -1,0 +1,140 @@
+"""What has finished lately: the last 15 minutes in short stretches, the last failures and deaths."""
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from shared.metrics import BoundedLabels
+from supervisor.journal.task_record import Report
+from supervisor.status.latency import LatencyCounts
+from supervisor.status.redaction import without_quotes
+from supervisor.status.status import Activity, Bucket, DeathStatus, FailureStatus, TokensStatus
+
+BUCKET_SECONDS = 10.0
+BUCKETS = 90
+RATE_BUCKETS = 6
+MOST_FAILURES = 20
+MOST_DEATHS = 20
+MOST_MESSAGE_CHARACTERS = 300
+
+EMPTY_BUCKET = Bucket(succeeded=0, failed=0, median_seconds=None, p95_seconds=None)
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """One bucket, filling or full. `drawn` is what it looks like once it is full."""
+
+    succeeded: int = 0
+    failed: int = 0
+    latency: LatencyCounts = field(default_factory=LatencyCounts)
+    drawn: Bucket = EMPTY_BUCKET
+
+    def draw(self) -> Bucket:
+        if not self.succeeded and not self.failed:
+            return EMPTY_BUCKET
+        return Bucket(self.succeeded, self.failed, self.latency.quantile(0.5), self.latency.quantile(0.95))
+
+
+class History:
+    """Owned by the loop; of bounded size. `clock` is monotonic, `wall` gives epoch seconds."""
+
+    def __init__(self, clock: Callable[[], float], wall: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._wall = wall
+        self._started_at = clock()
+        self._number = self._bucket_number()
+        self._current = _Stretch()
+        self._past: deque[_Stretch] = deque()
+        self._total = _Stretch()
+        self._models = BoundedLabels()
+        self._tokens: dict[str, TokensStatus] = {}
+        self._failures: OrderedDict[tuple[str, str], FailureStatus] = OrderedDict()
+        self._deaths: OrderedDict[str, DeathStatus] = OrderedDict()
+
+    def succeeded(self, report: Report, model: str) -> None:
+        """A task has its result. `model` is the one the task asked for."""
+        self._advance()
+        seconds = report.queue_seconds + report.run_seconds
+        for stretch in (self._current, self._total):
+            stretch.succeeded += 1
+            stretch.latency.add(seconds)
+        label = self._models.bound(model)
+        before = self._tokens.get(label, TokensStatus(label, 0, 0))
+        self._tokens[label] = TokensStatus(label, before.tasks + 1, before.tokens + report.tokens)
+
+    def failed(self, report: Report, message: str, texts: Iterable[str] = ()) -> None:
+        """A task is FAILED. What `message` quotes of `texts` is left out."""
+        self._advance()
+        for stretch in (self._current, self._total):
+            stretch.failed += 1
+        key = (report.task_type, message)
+        before = self._failures.pop(key, None)
+        if before is None:
+            shown = without_quotes(message, texts)[:MOST_MESSAGE_CHARACTERS]
+            before = FailureStatus(0.0, 0, report.task_id, report.task_type, shown)
+        self._failures[key] = replace(
+            before, at_seconds=self._wall(), count=before.count + 1, task_id=report.task_id
+        )
+        if len(self._failures) > MOST_FAILURES:
+            self._failures.popitem(last=False)
+
+    def died(self, slot: int, how: str, tasks_held: int) -> None:
+        """A worker ended, and not because it was asked to. `how` is the second half of a sentence."""
+        before = self._deaths.pop(how, None)
+        count = before.count + 1 if before else 1
+        shown = how[:MOST_MESSAGE_CHARACTERS]
+        self._deaths[how] = DeathStatus(self._wall(), count, slot, tasks_held, shown)
+        if len(self._deaths) > MOST_DEATHS:
+            self._deaths.popitem(last=False)
+
+    def activity(self) -> Activity:
+        """The last 15 minutes as they are now."""
+        self._advance()
+        past = [stretch.drawn for stretch in self._past]
+        buckets = [EMPTY_BUCKET] * (BUCKETS - 1 - len(past)) + [*past, self._current.draw()]
+        return Activity(
+            bucket_seconds=BUCKET_SECONDS,
+            finished_per_second=self._finished_per_second(buckets),
+            total=self._total.draw(),
+            buckets=tuple(buckets),
+        )
+
+    def tokens(self) -> tuple[TokensStatus, ...]:
+        """By model, the most used first."""
+        return tuple(sorted(self._tokens.values(), key=lambda row: (-row.tokens, -row.tasks, row.model)))
+
+    def failures(self) -> tuple[FailureStatus, ...]:
+        """The latest first; those with one message are one."""
+        return tuple(reversed(self._failures.values()))
+
+    def deaths(self) -> tuple[DeathStatus, ...]:
+        """The latest first; those that ended in one way are one."""
+        return tuple(reversed(self._deaths.values()))
+
+    def _finished_per_second(self, buckets: list[Bucket]) -> float:
+        now = self._clock()
+        in_current = now - self._number * BUCKET_SECONDS
+        seconds = min((RATE_BUCKETS - 1) * BUCKET_SECONDS + in_current, now - self._started_at)
+        finished = sum(bucket.succeeded + bucket.failed for bucket in buckets[-RATE_BUCKETS:])
+        return finished / max(seconds, 1.0)
+
+    def _advance(self) -> None:
+        number = self._bucket_number()
+        if number == self._number:
+            return
+        for _ in range(min(number - self._number, BUCKETS)):
+            self._current.drawn = self._current.draw()
+            self._past.append(self._current)
+            self._current = _Stretch()
+            if len(self._past) == BUCKETS:
+                self._drop(self._past.popleft())
+        self._number = number
+
+    def _drop(self, oldest: _Stretch) -> None:
+        self._total.succeeded -= oldest.succeeded
+        self._total.failed -= oldest.failed
+        self._total.latency.subtract(oldest.latency)
+
+    def _bucket_number(self) -> int:
+        return int(self._clock() // BUCKET_SECONDS)

@@ -1,0 +1,222 @@
+"""What the service says of itself: one frozen picture, drawn by the loop, read by everyone else."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from supervisor.pool.slot_table import SlotState
+from supervisor.providers.gate import Blocked
+
+
+class Phase(StrEnum):
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    DRAINING = "draining"
+
+
+class NotReady(StrEnum):
+    """Why `/ready` answers 503."""
+
+    STARTING = "starting"
+    DRAINING = "draining"
+    API_CIRCUIT_OPEN = "api_circuit_open"
+    PROVIDER_HOLD = "provider_hold"
+    NO_WORKERS = "no_workers"
+    JOURNAL_UNWRITABLE = "journal_unwritable"
+
+
+class Idle(StrEnum):
+    """Why no unit runs: the `reason` label of `ai_idle`."""
+
+    NO_WORK = "no_work"
+    STARTING = "starting"
+    PAUSED = "paused"
+    DRAINING = "draining"
+    NO_WORKERS = "no_workers"
+    JOURNAL_UNWRITABLE = "journal_unwritable"
+    OUTBOX_FULL = "outbox_full"
+    API_CIRCUIT_OPEN = "api_circuit_open"
+    PROVIDER_HOLD = "provider_hold"
+    PROVIDER_CIRCUIT_OPEN = "provider_circuit_open"
+    RATE_LIMITED = "rate_limited"
+    RETRY_WAIT = "retry_wait"
+
+
+class BreakerPhase(StrEnum):
+    """A breaker's state by name."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """One slot and its worker. `model` is that of the tasks it holds; empty if it holds none."""
+
+    slot: int
+    state: SlotState
+    seconds_in_state: float
+    pid: int | None
+    tasks_held: int
+    model: str
+    tasks_done: int
+    restarts: int
+    rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerStatus:
+    service: str
+    state: BreakerPhase
+    probe_in_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class HoldStatus:
+    provider: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderStatus:
+    """Why nothing may go to the provider now, and when that may change by itself."""
+
+    name: str
+    blocked: Blocked | None
+    opens_in_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PollStatus:
+    """`last_success_at_seconds` is epoch time; 0 if no poll has succeeded yet."""
+
+    last_result: str
+    last_success_at_seconds: float
+    next_in_seconds: float
+    under_way: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitStatus:
+    """What the provider last said is left of one limit of one model (`kind`: requests or tokens)."""
+
+    model: str
+    kind: str
+    remaining: int
+    limit: int
+    resets_in_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokensStatus:
+    """Tokens billed for tasks that succeeded since the start."""
+
+    model: str
+    tasks: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """What finished in one stretch of time. Latency is from the poll to the result; None = nothing ran."""
+
+    succeeded: int
+    failed: int
+    median_seconds: float | None
+    p95_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """The last 15 minutes: all of them in `total`, and in even stretches, oldest first.
+
+    The last stretch is the current one, still filling. `finished_per_second` is over the last minute.
+    """
+
+    bucket_seconds: float
+    finished_per_second: float
+    total: Bucket
+    buckets: tuple[Bucket, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FailureStatus:
+    """Tasks that failed with one message: how many, and the last of them. Times are epoch seconds."""
+
+    at_seconds: float
+    count: int
+    task_id: str
+    task_type: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeathStatus:
+    """Workers that ended in one way: how often, and the last of them. Times are epoch seconds."""
+
+    at_seconds: float
+    count: int
+    slot: int
+    tasks_held: int
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything that the status page, the metrics' gauges and the probes show.
+
+    `at_seconds` (epoch) is when the picture was drawn. `wait_seconds` is how long until what stands in
+    the way of work may change by itself; None where only a person or an event can change it.
+    """
+
+    version: str
+    at_seconds: float
+    phase: Phase
+    uptime_seconds: float
+    not_ready: tuple[NotReady, ...]
+    idle: Idle | None
+    wait_seconds: float | None
+    drain_seconds_left: float | None
+    backlog: int
+    in_flight: int
+    outbox: int
+    outbox_oldest_age_seconds: float
+    rejected: int
+    workers: tuple[WorkerStatus, ...]
+    breakers: tuple[BreakerStatus, ...]
+    holds: tuple[HoldStatus, ...]
+    provider: ProviderStatus
+    poll: PollStatus
+    rate_limits: tuple[RateLimitStatus, ...]
+    tokens: tuple[TokensStatus, ...]
+    activity: Activity
+    failures: tuple[FailureStatus, ...]
+    deaths: tuple[DeathStatus, ...]
+    loop_silent_seconds: float
+    """How old the picture was when it was asked for: the loop draws one at least every second."""
+
+
+class StatusBoard:
+    """Where the loop pins its latest status. One writer; readers on any thread see a whole one."""
+
+    def __init__(self) -> None:
+        self._status: Status | None = None
+        self._pinned_at = 0.0
+
+    def pin(self, status: Status, now: float) -> None:
+        self._pinned_at, self._status = now, status
+
+    def read(self) -> Status | None:
+        """The latest status; None before the loop's first turn."""
+        return self._status
+
+    def read_aged(self, now: float) -> Status | None:
+        """The latest status and, in it, how old it is. `now` is monotonic."""
+        status = self._status
+        return None if status is None else replace(status, loop_silent_seconds=self.age_seconds(now))
+
+    def age_seconds(self, now: float) -> float:
+        """How long the loop has been silent. `now` is monotonic."""
+        return max(0.0, now - self._pinned_at)

@@ -1,0 +1,81 @@
+"""What a poll or a report came to, in our own terms."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from supervisor.task_api.wire_formats import Page
+
+EMPTY_PAGE = Page()
+
+
+class Health(StrEnum):
+    """What an answer says of the API as a whole; the circuit breaker listens to this."""
+
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    UNKNOWN = "unknown"
+
+
+class PollResult(StrEnum):
+    """The `result` label of `ai_polls_total`."""
+
+    TASKS = "tasks"
+    EMPTY = "empty"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    SERVER_ERROR = "server_error"
+    CLIENT_ERROR = "client_error"
+    UNAUTHORIZED = "unauthorized"
+    RATE_LIMITED = "rate_limited"
+    REDIRECT = "redirect"
+    BAD_PAGE = "bad_page"
+
+
+class ReportOutcome(StrEnum):
+    """The `outcome` label of `ai_reports_total`: what becomes of a report after one PATCH."""
+
+    DONE = "done"
+    GONE = "gone"
+    REJECTED = "rejected"
+    RETRY = "retry"
+    FOREIGN = "foreign"
+    """Something between us and the API answered in its place: a gateway, a firewall, a login page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The size of a page, and how long it was in coming."""
+
+    items: int
+    page_bytes: int
+    took_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class PollAnswer:
+    """One poll: a page, or why there is none. `requested_at` is monotonic, from before the request."""
+
+    result: PollResult
+    health: Health
+    limit: int
+    requested_at: float
+    took_seconds: float = 0.0
+    page: Page = EMPTY_PAGE
+    page_bytes: int = 0
+    detail: str = ""
+    retry_after_seconds: float | None = None
+
+    @property
+    def listed(self) -> Listed:
+        return Listed(self.page.items, self.page_bytes, self.took_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportAnswer:
+    """What one PATCH came to."""
+
+    outcome: ReportOutcome
+    health: Health
+    status: int | None = None
+    detail: str = ""
+    retry_after_seconds: float | None = None

@@ -1,0 +1,129 @@
+"""When to poll, and how much to ask for."""
+
+from collections.abc import Callable
+
+from supervisor.task_api.answers import Listed
+
+MOST_AHEAD = 10_000
+MOST_AHEAD_BYTES = 32 * 2**20
+SECONDS_AN_ITEM = 1e-4
+"""Ten times what it takes to read one: looking for new tasks in long pages takes a tenth of a core."""
+
+
+class TaskScheduler:
+    """Polls often while work arrives, seldom while none does. Owned by the loop; `clock` is monotonic.
+
+    After a poll that found work, the next follows `shortest_seconds` later, or at once if the page was
+    full and there is room. After one that found nothing new, or failed, the wait doubles up to
+    `longest_seconds`.
+
+    With `held_seconds` the API may hold a poll that long until there is work. What we hold ourselves is
+    pending to the API and would end such a poll at once, so the next goes out when nothing is held.
+    """
+
+    def __init__(
+        self,
+        longest_seconds: float,
+        shortest_seconds: float,
+        capacity: int,
+        clock: Callable[[], float],
+        held_seconds: float = 0.0,
+    ) -> None:
+        self._longest_seconds = longest_seconds
+        self._shortest_seconds = shortest_seconds
+        self._capacity = capacity
+        self._clock = clock
+        self._wait_seconds = shortest_seconds
+        self._next_at = clock()
+        self._more_waits = False
+        self._polling = False
+        self._rung = False
+        self._ends_at_once = False
+        self._bytes_an_item = float(MOST_AHEAD_BYTES)
+        self._held_seconds = held_seconds
+        self._api_holds_polls = held_seconds > 0
+
+    @property
+    def polling(self) -> bool:
+        """A poll is under way."""
+        return self._polling
+
+    @property
+    def next_at(self) -> float:
+        """The monotonic time of the next poll, if nothing hastens or hinders it."""
+        return self._next_at
+
+    def room(self, backlog: int, owed: int) -> int:
+        """How many more tasks the backlog may take while so many reports are owed."""
+        return max(0, self._depth(owed) - backlog)
+
+    def due(self, backlog: int, owed: int, held: int) -> bool:
+        """Is it time to poll, with so many tasks waiting to run, so many to report, so many held in all?"""
+        depth = self._depth(owed)
+        if self._polling or backlog >= depth:
+            return False
+        # Half empty, so that each poll brings enough to be worth listing again what is still held.
+        refill = self._more_waits and backlog <= depth // 2
+        return refill or (self._api_holds_polls and not held) or self._clock() >= self._next_at
+
+    def due_at(self, backlog: int, owed: int) -> float | None:
+        """When `due` turns true by itself; None while a poll is under way or there is no room."""
+        return None if self._polling or backlog >= self._depth(owed) else self._next_at
+
+    def hasten(self) -> None:
+        """The doorbell rang: poll now, or again if the poll under way may be too old to see why."""
+        self._next_at = self._clock()
+        self._rung = self._polling
+
+    def started(self, held: int) -> None:
+        """A poll goes out while so many tasks are held."""
+        self._polling = True
+        self._ends_at_once = held > 0
+        self._more_waits = False
+
+    def found(self, new: int, *, full: bool, listed: Listed) -> None:
+        """A poll brought `new` tasks not seen before; `full` if the API may have more."""
+        self._polling = False
+        if listed.items:
+            self._bytes_an_item = max(1.0, listed.page_bytes / listed.items)
+        self._learn_holding(new, listed.took_seconds)
+        if new:
+            self._more_waits = full
+            self._wait_seconds = self._shortest_seconds
+            self._next_at = self._clock() + self._shortest_seconds
+        else:
+            self._slow_down()
+        self._next_at = max(self._next_at, self._clock() + listed.items * SECONDS_AN_ITEM)
+        self._answer_bell()
+
+    def failed(self, retry_after_seconds: float | None) -> None:
+        """A poll brought nothing but trouble."""
+        self._polling = False
+        self._api_holds_polls = False
+        self._rung = False
+        self._slow_down()
+        if retry_after_seconds is not None:
+            self._next_at = self._clock() + max(retry_after_seconds, self._shortest_seconds)
+
+    def _depth(self, owed: int) -> int:
+        """How many tasks may wait to run.
+
+        A page lists what is owed before it comes to what is new. To take as much anew as is listed again
+        keeps the cost of a task from growing with what is owed.
+        """
+        affordable = int(MOST_AHEAD_BYTES / self._bytes_an_item)
+        return max(self._capacity, min(owed, MOST_AHEAD, affordable))
+
+    def _slow_down(self) -> None:
+        self._next_at = self._clock() + self._wait_seconds
+        self._wait_seconds = min(self._wait_seconds * 2, self._longest_seconds)
+
+    def _learn_holding(self, new: int, took_seconds: float) -> None:
+        held = self._held_seconds > 0 and took_seconds >= self._held_seconds / 2
+        if held or not (new or self._ends_at_once):
+            self._api_holds_polls = held
+
+    def _answer_bell(self) -> None:
+        if self._rung:
+            self._rung = False
+            self._next_at = self._clock()

@@ -1,0 +1,141 @@
+"""A task's outcome is settled here: written down, put in the outbox, and told in one log line at its end."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from shared.log_events import LogEvent
+from shared.logs import get_logger
+from shared.metrics import SupervisorMetrics
+from shared.models import Output, TaskStatus
+from supervisor.journal.journal import TaskJournal, Waiting
+from supervisor.journal.task_record import Report, TaskRecord
+from supervisor.status.history import History
+from supervisor.status.redaction import texts_of
+from supervisor.task_api.answers import ReportAnswer, ReportOutcome
+from supervisor.task_api.outbox import Letter, Outbox
+from supervisor.task_api.wire_formats import TaskAddress, failure_body, success_body
+from supervisor.tasks.recently_finished import Recollection
+
+REMEMBER_SECONDS = 600.0
+GONE_SECONDS = 3600.0
+UNKNOWN_TYPE_LABEL = "unknown"
+
+log = get_logger("settlement")
+
+
+@dataclass(slots=True)
+class Settlement:
+    """From an outcome to an accepted report. Owned by the loop; `clock` is monotonic."""
+
+    journal: TaskJournal
+    outbox: Outbox[Report]
+    metrics: SupervisorMetrics
+    history: History
+    clock: Callable[[], float]
+    _reported: Recollection = field(init=False, default_factory=lambda: Recollection(REMEMBER_SECONDS))
+    _gone: Recollection = field(init=False, default_factory=lambda: Recollection(GONE_SECONDS))
+
+    def succeed(self, record: TaskRecord, output: Output, started_at: float) -> None:
+        report = self._report(record, TaskStatus.SUCCEEDED, started_at, output.usage.total_tokens)
+        self._finish(report, success_body(record.task.shape, output))
+        self.history.succeeded(report, record.task.key.model)
+
+    def fail(self, record: TaskRecord, message: str, started_at: float) -> None:
+        """`message` reaches the API: it says what happened and what to do."""
+        report = self._report(record, TaskStatus.FAILED, started_at)
+        self._finish(report, failure_body(record.task.shape, message))
+        task = record.task
+        self.history.failed(report, message, texts_of(task.payload, but=task.key.model))
+
+    def refuse(self, address: TaskAddress, message: str) -> None:
+        """Fail an item of a page that never became a task."""
+        report = Report(address.id, UNKNOWN_TYPE_LABEL, address.correlation_id, TaskStatus.FAILED)
+        self._finish(report, failure_body(address.shape, message))
+        self.history.failed(report, message)
+
+    def restore(self, waiting: Waiting) -> None:
+        """Take up a report that an earlier run still owed."""
+        age_seconds = max(0.0, time.time() - waiting.finished_at_seconds)
+        self.outbox.add(waiting.report, self.clock() - age_seconds)
+
+    def answered(self, task_id: str, answer: ReportAnswer) -> None:
+        """The API answered a report, or did not."""
+        self.metrics.reports.labels(answer.outcome).inc()
+        if answer.outcome is ReportOutcome.RETRY:
+            letter = self.outbox.postpone(task_id, self.clock(), answer.retry_after_seconds)
+            log.warning(LogEvent.REPORT_FAILED, **_about(letter.message, answer))
+            return
+        letter = self.outbox.settle(task_id)
+        if answer.outcome is ReportOutcome.REJECTED:
+            log.error(LogEvent.REPORT_REJECTED, **_about(letter.message, answer))
+            self.journal.note_rejected(task_id, answer.detail)
+        else:
+            self.journal.forget(task_id)
+            kept = self._gone if answer.outcome is ReportOutcome.GONE else self._reported
+            kept.note(task_id, self.clock())
+        self._conclude(letter, answer)
+
+    def stale(self, task_id: str, requested_at: float) -> bool:
+        """Is a page asked for at `requested_at` wrong to list the task as pending?
+
+        It is where the task was reported since. It is too where the API lately said that the task is
+        gone or another's: to run it again at each poll would be to pay for it at each poll.
+        """
+        now = self.clock()
+        reported_at = self._reported.settled_at(task_id, now)
+        if reported_at is not None and reported_at >= requested_at:
+            return True
+        return self._gone.settled_at(task_id, now) is not None
+
+    def _report(self, record: TaskRecord, status: TaskStatus, started_at: float, tokens: int = 0) -> Report:
+        task = record.task
+        return Report(
+            task_id=task.id,
+            task_type=task.task_type,
+            correlation_id=task.correlation_id,
+            status=status,
+            attempts=record.attempts,
+            tokens=tokens,
+            created_at_seconds=task.created_at_seconds,
+            queue_seconds=started_at - record.received_at,
+            run_seconds=self.clock() - started_at,
+        )
+
+    def _finish(self, report: Report, body: bytes) -> None:
+        self.journal.note_finished(report, body)
+        self.outbox.add(report, self.clock())
+        self.metrics.processed.labels(report.task_type, report.status).inc()
+
+    def _conclude(self, letter: Letter[Report], answer: ReportAnswer) -> None:
+        report = letter.message
+        created = report.created_at_seconds
+        total = time.time() - created if created is not None else None
+        if total is not None and answer.outcome is ReportOutcome.DONE:
+            self.metrics.end_to_end.labels(report.task_type).observe(max(0.0, total))
+        log.info(
+            LogEvent.TASK_FINISHED,
+            task_id=report.task_id,
+            task_type=report.task_type,
+            correlation_id=report.correlation_id,
+            status=report.status,
+            outcome=answer.outcome,
+            attempts=report.attempts,
+            tokens=report.tokens,
+            reports=letter.tries + 1,
+            queue_seconds=round(report.queue_seconds, 4),
+            run_seconds=round(report.run_seconds, 4),
+            report_seconds=round(self.clock() - letter.since, 4),
+            end_to_end_seconds=None if total is None else round(total, 3),
+        )
+
+
+def _about(report: Report, answer: ReportAnswer) -> dict[str, object]:
+    return {
+        "task_id": report.task_id,
+        "task_type": report.task_type,
+        "correlation_id": report.correlation_id,
+        "status_code": answer.status,
+        # What an API answers may repeat what it was sent, and vectors are never logged; the journal has it.
+        "detail": answer.detail if answer.status is None else None,
+    }

@@ -1,0 +1,56 @@
+"""Brings reports from the outbox to the API, as far as the API lets us."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shared.log_events import LogEvent
+from shared.logs import get_logger
+from supervisor.journal.journal import TaskJournal
+from supervisor.journal.task_record import Report
+from supervisor.runtime.events import ReportDone
+from supervisor.task_api.gate import APIGate
+from supervisor.task_api.outbox import Outbox
+from supervisor.task_api.sender import Reporter
+from supervisor.tasks.completion import Settlement
+
+log = get_logger("delivery")
+
+
+@dataclass(slots=True)
+class Delivery:
+    """Owned by the loop; `clock` is monotonic."""
+
+    outbox: Outbox[Report]
+    journal: TaskJournal
+    reporter: Reporter
+    gate: APIGate
+    settlement: Settlement
+    clock: Callable[[], float]
+
+    def send(self) -> None:
+        """Hand over what may be reported now. Call after the commit: what is sent must be on disk."""
+        if not self.gate.allows():
+            return
+        for report in self.outbox.take(self.clock(), most=1 if self.gate.probing else None):
+            try:
+                body = self.journal.body(report.task_id)
+            except OSError as error:
+                # Its disk has a bad spot, or the process no file to spare: the others need not suffer.
+                log.error(LogEvent.REPORT_UNREADABLE, task_id=report.task_id, detail=str(error))
+                self.outbox.postpone(report.task_id, self.clock(), None)
+                continue
+            self.gate.begin()
+            self.reporter.send(report, body)
+
+    def answered(self, event: ReportDone) -> None:
+        """The API answered a report, or did not."""
+        self.gate.heard(event.answer.health, event.answer.retry_after_seconds)
+        self.settlement.answered(event.task_id, event.answer)
+        if not self.gate.allows():
+            self.outbox.recall(self.reporter.recall())
+
+    def next_at(self) -> float | None:
+        """The next moment at which there may be something to send, unless an answer comes first."""
+        if not self.gate.allows():
+            return self.gate.opens_at()
+        return self.outbox.next_due_at

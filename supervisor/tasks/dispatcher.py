@@ -1,0 +1,182 @@
+"""Gives units to idle workers, and ends workers that overrun their time or are due to be replaced."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from shared.log_events import LogEvent
+from shared.logs import get_logger
+from shared.messages import Unit
+from shared.metrics import BoundedLabels, SupervisorMetrics
+from supervisor.journal.journal import TaskJournal
+from supervisor.pool.base import WorkerPool
+from supervisor.pool.slot_table import Assignment, Slot, SlotState, SlotTable
+from supervisor.providers.gate import ProviderGate
+from supervisor.providers.rate_limiter import RateLimiter
+from supervisor.runtime.events import UnitFinished, WorkerDied, WorkerStarted
+from supervisor.status.history import History
+from supervisor.tasks.backlog import Backlog, Group
+from supervisor.tasks.outcomes import Verdicts, describe_death
+
+HELD_BACK_SECONDS = 1.0
+
+log = get_logger("dispatcher")
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchLimits:
+    """Bounds of one unit and of one worker's life; for the two of recycling, 0 = no limit."""
+
+    batch_max_tasks: int
+    task_timeout_seconds: float
+    worker_max_tasks: int = 0
+    worker_max_rss_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Dispatcher:
+    """Owned by the loop; monotonic clock. `plan` decides and notes; `act` hands over after the commit."""
+
+    pool: WorkerPool
+    table: SlotTable
+    backlog: Backlog
+    journal: TaskJournal
+    gate: ProviderGate
+    limiter: RateLimiter
+    verdicts: Verdicts
+    metrics: SupervisorMetrics
+    history: History
+    limits: DispatchLimits
+    clock: Callable[[], float]
+    _unit_ids: Iterator[int] = field(init=False, default_factory=lambda: itertools.count(1))
+    _models: BoundedLabels = field(init=False, default_factory=BoundedLabels)
+    _planned: list[tuple[int, int, Unit]] = field(init=False, default_factory=list)
+
+    def plan(self) -> None:
+        """Form units for idle workers, as the provider's gate allows, and note them in the journal."""
+        self.backlog.wake(self.clock())
+        idle = self.table.idle()
+        if not idle or not len(self.backlog) or self.gate.blocked():
+            return
+        probing = self.gate.probing
+        groups = self.backlog.take(
+            1 if probing else len(idle),
+            1 if probing else self.limits.batch_max_tasks,
+            max(0, self.table.most_suspects() - self.table.suspects()),
+            lambda key: self.limiter.most_bytes(key.model),
+        )
+        for slot, group in zip(idle, groups, strict=False):
+            self._plan_unit(slot, group)
+
+    def act(self) -> None:
+        """Hand over what was planned. Call after the commit: what runs must be on disk as running."""
+        for slot, pid, unit in self._planned:
+            if self._held_back(slot, unit):
+                continue
+            log.debug(LogEvent.UNIT_DISPATCHED, unit_id=unit.id, slot=slot, tasks=len(unit.tasks))
+            self.table.begin(slot, self.clock() + self.limits.task_timeout_seconds)
+            self.pool.dispatch(slot, pid, unit)
+        self._planned.clear()
+
+    def _held_back(self, slot: int, unit: Unit) -> bool:
+        """A full disk delayed the unit, and meanwhile the provider must not be called."""
+        if self.table.age_seconds(slot, self.clock()) < HELD_BACK_SECONDS or not self.gate.blocked():
+            return False
+        assignment = self.table.finished(slot, unit.id, self.clock())
+        self.limiter.lost(unit.key.model, unit.id)
+        if assignment is not None:
+            self.verdicts.undone(assignment)
+        return True
+
+    def started(self, event: WorkerStarted) -> None:
+        """A worker is ready for its first unit."""
+        self.table.started(event.slot, event.pid, self.clock())
+        self.table[event.slot].rss_bytes = self.pool.rss_bytes(event.slot)
+        log.info(LogEvent.WORKER_STARTED, slot=event.slot, pid=event.pid)
+
+    def finished(self, event: UnitFinished) -> None:
+        """A worker answered."""
+        now = self.clock()
+        assignment = self.table.finished(event.slot, event.done.unit_id, now)
+        if assignment is None:
+            return
+        seconds = now - assignment.started_at
+        log.debug(
+            LogEvent.UNIT_FINISHED, unit_id=event.done.unit_id, slot=event.slot, seconds=round(seconds, 4)
+        )
+        unit, done = assignment.unit, event.done
+        processing = self.metrics.processing.labels(unit.key.task_type)
+        for _ in unit.tasks:
+            processing.observe(seconds)
+        self.limiter.answered(unit.key.model, unit.id, unit.size_bytes, done.total_tokens, done.rate_limits)
+        self.verdicts.answered(assignment, done)
+        self._recycle_if_due(event.slot)
+
+    def died(self, event: WorkerDied) -> None:
+        """A worker process ended; another is on its way."""
+        row = self.table[event.slot]
+        how = self._tell_death(event, row)
+        assignment = self.table.died(event.slot, was_ready=event.was_ready, now=self.clock())
+        if assignment is not None:
+            self.limiter.lost(assignment.unit.key.model, assignment.unit.id)
+        if assignment is not None and assignment.unit.id == event.unit_id:
+            self.verdicts.worker_died(assignment, how)
+        elif assignment is not None:
+            self.verdicts.undone(assignment)
+
+    def kill_overdue(self) -> None:
+        """End workers whose unit has run longer than it may."""
+        for slot in self.table.overdue(self.clock()):
+            self.table[slot].timed_out = True
+            log.error(LogEvent.UNIT_TIMED_OUT, slot=slot, seconds=self.limits.task_timeout_seconds)
+            self.pool.kill(slot)
+
+    def next_at(self) -> float | None:
+        """The next moment at which `plan` may have something to do, unless an event comes first."""
+        if not self.table.idle():
+            return None
+        moments = (
+            self.gate.opens_at(),
+            self.backlog.next_due_at,
+            self.limiter.opens_at() if len(self.backlog) else None,
+        )
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def _plan_unit(self, slot: int, group: Group) -> None:
+        now = self.clock()
+        tasks = tuple(record.task for record in group)
+        unit = Unit(next(self._unit_ids), tasks, self._models.bound(tasks[0].key.model))
+        self.table.assign(slot, Assignment(unit, group, now))
+        self.journal.note_running(task.id for task in tasks)
+        self.gate.begin()
+        self.limiter.reserve(unit.key.model, unit.id, unit.size_bytes)
+        self._planned.append((slot, self.table[slot].pid or 0, unit))
+        queue_wait = self.metrics.queue_wait.labels(unit.key.task_type)
+        for record in group:
+            queue_wait.observe(now - record.received_at)
+
+    def _tell_death(self, event: WorkerDied, row: Slot) -> str:
+        if row.state is SlotState.RECYCLING:
+            self.metrics.restarts.labels("recycled").inc()
+            log.info(LogEvent.WORKER_RECYCLED, slot=event.slot)
+            return "was recycled"
+        timeout = self.limits.task_timeout_seconds if row.timed_out else None
+        how = event.reason or describe_death(
+            event.exit_code, timed_out_after_seconds=timeout, rss_bytes=row.rss_bytes
+        )
+        self.metrics.restarts.labels(
+            "timeout" if row.timed_out else "died" if event.was_ready else "failed_start"
+        ).inc()
+        held = len(row.assignment.records) if row.assignment else 0
+        log.error(LogEvent.WORKER_DIED, slot=event.slot, how=how, exit_code=event.exit_code, tasks=held)
+        self.history.died(event.slot, how, held)
+        return how
+
+    def _recycle_if_due(self, slot: int) -> None:
+        row = self.table[slot]
+        old = 0 < self.limits.worker_max_tasks <= row.tasks_done
+        most_bytes = self.limits.worker_max_rss_bytes
+        large = most_bytes > 0 and self.pool.rss_bytes(slot) >= most_bytes
+        if (old or large) and not any(other.state is SlotState.RECYCLING for other in self.table):
+            self.table.recycling(slot, self.clock())
+            self.pool.recycle(slot, row.pid or 0)

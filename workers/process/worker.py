@@ -1,0 +1,58 @@
+"""The loop of a worker process: a unit in, its outcomes out."""
+
+import multiprocessing.connection
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+
+from shared.messages import Failure, Unit, UnitDone
+from shared.models import Output
+from workers.factory import ProcessorFactory
+from workers.process.attempt import attempt
+from workers.process.pipe import receive_unit, send_message
+from workers.providers.openai.provider_calls import ProviderCalls
+
+
+class Worker:
+    """Runs one unit after the other until the supervisor closes the lane or dies.
+
+    `parent_sentinel` is readable once the supervisor is dead: the lane alone may not show it, as long as
+    another process holds a copy of its other end.
+    """
+
+    def __init__(
+        self,
+        *,
+        pipe: Connection,
+        parent_sentinel: int,
+        factory: ProcessorFactory,
+        calls: ProviderCalls,
+        clock: Callable[[], float],
+    ) -> None:
+        self._pipe = pipe
+        self._parent_sentinel = parent_sentinel
+        self._factory = factory
+        self._calls = calls
+        self._clock = clock
+
+    def run(self) -> None:
+        while self._pipe in multiprocessing.connection.wait([self._pipe, self._parent_sentinel]):
+            try:
+                unit = receive_unit(self._pipe)
+                send_message(self._pipe, self.work(unit))
+            except (EOFError, OSError):
+                return
+
+    def work(self, unit: Unit) -> UnitDone:
+        started = self._clock()
+        self._calls.begin_unit(unit.model_label)
+        result = attempt(lambda: self._outcomes(unit))
+        return UnitDone(
+            unit_id=unit.id,
+            outcomes={} if isinstance(result, Failure) else result,
+            failure=result if isinstance(result, Failure) else None,
+            rate_limits=self._calls.rate_limits,
+            duration_seconds=self._clock() - started,
+        )
+
+    def _outcomes(self, unit: Unit) -> Mapping[str, Output | Failure]:
+        return self._factory.processor_for(unit.tasks[0]).process_batch(unit.tasks)
