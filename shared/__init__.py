@@ -1,0 +1,1 @@
+"""The words both sides speak; no state, no I/O but logs and metric files."""

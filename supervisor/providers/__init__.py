@@ -1,0 +1,1 @@
+"""May work go to the provider now, and how much: breaker, hold, pause, rate limits, whose fault it was."""

@@ -1,7 +1,10 @@
-"""Stops calling what keeps failing, and finds out with one call at a time when it is well again."""
+"""Stops calls to a service that keeps failing, and tries one call at a time until it is well again."""
 
 from collections.abc import Callable
 from enum import IntEnum
+
+FIRST_PROBE_SHARE = 1 / 16
+"""The first probe comes after this share of the recovery time. Each later one waits twice as long."""
 
 Clock = Callable[[], float]
 
@@ -15,9 +18,14 @@ class BreakerState(IntEnum):
 
 
 class CircuitBreaker:
-    """Opens after `threshold` consecutive failures; after `recovery_seconds` lets one probe through.
+    """Opens after `threshold` failures of calls that began after the last success.
 
-    Owned by one thread. `clock` is monotonic. `on_change(new_state)` is told of every change.
+    A failure of a call that began before the last success says nothing new: the service has answered
+    another call since. An open breaker lets one probe through after a sixteenth of `recovery_seconds`. The
+    wait doubles with each probe that fails, up to `recovery_seconds`.
+
+    Owned by one thread. All times are those of `clock`, which is monotonic. `on_change(new_state)` is told
+    of every change.
     """
 
     def __init__(
@@ -33,7 +41,9 @@ class CircuitBreaker:
         self._on_change = on_change
         self._state = BreakerState.CLOSED
         self._failures = 0
+        self._succeeded_at = float("-inf")
         self._opened_at = 0.0
+        self._wait_seconds = recovery_seconds * FIRST_PROBE_SHARE
         self._probing = False
 
     @property
@@ -42,15 +52,15 @@ class CircuitBreaker:
 
     @property
     def reopens_at(self) -> float | None:
-        """When an open breaker will let a probe through (monotonic); None if it is not open."""
-        return self._opened_at + self._recovery_seconds if self._state is BreakerState.OPEN else None
+        """When an open breaker will let a probe through; None if it is not open."""
+        return self._opened_at + self._wait_seconds if self._state is BreakerState.OPEN else None
 
     def allows(self) -> bool:
         """May a call be made now? Asking changes nothing; `begin` tells that it is made."""
         if self._state is BreakerState.CLOSED:
             return True
         if self._state is BreakerState.OPEN:
-            return self._clock() >= self._opened_at + self._recovery_seconds
+            return self._clock() >= self._opened_at + self._wait_seconds
         return not self._probing
 
     def begin(self) -> None:
@@ -60,22 +70,35 @@ class CircuitBreaker:
             self._change(BreakerState.HALF_OPEN)
 
     def succeeded(self) -> None:
+        """A call was answered well."""
         self._failures = 0
+        self._succeeded_at = self._clock()
+        self._wait_seconds = self._recovery_seconds * FIRST_PROBE_SHARE
         self._probing = False
         self._change(BreakerState.CLOSED)
 
-    def failed(self) -> None:
-        if self._state is BreakerState.OPEN:
-            return  # a call from before it opened; it must not push the probe further away
+    def failed(self, began_at: float) -> None:
+        """A call that began at `began_at` failed."""
+        if self._state is BreakerState.OPEN or began_at < self._succeeded_at:
+            return
+        if self._state is BreakerState.HALF_OPEN:
+            if began_at < self._opened_at:
+                return  # a call from before it opened; the probe is still out
+            self._wait_seconds = min(2 * self._wait_seconds, self._recovery_seconds)
+            self._open()
+            return
         self._failures += 1
-        if self._state is BreakerState.HALF_OPEN or self._failures >= self._threshold:
-            self._opened_at = self._clock()
-            self._probing = False
-            self._change(BreakerState.OPEN)
+        if self._failures >= self._threshold:
+            self._open()
 
     def undecided(self) -> None:
-        """A call ended in a way that says nothing about the other side's health."""
+        """A call ended in a way that says nothing about the service's health."""
         self._probing = False
+
+    def _open(self) -> None:
+        self._opened_at = self._clock()
+        self._probing = False
+        self._change(BreakerState.OPEN)
 
     def _change(self, state: BreakerState) -> None:
         if state is not self._state:

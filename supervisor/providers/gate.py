@@ -105,7 +105,7 @@ class ProviderGate:
             self._breaker.succeeded()
             self._hold_on(Hold(reason, failure.message))
         else:
-            self._breaker.failed()
+            self._breaker.failed(self._clock())
 
     def undecided(self) -> None:
         """A unit ended without any word from the provider: its worker died."""

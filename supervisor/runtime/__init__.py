@@ -1,0 +1,1 @@
+"""Plumbing of the process: events, threads, signals, shutdown, exit codes, memory, systemd."""

@@ -1,0 +1,1 @@
+"""What the service says of itself: one frozen status, and the history it is drawn from."""

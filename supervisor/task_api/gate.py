@@ -40,7 +40,7 @@ class APIGate:
         if health is Health.HEALTHY:
             self._breaker.succeeded()
         elif health is Health.UNHEALTHY:
-            self._breaker.failed()
+            self._breaker.failed(self._clock())
         else:
             self._breaker.undecided()
         if health is not Health.HEALTHY and retry_after_seconds is not None:

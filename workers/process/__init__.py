@@ -1,0 +1,1 @@
+"""A worker process: its start, its loop, its pipe to the supervisor, its end."""

@@ -31,7 +31,7 @@ def test_fifth_failure_in_a_row_closes_the_gate(gate: APIGate, clock: Clock) -> 
     fall_ill(gate, 1)
     assert not gate.allows()
     assert gate.probing
-    assert gate.opens_at() == clock() + 60
+    assert gate.opens_at() == clock() + 3.75
 
 
 def test_refusal_of_a_request_is_no_failure_of_the_api(gate: APIGate) -> None:

@@ -9,6 +9,7 @@ from tests.fakes.clock import Clock
 
 THRESHOLD = 3
 RECOVERY_SECONDS = 60.0
+FIRST_PROBE_SECONDS = 3.75
 
 
 @pytest.fixture
@@ -21,17 +22,17 @@ def breaker(clock: Clock, changes: list[BreakerState]) -> CircuitBreaker:
     return CircuitBreaker(THRESHOLD, RECOVERY_SECONDS, clock, changes.append)
 
 
-def fail(breaker: CircuitBreaker, times: int = 1) -> None:
+def fail(breaker: CircuitBreaker, clock: Clock, times: int = 1) -> None:
     for _ in range(times):
         breaker.begin()
-        breaker.failed()
+        breaker.failed(clock())
 
 
 def test_values_are_those_of_the_metric() -> None:
     assert (BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN) == (0, 1, 2)
 
 
-def test_closed_breaker_allows_any_number_of_calls(breaker: CircuitBreaker) -> None:
+def test_closed_breaker_allows_any_number_of_calls(breaker: CircuitBreaker, clock: Clock) -> None:
     for _ in range(10):
         assert breaker.allows()
         breaker.begin()
@@ -39,44 +40,44 @@ def test_closed_breaker_allows_any_number_of_calls(breaker: CircuitBreaker) -> N
     assert breaker.reopens_at is None
 
 
-def test_failures_below_the_threshold_change_nothing(breaker: CircuitBreaker) -> None:
-    fail(breaker, THRESHOLD - 1)
+def test_failures_below_the_threshold_change_nothing(breaker: CircuitBreaker, clock: Clock) -> None:
+    fail(breaker, clock, THRESHOLD - 1)
     assert breaker.state is BreakerState.CLOSED
     assert breaker.allows()
 
 
 def test_consecutive_failures_open_it(breaker: CircuitBreaker, clock: Clock) -> None:
-    fail(breaker, THRESHOLD)
+    fail(breaker, clock, THRESHOLD)
     assert breaker.state is BreakerState.OPEN
     assert not breaker.allows()
-    assert breaker.reopens_at == clock() + RECOVERY_SECONDS
+    assert breaker.reopens_at == clock() + FIRST_PROBE_SECONDS
 
 
-def test_success_in_between_starts_the_count_anew(breaker: CircuitBreaker) -> None:
-    fail(breaker, THRESHOLD - 1)
+def test_success_in_between_starts_the_count_anew(breaker: CircuitBreaker, clock: Clock) -> None:
+    fail(breaker, clock, THRESHOLD - 1)
     breaker.succeeded()
-    fail(breaker, THRESHOLD - 1)
+    fail(breaker, clock, THRESHOLD - 1)
     assert breaker.state is BreakerState.CLOSED
 
 
-def test_call_that_says_nothing_leaves_the_count_alone(breaker: CircuitBreaker) -> None:
-    fail(breaker, THRESHOLD - 1)
+def test_call_that_says_nothing_leaves_the_count_alone(breaker: CircuitBreaker, clock: Clock) -> None:
+    fail(breaker, clock, THRESHOLD - 1)
     breaker.undecided()
-    fail(breaker)
+    fail(breaker, clock)
     assert breaker.state is BreakerState.OPEN
 
 
 def test_late_failures_do_not_push_the_probe_away(breaker: CircuitBreaker, clock: Clock) -> None:
-    fail(breaker, THRESHOLD)
+    fail(breaker, clock, THRESHOLD)
     opened_at = clock()
-    clock.advance(30)
-    breaker.failed()
-    assert breaker.reopens_at == opened_at + RECOVERY_SECONDS
+    clock.advance(3)
+    breaker.failed(clock())
+    assert breaker.reopens_at == opened_at + FIRST_PROBE_SECONDS
 
 
 def test_one_probe_is_let_through_when_it_is_time(breaker: CircuitBreaker, clock: Clock) -> None:
-    fail(breaker, THRESHOLD)
-    clock.advance(RECOVERY_SECONDS - 0.001)
+    fail(breaker, clock, THRESHOLD)
+    clock.advance(FIRST_PROBE_SECONDS - 0.001)
     assert not breaker.allows()
     clock.advance(0.001)
     assert breaker.allows()
@@ -87,7 +88,7 @@ def test_one_probe_is_let_through_when_it_is_time(breaker: CircuitBreaker, clock
 
 
 def test_asking_is_not_probing(breaker: CircuitBreaker, clock: Clock) -> None:
-    fail(breaker, THRESHOLD)
+    fail(breaker, clock, THRESHOLD)
     clock.advance(RECOVERY_SECONDS)
     assert breaker.allows()
     assert breaker.allows()
@@ -95,7 +96,7 @@ def test_asking_is_not_probing(breaker: CircuitBreaker, clock: Clock) -> None:
 
 
 def probing(breaker: CircuitBreaker, clock: Clock) -> None:
-    fail(breaker, THRESHOLD)
+    fail(breaker, clock, THRESHOLD)
     clock.advance(RECOVERY_SECONDS)
     breaker.begin()
 
@@ -104,16 +105,55 @@ def test_probe_that_succeeds_closes_it(breaker: CircuitBreaker, clock: Clock) ->
     probing(breaker, clock)
     breaker.succeeded()
     assert breaker.state is BreakerState.CLOSED
-    fail(breaker, THRESHOLD - 1)
+    fail(breaker, clock, THRESHOLD - 1)
     assert breaker.state is BreakerState.CLOSED
 
 
-def test_probe_that_fails_opens_it_for_the_full_time(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_each_probe_that_fails_doubles_the_wait_up_to_the_recovery_time(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
+    fail(breaker, clock, THRESHOLD)
+    waits = []
+    for _ in range(6):
+        assert breaker.reopens_at is not None
+        waits.append(breaker.reopens_at - clock())
+        clock.advance(waits[-1])
+        fail(breaker, clock)
+        assert not breaker.allows()
+    assert waits == [3.75, 7.5, 15.0, 30.0, 60.0, 60.0]
+
+
+def test_after_it_has_closed_the_first_probe_comes_early_again(breaker: CircuitBreaker, clock: Clock) -> None:
     probing(breaker, clock)
-    clock.advance(7)
-    breaker.failed()
-    assert breaker.state is BreakerState.OPEN
-    assert breaker.reopens_at == clock() + RECOVERY_SECONDS
+    breaker.failed(clock())
+    clock.advance(RECOVERY_SECONDS)
+    breaker.begin()
+    breaker.succeeded()
+    fail(breaker, clock, THRESHOLD)
+    assert breaker.reopens_at == clock() + FIRST_PROBE_SECONDS
+
+
+def test_failures_of_calls_that_began_before_the_last_success_do_not_count(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
+    began_at = clock()
+    clock.advance(1)
+    breaker.succeeded()
+    for _ in range(10 * THRESHOLD):
+        breaker.failed(began_at)
+    assert breaker.allows()
+    fail(breaker, clock, THRESHOLD)
+    assert not breaker.allows()
+
+
+def test_failure_of_a_call_from_before_it_opened_is_not_the_answer_to_the_probe(
+    breaker: CircuitBreaker, clock: Clock
+) -> None:
+    began_at = clock()
+    clock.advance(1)
+    probing(breaker, clock)
+    breaker.failed(began_at)
+    assert breaker.state is BreakerState.HALF_OPEN
     assert not breaker.allows()
 
 
@@ -128,8 +168,8 @@ def test_every_change_is_told_once(
     breaker: CircuitBreaker, clock: Clock, changes: list[BreakerState]
 ) -> None:
     breaker.succeeded()
-    fail(breaker, THRESHOLD)
-    breaker.failed()
+    fail(breaker, clock, THRESHOLD)
+    breaker.failed(clock())
     clock.advance(RECOVERY_SECONDS)
     breaker.begin()
     breaker.undecided()
@@ -154,7 +194,7 @@ def test_no_order_of_events_leaves_it_stuck_or_lets_two_probes_through(steps: li
             clock.advance(RECOVERY_SECONDS if step == "wait long" else 1.0)
         elif under_way:
             under_way -= 1
-            getattr(breaker, step)()
+            getattr(breaker, step)(*([clock()] if step == "failed" else []))
         if breaker.state is BreakerState.OPEN:
             assert breaker.allows() == (clock() >= (breaker.reopens_at or 0.0))
     for _ in range(under_way):

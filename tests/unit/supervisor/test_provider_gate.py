@@ -112,7 +112,7 @@ def test_repeated_trouble_opens_the_breaker(gate: ProviderGate, clock: Clock, re
     fail(gate, reason)
     assert gate.blocked() is Blocked.CIRCUIT_OPEN
     assert not gate.counts_attempts
-    assert gate.opens_at() == clock() + RECOVERY_SECONDS
+    assert gate.opens_at() == clock() + RECOVERY_SECONDS / 16
 
 
 def test_open_breaker_lets_one_probe_through(gate: ProviderGate, clock: Clock) -> None:
