@@ -82,9 +82,9 @@ def test_service_whose_api_is_down_says_until_when() -> None:
     house.poll_fails(PollResult.UNREACHABLE, Health.UNHEALTHY)
     status = house.status
     assert status.idle is Idle.API_CIRCUIT_OPEN
-    assert status.wait_seconds == pytest.approx(42.0)
+    assert status.wait_seconds == pytest.approx(42.0 / 16)
     assert status.breakers[0].state is BreakerPhase.OPEN
-    assert status.breakers[0].probe_in_seconds == pytest.approx(42.0)
+    assert status.breakers[0].probe_in_seconds == pytest.approx(42.0 / 16)
 
 
 def test_task_that_waits_for_its_retry_says_how_long(house: House) -> None:
