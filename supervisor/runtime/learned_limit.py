@@ -1,0 +1,101 @@
+"""How much the other side takes at once, learned from what worked and what failed."""
+
+from collections.abc import Callable
+
+FIRST_RETRY_SECONDS = 30.0
+LONGEST_RETRY_SECONDS = 900.0
+COARSENESS = 8
+"""The search ends when the smallest amount that fails is within an eighth of the largest that works."""
+
+
+class LearnedLimit:
+    """Unlimited until an amount fails. Then the limit is found by bisection. Owned by one thread.
+
+    The smallest amount that failed is tried again after a while. The while doubles each time it fails
+    again, up to `longest_retry_seconds`, so that a fixed limit costs little and a passing trouble is
+    soon forgotten. When it works, the limit doubles with each success. `clock` is monotonic.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        first_retry_seconds: float = FIRST_RETRY_SECONDS,
+        longest_retry_seconds: float = LONGEST_RETRY_SECONDS,
+    ) -> None:
+        self._clock = clock
+        self._first_retry_seconds = first_retry_seconds
+        self._longest_retry_seconds = longest_retry_seconds
+        self._works_up_to = 0
+        self._fails_from: int | None = None
+        self._largest_failed = 0
+        self._retry_seconds = first_retry_seconds
+        self._retry_at = 0.0
+        self._retrying = False
+
+    @property
+    def works_up_to(self) -> int:
+        """The largest amount that worked; 0 if none is known."""
+        return self._works_up_to
+
+    @property
+    def fails_from(self) -> int | None:
+        """The smallest amount that failed; None if none is known."""
+        return self._fails_from
+
+    @property
+    def found(self) -> bool:
+        """A limit is known, and the search for it is over."""
+        fails_from = self._fails_from
+        return fails_from is not None and (
+            fails_from <= 1 or self._next_amount(fails_from) == self._works_up_to
+        )
+
+    def limit(self, wanted: int) -> int:
+        """How much of `wanted` to ask for now, at least 1. Asking changes nothing."""
+        if not self._largest_failed:
+            return max(1, wanted)
+        if self._fails_from is None:
+            return max(1, min(wanted, 2 * self._works_up_to))
+        if self._clock() >= self._retry_at and not self._retrying:
+            return max(1, min(wanted, self._fails_from))
+        return max(1, min(wanted, self._next_amount(self._fails_from)))
+
+    def began(self, amount: int) -> None:
+        """A request of this amount is being made."""
+        if self._fails_from is not None and amount >= self._fails_from:
+            self._retrying = True
+
+    def worked(self, amount: int) -> None:
+        """A request of this amount was served."""
+        self._works_up_to = max(self._works_up_to, amount)
+        if self._fails_from is not None and amount >= self._fails_from:
+            self._fails_from = None
+            self._retrying = False
+            self._retry_seconds = self._first_retry_seconds
+        if amount >= self._largest_failed:
+            self._largest_failed = 0
+
+    def failed(self, amount: int) -> None:
+        """A request of this amount was too much."""
+        self._largest_failed = max(self._largest_failed, amount)
+        if amount <= self._works_up_to:
+            self._works_up_to = 0
+        if self._fails_from is not None and amount >= self._fails_from:
+            if self._retrying:
+                self._retrying = False
+                self._retry_seconds = min(2 * self._retry_seconds, self._longest_retry_seconds)
+                self._retry_at = self._clock() + self._retry_seconds
+            return
+        self._fails_from = amount
+        self._retry_at = self._clock() + self._retry_seconds
+
+    def undecided(self) -> None:
+        """A request ended in a way that says nothing about its amount."""
+        self._retrying = False
+
+    def _next_amount(self, fails_from: int) -> int:
+        """Halfway between what works and what fails; what works once they are close."""
+        gap = fails_from - self._works_up_to
+        if self._works_up_to and gap <= max(1, self._works_up_to // COARSENESS):
+            return self._works_up_to
+        return (self._works_up_to + fails_from) // 2
