@@ -45,11 +45,12 @@ def parse_retry_after(headers: Headers, wall_seconds: float) -> float | None:
     """Seconds that an answer asks to wait; None when it does not say, or says nonsense.
 
     Knows `retry-after-ms` (milliseconds), and `Retry-After` as seconds or as an HTTP date, which is
-    compared with `wall_seconds` (epoch). Never below 0 nor above an hour: a header is no reason to
-    stand still for a day.
+    compared with `wall_seconds` (epoch). A wait of nothing, or one that is over, says nothing: obeyed, it
+    would have us call again at once, for ever. Never above an hour: a header is no reason to stand still
+    for a day.
     """
     milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
+    if milliseconds is not None and milliseconds > 0:
         return _bounded(milliseconds / 1000.0)
     value = headers.get("retry-after")
     seconds = _number(value)
@@ -72,5 +73,5 @@ def _number(value: str | None) -> float | None:
     return number if number is not None and math.isfinite(number) else None
 
 
-def _bounded(seconds: float) -> float:
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
+def _bounded(seconds: float) -> float | None:
+    return min(seconds, MAX_RETRY_AFTER_SECONDS) if seconds > 0 else None

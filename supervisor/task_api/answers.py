@@ -29,6 +29,8 @@ class PollResult(StrEnum):
     RATE_LIMITED = "rate_limited"
     REDIRECT = "redirect"
     BAD_PAGE = "bad_page"
+    FOREIGN = "foreign"
+    """Something in front of the API answered in its place."""
 
 
 class ReportOutcome(StrEnum):
@@ -53,17 +55,19 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class PollAnswer:
-    """One poll: a page, or why there is none. `requested_at` is monotonic, from before the request."""
+    """One poll: a page, or why there is none. `began_at` is monotonic, from before the request."""
 
     result: PollResult
     health: Health
     limit: int
-    requested_at: float
+    began_at: float
     took_seconds: float = 0.0
     page: Page = EMPTY_PAGE
     page_bytes: int = 0
     detail: str = ""
     retry_after_seconds: float | None = None
+    too_much: bool = False
+    """The limit may be more than the API can take."""
 
     @property
     def listed(self) -> Listed:
@@ -72,10 +76,11 @@ class PollAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ReportAnswer:
-    """What one PATCH came to."""
+    """What one PATCH came to. `began_at` is monotonic, from before the request."""
 
     outcome: ReportOutcome
     health: Health
     status: int | None = None
     detail: str = ""
     retry_after_seconds: float | None = None
+    began_at: float = 0.0

@@ -4,37 +4,24 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import replace
 from urllib.parse import quote, urlsplit
 
 from pydantic import SecretStr
 
 from shared.metrics import SupervisorMetrics
-from shared.retry import parse_retry_after
-from supervisor.task_api.answers import Health, PollAnswer, PollResult, ReportAnswer, ReportOutcome
-from supervisor.task_api.http_answer import Answer, BrokenAnswerError
+from supervisor.task_api.answers import PollAnswer, PollResult, ReportAnswer
+from supervisor.task_api.exchange import Exchange, FailedStep, NoResponse, Response
+from supervisor.task_api.http_answer import BrokenAnswerError
 from supervisor.task_api.http_channel import HttpChannel
-from supervisor.task_api.wire_formats import Page, parse_page
+from supervisor.task_api.judgement import MAX_DETAIL_CHARACTERS, judge_poll, judge_report
+from supervisor.task_api.wire_formats import parse_page
 
 MAX_PAGE_BYTES = 96 * 1024 * 1024
 MAX_ANSWER_BYTES = 64 * 1024
-MAX_DETAIL_CHARACTERS = 300
 PENDING_PATH = "/api/ai-tasks/pending"
 TASK_PATH = "/api/ai-tasks/{id}"
 NO_ANSWER = "none"
-
-_GONE = frozenset({404, 409, 410, 412})
-_KEPT = frozenset({401, 403, 408, 429})
-
-
-@dataclass(frozen=True, slots=True)
-class _NoAnswer:
-    result: PollResult
-    detail: str
-
-
-_Exchange: TypeAlias = "Answer | _NoAnswer"
 
 
 class APIClient:
@@ -76,41 +63,25 @@ class APIClient:
 
     def get_pending_tasks(self, limit: int) -> PollAnswer:
         """Ask for up to `limit` pending tasks; the API may hold the answer for the poll's wait."""
-        requested_at = self._clock()
         path, headers, wait = f"{PENDING_PATH}?limit={limit}", {}, self._poll_wait_seconds
         if wait:
             path += f"&wait={wait:g}"
             headers = {"Prefer": f"wait={wait:g}"}
         got = self._exchange("GET", path, b"", headers, self._timeout_seconds + wait, MAX_PAGE_BYTES)
-        took_seconds = self._measure("GET", PENDING_PATH, got, requested_at)
-        if isinstance(got, _NoAnswer):
-            return PollAnswer(
-                got.result, Health.UNHEALTHY, limit, requested_at, took_seconds, detail=got.detail
-            )
-        result, health, detail = self._judge_poll(got)
-        page = Page()
-        if result is PollResult.TASKS:
-            page = parse_page(got.body, self._new_correlation_id, limit, self._is_held)
-            if page.fault:
-                result, detail = PollResult.BAD_PAGE, page.fault
-            elif not page.items:
-                result = PollResult.EMPTY
-        retry_after = parse_retry_after(got.headers, time.time())
-        return PollAnswer(
-            result,
-            health,
-            limit,
-            requested_at,
-            took_seconds,
-            page,
-            page_bytes=len(got.body),
-            detail=detail,
-            retry_after_seconds=retry_after,
-        )
+        self._measure("GET", PENDING_PATH, got)
+        answer = judge_poll(got, limit, wait, self._base.geturl() + PENDING_PATH, self._redact)
+        if answer.result is not PollResult.TASKS or isinstance(got, NoResponse):
+            return answer
+        if (got.headers.get("content-encoding") or "identity").lower() != "identity":
+            detail = "the page is compressed, which was not asked for"
+            return replace(answer, result=PollResult.BAD_PAGE, detail=detail)
+        page = parse_page(got.body, self._new_correlation_id, limit, self._is_held)
+        if page.fault:
+            return replace(answer, result=PollResult.BAD_PAGE, detail=page.fault)
+        return replace(answer, result=PollResult.TASKS if page.items else PollResult.EMPTY, page=page)
 
     def update_task(self, task_id: str, body: bytes, correlation_id: str) -> ReportAnswer:
         """Report on one task. The id becomes one percent-encoded segment of the path."""
-        started = self._clock()
         path = TASK_PATH.format(id=quote(task_id, safe=""))
         headers = {
             "Content-Type": "application/json",
@@ -118,14 +89,8 @@ class APIClient:
             "X-Correlation-ID": correlation_id,
         }
         got = self._exchange("PATCH", path, body, headers, self._timeout_seconds, MAX_ANSWER_BYTES)
-        self._measure("PATCH", TASK_PATH, got, started)
-        if isinstance(got, _NoAnswer):
-            return ReportAnswer(ReportOutcome.RETRY, Health.UNHEALTHY, None, got.detail)
-        outcome, health = _judge_report(got.status)
-        if outcome is ReportOutcome.DONE:
-            return ReportAnswer(outcome, health, got.status)
-        retry_after = parse_retry_after(got.headers, time.time())
-        return ReportAnswer(outcome, health, got.status, self._detail(got), retry_after)
+        self._measure("PATCH", TASK_PATH, got)
+        return judge_report(got, self._base.geturl() + path, self._redact)
 
     def _exchange(
         self,
@@ -135,13 +100,14 @@ class APIClient:
         headers: Mapping[str, str],
         timeout_seconds: float,
         most_bytes: int,
-    ) -> _Exchange:
+    ) -> Exchange:
+        began_at = self._clock()
         channel: HttpChannel | None = getattr(self._threads, "channel", None)
         if channel is None:
             channel = HttpChannel(self._base, self._tls, self._headers, self._clock)
             self._threads.channel = channel
         try:
-            return channel.exchange(
+            answer = channel.exchange(
                 method,
                 self._base.path + path,
                 body,
@@ -150,66 +116,22 @@ class APIClient:
                 most_bytes=most_bytes,
             )
         except TimeoutError:
-            return _NoAnswer(PollResult.TIMEOUT, f"no whole answer within {timeout_seconds:g} s")
+            step, detail = FailedStep.TIMEOUT, f"no whole answer within {timeout_seconds:g} s"
         except (OSError, BrokenAnswerError) as error:
-            return _NoAnswer(
-                PollResult.UNREACHABLE, f"{type(error).__name__}: {error}"[:MAX_DETAIL_CHARACTERS]
+            step = FailedStep.RESPONSE
+            detail = f"{type(error).__name__}: {error}"[:MAX_DETAIL_CHARACTERS]
+        else:
+            took_seconds = self._clock() - began_at
+            return Response(
+                answer.status, answer.headers, answer.body, answer.complete, began_at, took_seconds
             )
+        return NoResponse(step, detail, began_at, self._clock() - began_at)
 
-    def _measure(self, method: str, endpoint: str, got: _Exchange, started: float) -> float:
-        took_seconds = self._clock() - started
-        status = str(got.status) if isinstance(got, Answer) else NO_ANSWER
+    def _measure(self, method: str, endpoint: str, got: Exchange) -> None:
+        status = str(got.status) if isinstance(got, Response) else NO_ANSWER
         self._metrics.api_requests.labels(endpoint, method, status).inc()
-        self._metrics.api_duration.labels(endpoint, method).observe(took_seconds)
-        return took_seconds
+        self._metrics.api_duration.labels(endpoint, method).observe(got.took_seconds)
 
-    def _judge_poll(self, got: Answer) -> tuple[PollResult, Health, str]:
-        status = got.status
-        if 200 <= status < 300:
-            return _judge_page(got)
-        if status < 400:
-            where = _host(got.headers.get("location") or "")
-            detail = f"a redirect to {where!a}, not followed: check API_BASE_URL"
-            return PollResult.REDIRECT, Health.UNKNOWN, detail
-        detail = self._detail(got)
-        if status >= 500:
-            return PollResult.SERVER_ERROR, Health.UNHEALTHY, detail
-        if status in (401, 403):
-            return PollResult.UNAUTHORIZED, Health.UNKNOWN, f"{detail}: check API_TOKEN"
-        if status == 429:
-            return PollResult.RATE_LIMITED, Health.UNKNOWN, detail
-        return PollResult.CLIENT_ERROR, Health.UNKNOWN, detail
-
-    def _detail(self, got: Answer) -> str:
-        """What the API said, without the token, should it repeat it."""
-        text = got.body[:MAX_ANSWER_BYTES].decode(errors="replace")
-        if self._token:
-            text = text.replace(self._token, "***")
-        return f"status {got.status}: {' '.join(text.split())}"[:MAX_DETAIL_CHARACTERS]
-
-
-def _judge_page(got: Answer) -> tuple[PollResult, Health, str]:
-    if not got.complete:
-        return PollResult.BAD_PAGE, Health.HEALTHY, f"the page is larger than {MAX_PAGE_BYTES} bytes"
-    if (got.headers.get("content-encoding") or "identity").lower() != "identity":
-        return PollResult.BAD_PAGE, Health.HEALTHY, "the page is compressed, which was not asked for"
-    return PollResult.TASKS, Health.HEALTHY, ""
-
-
-def _judge_report(status: int) -> tuple[ReportOutcome, Health]:
-    if 200 <= status < 300:
-        return ReportOutcome.DONE, Health.HEALTHY
-    if status in _GONE:
-        return ReportOutcome.GONE, Health.UNKNOWN
-    if status >= 500:
-        return ReportOutcome.RETRY, Health.UNHEALTHY
-    if status < 400 or status in _KEPT:
-        return ReportOutcome.RETRY, Health.UNKNOWN
-    return ReportOutcome.REJECTED, Health.UNKNOWN
-
-
-def _host(location: str) -> str:
-    try:
-        return (urlsplit(location).hostname or "")[:100]
-    except ValueError:
-        return "an address that is none"
+    def _redact(self, text: str) -> str:
+        """The text without the token, should the API repeat it."""
+        return text.replace(self._token, "***") if self._token else text

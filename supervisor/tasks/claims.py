@@ -102,7 +102,7 @@ class Claims:
     def answered(self, task_id: str, answer: ReportAnswer) -> None:
         """The API answered a claim or its return, or did not."""
         self.gate.heard(answer.health, answer.retry_after_seconds)
-        if answer.outcome is ReportOutcome.RETRY:
+        if answer.outcome in (ReportOutcome.RETRY, ReportOutcome.FOREIGN):
             self._again(task_id, answer)
         else:
             message = self.outbox.settle(task_id).message
@@ -131,8 +131,9 @@ class Claims:
         return self.outbox.next_due_at if self.gate.allows() else self.gate.opens_at()
 
     def _again(self, task_id: str, answer: ReportAnswer) -> None:
-        # A gateway's 5xx does not say whether the API behind it has heard the claim.
-        unheard = answer.status is None or answer.status >= SERVER_ERRORS
+        # A gateway's answer does not say whether the API behind it has heard the claim.
+        foreign = answer.outcome is ReportOutcome.FOREIGN
+        unheard = foreign or answer.status is None or answer.status >= SERVER_ERRORS
         self.outbox.postpone(
             task_id,
             self.clock(),

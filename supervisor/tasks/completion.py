@@ -62,7 +62,7 @@ class Settlement:
     def answered(self, task_id: str, answer: ReportAnswer) -> None:
         """The API answered a report, or did not."""
         self.metrics.reports.labels(answer.outcome).inc()
-        if answer.outcome is ReportOutcome.RETRY:
+        if answer.outcome in (ReportOutcome.RETRY, ReportOutcome.FOREIGN):
             letter = self.outbox.postpone(task_id, self.clock(), answer.retry_after_seconds)
             log.warning(LogEvent.REPORT_FAILED, **_about(letter.message, answer))
             return

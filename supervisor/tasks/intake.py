@@ -59,7 +59,7 @@ class Intake:
         """Take up to `room` new tasks; what the API lists beyond that it will list again."""
         page = answer.page
         now = self.clock()
-        if now - answer.requested_at > REMEMBER_SECONDS:
+        if now - answer.began_at > REMEMBER_SECONDS:
             # We were stopped meanwhile, and no longer know what was reported since it was asked for.
             return Taken(new=0, full=False, passed_over=0)
         taken, known = 0, page.held
@@ -69,14 +69,14 @@ class Intake:
                 break
             if self.fail_long_texts and task.length is TextLength.OVER:
                 refusals.append(_too_long(task))
-            elif self._is_new(task.id, answer.requested_at):
+            elif self._is_new(task.id, answer.began_at):
                 record = TaskRecord(task, now)
                 self.journal.note_ready((record,))
                 self.claims.admit(record)
                 taken += 1
             elif self.journal.holds(task.id):
                 known += 1
-        new = taken + sum(self._refuse(refusal, answer.requested_at) for refusal in refusals)
+        new = taken + sum(self._refuse(refusal, answer.began_at) for refusal in refusals)
         full = page.items >= answer.limit or taken >= room
         return Taken(new=new, full=full, passed_over=0 if taken >= room else page.items - new - known)
 

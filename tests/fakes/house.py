@@ -1,6 +1,7 @@
 """The whole supervisor on fakes: real loop, journal and everything between, no thread, socket or process."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -46,6 +47,7 @@ _ANSWERS = {
     ReportOutcome.GONE: ReportAnswer(ReportOutcome.GONE, Health.UNKNOWN, 404, "status 404: gone"),
     ReportOutcome.REJECTED: ReportAnswer(ReportOutcome.REJECTED, Health.UNKNOWN, 422, "status 422: no"),
     ReportOutcome.RETRY: ReportAnswer(ReportOutcome.RETRY, Health.UNHEALTHY, 503, "status 503: busy"),
+    ReportOutcome.FOREIGN: ReportAnswer(ReportOutcome.FOREIGN, Health.UNHEALTHY, 403, "status 403: HTML"),
 }
 
 
@@ -214,7 +216,7 @@ class House:
     ) -> Parcel:
         """Send the oldest waiting report (or take one already sent) and let the API answer it."""
         parcel = parcel or self.reporter.send_one()
-        self.turn(ReportDone(parcel.task_id, answer or _ANSWERS[outcome]))
+        self.turn(ReportDone(parcel.task_id, self._just_begun(answer or _ANSWERS[outcome])))
         return parcel
 
     def answer_all(self) -> list[Parcel]:
@@ -229,8 +231,11 @@ class House:
     ) -> Parcel:
         """Send the oldest waiting claim (or return of one) and let the API answer it."""
         parcel = self.claimer.send_one()
-        self.turn(ClaimDone(parcel.task_id, answer or _ANSWERS[outcome]))
+        self.turn(ClaimDone(parcel.task_id, self._just_begun(answer or _ANSWERS[outcome])))
         return parcel
+
+    def _just_begun(self, answer: ReportAnswer) -> ReportAnswer:
+        return answer if answer.began_at else replace(answer, began_at=self.clock())
 
     def stop(self) -> ExitCode | None:
         """SIGTERM."""

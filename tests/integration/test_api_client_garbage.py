@@ -25,7 +25,7 @@ GARBAGE = {
     "a status that is no number": b"HTTP/1.1 abc OK\r\n\r\n",
     "a status out of range": b"HTTP/1.1 99999 OK\r\n\r\n",
     "a header without a colon": OK + b"nonsense\r\nContent-Length: 2\r\n\r\n",
-    "too many headers": OK + b"X: y\r\n" * 500 + b"\r\n",
+    "too many headers": OK + b"X: y\r\n" * 500 + b"\r\n[",
     "an endless header": OK + b"X: " + b"y" * 200_000,
     "a header that is no text": OK + b"X: \xff\xfe\r\nContent-Length: 5\r\n\r\n",
     "fewer bytes than promised": OK + b"Content-Length: 100\r\n\r\n[",

@@ -5,7 +5,7 @@ import itertools
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import orjson
@@ -43,7 +43,7 @@ class Poll:
     """A poll on its way; `items` is what the API had to list when it read the request."""
 
     limit: int
-    requested_at: float
+    began_at: float
     items: list[dict[str, object]] | None = None
 
 
@@ -53,6 +53,7 @@ class Request:
 
     parcel: Parcel
     claim: bool
+    began_at: float
     truth: ReportAnswer | None = None
     """What the API answered; None as long as it has not heard of it."""
 
@@ -158,18 +159,18 @@ class World:
             return
         poll, self.poll = self.poll, None
         if poll.items is None:
-            answer = PollAnswer(PollResult.TIMEOUT, Health.UNHEALTHY, poll.limit, poll.requested_at)
+            answer = PollAnswer(PollResult.TIMEOUT, Health.UNHEALTHY, poll.limit, poll.began_at)
         else:
             page = parse_page(orjson.dumps(poll.items), lambda: "made-here", is_held=self.house.journal.holds)
             result = PollResult.TASKS if poll.items else PollResult.EMPTY
-            answer = PollAnswer(result, Health.HEALTHY, poll.limit, poll.requested_at, page=page)
+            answer = PollAnswer(result, Health.HEALTHY, poll.limit, poll.began_at, page=page)
         self.post(TasksPolled(answer))
 
     def begin_requests(self, *, claim: bool) -> list[Request]:
         """Threads take up what waits to be sent, as many as there are."""
         reporter: HeldReporter = self.house.claimer if claim else self.house.reporter
         free = self.settings.report_concurrency - len(self.requests)
-        begun = [Request(reporter.send_one(), claim) for _ in reporter.parcels[: max(0, free)]]
+        begun = [Request(reporter.send_one(), claim, self.clock()) for _ in reporter.parcels[: max(0, free)]]
         self.requests += begun
         return begun
 
@@ -188,7 +189,7 @@ class World:
         if unheard:
             self._leave_behind(request)
         done = ClaimDone if request.claim else ReportDone
-        self.post(done(request.parcel.task_id, heard))
+        self.post(done(request.parcel.task_id, replace(heard, began_at=request.began_at)))
 
     def ghosts_arrive(self) -> None:
         for parcel in self.ghosts:

@@ -30,6 +30,11 @@ _POLL_FAULTS: Mapping[str, tuple[Tone, str, str]] = {
         "answers with something that is no list of tasks",
         "Check API_BASE_URL.",
     ),
+    PollResult.FOREIGN: (
+        Tone.ALARM,
+        "is hidden behind something that answers in its place",
+        "A gateway, a firewall or a login page: check what stands in front of the API, and API_BASE_URL.",
+    ),
 }
 
 

@@ -54,15 +54,26 @@ def test_bound_never_falls_from_one_attempt_to_the_next(factor: float, attempt: 
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("0", 0.0), ("7", 7.0), ("1.5", 1.5), (" 3 ", 3.0), ("-5", 0.0), ("86400", 3600.0)],
+    [("7", 7.0), ("1.5", 1.5), (" 3 ", 3.0), ("0.25", 0.25), ("86400", 3600.0)],
 )
 def test_retry_after_may_be_seconds(value: str, seconds: float) -> None:
     assert retry_after(value) == seconds
 
 
-@pytest.mark.parametrize(("ahead", "seconds"), [(90, 90.0), (-90, 0.0), (10**6, MAX_RETRY_AFTER_SECONDS)])
+@pytest.mark.parametrize(("ahead", "seconds"), [(90, 90.0), (10**6, MAX_RETRY_AFTER_SECONDS)])
 def test_retry_after_may_be_a_date(ahead: int, seconds: float) -> None:
     assert retry_after(email.utils.formatdate(WALL_SECONDS + ahead, usegmt=True)) == seconds
+
+
+@pytest.mark.parametrize("value", ["0", "0.0", "-0", "-5", "-0.001"])
+@pytest.mark.parametrize("name", ["Retry-After", "retry-after-ms"])
+def test_wait_of_nothing_or_less_says_nothing(name: str, value: str) -> None:
+    assert retry_after(value, name) is None
+
+
+@pytest.mark.parametrize("ago", [0, 1, 90, 10**9])
+def test_date_that_is_over_says_nothing(ago: int) -> None:
+    assert retry_after(email.utils.formatdate(WALL_SECONDS - ago, usegmt=True)) is None
 
 
 def test_milliseconds_win_over_seconds() -> None:
@@ -70,8 +81,9 @@ def test_milliseconds_win_over_seconds() -> None:
     assert parse_retry_after(headers, WALL_SECONDS) == 0.25
 
 
-def test_milliseconds_that_are_no_number_leave_the_word_to_seconds() -> None:
-    headers = HTTPHeaderDict({"retry-after-ms": "soon", "retry-after": "10"})
+@pytest.mark.parametrize("milliseconds", ["soon", "0", "-1"])
+def test_milliseconds_that_say_nothing_leave_the_word_to_seconds(milliseconds: str) -> None:
+    headers = HTTPHeaderDict({"retry-after-ms": milliseconds, "retry-after": "10"})
     assert parse_retry_after(headers, WALL_SECONDS) == 10.0
 
 
@@ -108,4 +120,4 @@ DATE_WORDS = st.sampled_from(DAYS + TIMES)
 )
 def test_no_header_raises_or_asks_for_more_than_an_hour(value: str, name: str) -> None:
     seconds = retry_after(value, name)
-    assert seconds is None or 0.0 <= seconds <= MAX_RETRY_AFTER_SECONDS
+    assert seconds is None or 0.0 < seconds <= MAX_RETRY_AFTER_SECONDS
