@@ -1,10 +1,21 @@
 """What holds for all tests."""
 
 import os
+from collections.abc import Iterator
 
 import hypothesis
+import pytest
+
+from tests.fakes.journals import close_journals
 
 # No deadlines: how fast a busy machine is says nothing about the code. In CI the examples are the same
 # each time, so that a failure there can be seen again.
 hypothesis.settings.register_profile("here", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("here")
+
+
+@pytest.fixture(autouse=True)
+def closed_journals() -> Iterator[None]:
+    """From Python 3.13 on a database that is left open is a warning, and a warning fails the test."""
+    yield
+    close_journals()

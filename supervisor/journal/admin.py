@@ -66,8 +66,12 @@ class JournalDesk:
             self._db = sqlite3.connect(
                 f"file:{quote(str(path))}?mode=rw", uri=True, isolation_level=None, timeout=PATIENCE_SECONDS
             )
+        except sqlite3.Error as error:
+            raise self._fault(error) from error
+        try:
             check_marks(self._db)
         except sqlite3.Error as error:
+            self._db.close()
             raise self._fault(error) from error
 
     def __enter__(self) -> "JournalDesk":

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import orjson
 
-from shared.errors import ConfigurationError
 from supervisor.journal.body_file import Place
 from supervisor.journal.report_bodies import BodyFiles
-from supervisor.journal.schema import damaged, open_journal, read_place, read_report, read_task
+from supervisor.journal.schema import damaged, open_journal, read_place, read_report, read_task, unusable
 from supervisor.journal.task_record import Claim, Report, TaskRecord, TaskState
 
 _READY = (
@@ -85,20 +84,18 @@ class TaskJournal:
         self._places: dict[str, Place] = {}
         try:
             self._db = open_journal(path)
-            self._data_version = self._read_data_version()
-            for number, task_id, *place in self._db.execute(_HELD):
-                self._numbers[task_id] = number
-                if (body := read_place(*place)) is not None:
-                    self._places[task_id] = body
-        except sqlite3.OperationalError as error:
-            raise ConfigurationError(f"STATE_DIR: cannot use the journal {path}: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise damaged(path, str(error)) from error
-        self._last_number = max(self._numbers.values(), default=0)
+        except sqlite3.Error as error:
+            raise unusable(path, error) from error
         try:
-            bodies.keep(self._places.values())
+            self._data_version = self._read_data_version()
+            self._find_tasks()
+        except sqlite3.Error as error:
+            self._db.close()
+            raise unusable(path, error) from error
         except OSError as error:
+            self._db.close()
             raise damaged(path, f"a report of its tasks cannot be read: {error}") from error
+        self._last_number = max(self._numbers.values(), default=0)
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -210,6 +207,13 @@ class TaskJournal:
     def close(self) -> None:
         self._db.close()
         self._bodies.close()
+
+    def _find_tasks(self) -> None:
+        for number, task_id, *place in self._db.execute(_HELD):
+            self._numbers[task_id] = number
+            if (body := read_place(*place)) is not None:
+                self._places[task_id] = body
+        self._bodies.keep(self._places.values())
 
     def _number(self, task_id: str) -> int:
         """The row of the task, which may be a new one."""

@@ -14,6 +14,8 @@ from supervisor.journal.task_record import Report
 
 APPLICATION_ID = 0x41545031
 SCHEMA_VERSION = 2
+IN_MEMORY = "memory"
+"""The journal mode of a database without a file."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS tasks (
     number INTEGER PRIMARY KEY,
@@ -36,12 +38,25 @@ CREATE TABLE IF NOT EXISTS tasks (
 def open_journal(path: Path) -> sqlite3.Connection:
     """Opens or creates it. Raises sqlite3.DatabaseError for a file that is damaged or foreign."""
     db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+    try:
+        _prepare(db)
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def _prepare(db: sqlite3.Connection) -> None:
     # Ours without a table is a first start that was cut short.
     empty = not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     fresh = empty and _mark(db) in (0, APPLICATION_ID)
     if not fresh:
         check_marks(db)
-    db.execute("PRAGMA journal_mode = WAL")
+    mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode not in ("wal", IN_MEMORY):
+        raise sqlite3.OperationalError(
+            "its file system has no shared memory for a write-ahead log; use a local disk"
+        )
     db.execute("PRAGMA synchronous = FULL")
     if fresh:
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -50,7 +65,13 @@ def open_journal(path: Path) -> sqlite3.Connection:
     verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise sqlite3.DatabaseError(verdict)
-    return db
+
+
+def unusable(path: Path, error: sqlite3.Error) -> ConfigurationError:
+    """What to tell whoever starts the service where the file cannot be opened."""
+    if isinstance(error, sqlite3.OperationalError):
+        return ConfigurationError(f"STATE_DIR: cannot use the journal {path}: {error}")
+    return damaged(path, str(error))
 
 
 def damaged(path: Path, what: str) -> ConfigurationError:

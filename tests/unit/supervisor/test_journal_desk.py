@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,7 @@ def test_desk_makes_no_journal_where_there_is_none(tmp_path: Path) -> None:
 
 
 def test_foreign_file_is_refused_and_left_alone(path: Path) -> None:
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db:
         db.execute("CREATE TABLE tasks (id TEXT)")
     before = path.read_bytes()
     with pytest.raises(ConfigurationError, match="mark"):
