@@ -28,7 +28,7 @@ from supervisor.runtime.events import (
 )
 from supervisor.runtime.exit_codes import ExitCode
 from supervisor.runtime.shutdown import ShutdownManager
-from supervisor.task_api.answers import PollResult
+from supervisor.task_api.answers import PollRequest, PollResult
 from supervisor.task_api.gate import APIGate
 from supervisor.task_api.outbox import Outbox
 from supervisor.task_api.poll_scheduler import TaskScheduler
@@ -188,7 +188,7 @@ class Supervisor:
         wanted = room + len(self.journal) + self.conditions.passed_over
         self.scheduler.started(len(self.journal))
         self.api_gate.begin()
-        self.poller.poll(min(wanted, MOST_TASKS_ASKED))
+        self.poller.poll(PollRequest(min(wanted, MOST_TASKS_ASKED), self.scheduler.held_seconds))
 
     def _waiting(self) -> int:
         return len(self.backlog) + len(self.claims)

@@ -109,7 +109,6 @@ def _build(settings: Settings, state: StateDirectory, notifier: Notifier) -> Ser
         settings.api_base_url,
         settings.api_token,
         settings.request_timeout,
-        settings.poll_wait_seconds,
         metrics,
         _new_correlation_id,
         journal.holds,

@@ -1,4 +1,4 @@
-"""What a poll or a report came to, in our own terms."""
+"""What a poll asks for, and what a poll or a report came to, in our own terms."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -42,6 +42,18 @@ class ReportOutcome(StrEnum):
     RETRY = "retry"
     FOREIGN = "foreign"
     """Something between us and the API answered in its place: a gateway, a firewall, a login page."""
+
+
+@dataclass(frozen=True, slots=True)
+class PollRequest:
+    """What a poll asks for: up to `limit` tasks. The API may hold its answer for `wait_seconds`.
+
+    Of the tasks in `sought`, the page says which are listed.
+    """
+
+    limit: int
+    wait_seconds: float = 0.0
+    sought: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import SecretStr
 
 from shared.metrics import SupervisorMetrics
-from supervisor.task_api.answers import PollAnswer, PollResult, ReportAnswer
+from supervisor.task_api.answers import PollAnswer, PollRequest, PollResult, ReportAnswer
 from supervisor.task_api.exchange import Exchange, FailedStep, NoResponse, Response
 from supervisor.task_api.http_answer import BrokenAnswerError
 from supervisor.task_api.http_channel import HttpChannel
@@ -37,7 +37,6 @@ class APIClient:
         base_url: str,
         token: SecretStr | None,
         timeout_seconds: float,
-        poll_wait_seconds: float,
         metrics: SupervisorMetrics,
         new_correlation_id: Callable[[], str],
         is_held: Callable[[str], bool],
@@ -48,7 +47,6 @@ class APIClient:
         self._token = token.get_secret_value() if token else ""
         self._threads = threading.local()
         self._timeout_seconds = timeout_seconds
-        self._poll_wait_seconds = poll_wait_seconds
         self._metrics = metrics
         self._new_correlation_id = new_correlation_id
         self._is_held = is_held
@@ -61,9 +59,10 @@ class APIClient:
         if self._token:
             self._headers["Authorization"] = f"Bearer {self._token}"
 
-    def get_pending_tasks(self, limit: int) -> PollAnswer:
-        """Ask for up to `limit` pending tasks; the API may hold the answer for the poll's wait."""
-        path, headers, wait = f"{PENDING_PATH}?limit={limit}", {}, self._poll_wait_seconds
+    def get_pending_tasks(self, request: PollRequest) -> PollAnswer:
+        """Ask for pending tasks."""
+        limit, wait = request.limit, request.wait_seconds
+        path, headers = f"{PENDING_PATH}?limit={limit}", {}
         if wait:
             path += f"&wait={wait:g}"
             headers = {"Prefer": f"wait={wait:g}"}
@@ -75,7 +74,7 @@ class APIClient:
         if (got.headers.get("content-encoding") or "identity").lower() != "identity":
             detail = "the page is compressed, which was not asked for"
             return replace(answer, result=PollResult.BAD_PAGE, detail=detail)
-        page = parse_page(got.body, self._new_correlation_id, limit, self._is_held)
+        page = parse_page(got.body, self._new_correlation_id, limit, self._is_held, request.sought)
         if page.fault:
             return replace(answer, result=PollResult.BAD_PAGE, detail=page.fault)
         return replace(answer, result=PollResult.TASKS if page.items else PollResult.EMPTY, page=page)

@@ -53,6 +53,11 @@ class TaskScheduler:
         """The monotonic time of the next poll, if nothing hastens or hinders it."""
         return self._next_at
 
+    @property
+    def held_seconds(self) -> float:
+        """How long the API may hold the next poll."""
+        return self._held_seconds
+
     def room(self, backlog: int, owed: int) -> int:
         """How many more tasks the backlog may take while so many reports are owed."""
         return max(0, self._depth(owed) - backlog)

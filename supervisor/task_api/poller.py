@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from supervisor.runtime.events import Event, TasksPolled
 from supervisor.runtime.threads import start_thread
+from supervisor.task_api.answers import PollRequest
 from supervisor.task_api.client import APIClient
 
 
@@ -14,18 +15,18 @@ class Poller:
     def __init__(self, api: APIClient, post: Callable[[Event], None]) -> None:
         self._api = api
         self._post = post
-        self._limits: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[PollRequest | None] = queue.SimpleQueue()
 
     def start(self) -> None:
         start_thread("poller", self._work, self._post)
 
-    def poll(self, limit: int) -> None:
-        """Ask for up to `limit` tasks; the answer comes as an event."""
-        self._limits.put(limit)
+    def poll(self, request: PollRequest) -> None:
+        """Ask for tasks; the answer comes as an event."""
+        self._requests.put(request)
 
     def close(self) -> None:
-        self._limits.put(None)
+        self._requests.put(None)
 
     def _work(self) -> None:
-        while (limit := self._limits.get()) is not None:
-            self._post(TasksPolled(self._api.get_pending_tasks(limit)))
+        while (request := self._requests.get()) is not None:
+            self._post(TasksPolled(self._api.get_pending_tasks(request)))

@@ -66,6 +66,8 @@ class Page:
     refusals: tuple[Refusal, ...] = ()
     held: int = 0
     """Items that are in our hands already, and were not parsed again."""
+    listed: frozenset[str] = frozenset()
+    """Those of the sought tasks that are held, and that the page lists as pending."""
     fault: str | None = None
 
     @property
@@ -78,14 +80,17 @@ def parse_page(
     new_correlation_id: Callable[[], str],
     most: int = MOST_ITEMS,
     is_held: Callable[[str], bool] = lambda _: False,
+    sought: frozenset[str] = frozenset(),
 ) -> Page:
     """Parse each item of a page alone, so that a bad one costs the others nothing; read `most` items.
 
-    Items whose id `is_held` are only counted: of a page, they can be the most.
+    Items whose id `is_held` are only counted: of a page, they can be the most. Which of the `sought`
+    tasks are pending is noted, of those that are held.
     """
     tasks: list[Task] = []
     refusals: list[Refusal] = []
     held = 0
+    listed: set[str] = set()
     try:
         for item in _items(body, most):
             parsed = _parse_item(item, new_correlation_id, is_held)
@@ -95,9 +100,11 @@ def parse_page(
                 refusals.append(parsed)
             else:
                 held += 1
+                if parsed in sought and _is_pending(item):
+                    listed.add(parsed)
     except NoListError as error:
         return Page(fault=str(error))
-    return Page(tuple(tasks), tuple(refusals), held)
+    return Page(tuple(tasks), tuple(refusals), held, frozenset(listed))
 
 
 def success_body(shape: WireShape, output: Output) -> bytes:
@@ -160,7 +167,8 @@ def _item_list(document: object) -> list[object]:
 
 def _parse_item(
     item: object, new_correlation_id: Callable[[], str], is_held: Callable[[str], bool]
-) -> Task | Refusal | None:
+) -> Task | Refusal | str:
+    """A task, why it is none, or the id of a task that is held."""
     if item is UNREADABLE:
         return Refusal(RefusalReason.BAD_JSON, "an item of the page is no JSON that can be read")
     if not isinstance(item, dict):
@@ -173,7 +181,7 @@ def _parse_item(
     if not _usable_id(task_id):
         return Refusal(RefusalReason.BAD_ID, f"the id {task_id[:40]!a} cannot stand as one segment of a path")
     if is_held(task_id):
-        return None
+        return task_id
     address = TaskAddress(task_id, shape, _correlation_id(item) or new_correlation_id())
     return _parse_task(item, address)
 
@@ -203,6 +211,10 @@ def _parse_task(item: Mapping[str, JsonValue], address: TaskAddress) -> Task | R
         length=parsed.length,
         created_at_seconds=_epoch_seconds(item.get("createdAt" if nestjs else "created_at")),
     )
+
+
+def _is_pending(item: object) -> bool:
+    return isinstance(item, dict) and not any(item.get(name) in _TAKEN_STATES for name in ("state", "status"))
 
 
 def _usable_id(task_id: str) -> bool:

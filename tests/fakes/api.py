@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from supervisor.task_api.answers import PollRequest
 from supervisor.task_api.outbox import Message
 from supervisor.task_api.poller import Poller
 from supervisor.task_api.sender import Reporter
@@ -20,16 +21,21 @@ class Parcel:
 
 
 class HeldPoller(Poller):
-    """`limits` holds the polls asked for and not yet answered."""
+    """`requests` holds the polls asked for and not yet answered."""
 
     def __init__(self) -> None:
-        self.limits: list[int] = []
+        self.requests: list[PollRequest] = []
+
+    @property
+    def limits(self) -> list[int]:
+        """How much each of them asks for."""
+        return [request.limit for request in self.requests]
 
     def start(self) -> None:
         """There is no thread."""
 
-    def poll(self, limit: int) -> None:
-        self.limits.append(limit)
+    def poll(self, request: PollRequest) -> None:
+        self.requests.append(request)
 
     def close(self) -> None:
         """There is no thread."""

@@ -162,16 +162,19 @@ class House:
     def page(self, *tasks: str | dict[str, object], requested_at: float | None = None) -> TasksPolled:
         """The answer to the oldest poll under way; it was asked for just now, if not said otherwise."""
         items = [item(task) if isinstance(task, str) else task for task in tasks]
-        page = parse_page(orjson.dumps(items), lambda: "made-here", is_held=self.journal.holds)
+        request = self.poller.requests.pop(0)
+        page = parse_page(
+            orjson.dumps(items), lambda: "made-here", is_held=self.journal.holds, sought=request.sought
+        )
         result = PollResult.TASKS if items else PollResult.EMPTY
         asked_at = self.clock() if requested_at is None else requested_at
-        return TasksPolled(PollAnswer(result, Health.HEALTHY, self.poller.limits.pop(0), asked_at, page=page))
+        return TasksPolled(PollAnswer(result, Health.HEALTHY, request.limit, asked_at, page=page))
 
     def poll_fails(
         self, result: PollResult, health: Health, retry_after_seconds: float | None = None
     ) -> None:
         """Answer the poll under way with trouble."""
-        limit = self.poller.limits.pop(0)
+        limit = self.poller.requests.pop(0).limit
         self.turn(
             TasksPolled(
                 PollAnswer(result, health, limit, self.clock(), retry_after_seconds=retry_after_seconds)

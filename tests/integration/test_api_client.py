@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from shared.metrics import SupervisorMetrics
 from shared.models import WireShape
-from supervisor.task_api.answers import Health, PollResult, ReportAnswer, ReportOutcome
+from supervisor.task_api.answers import Health, PollRequest, PollResult, ReportAnswer, ReportOutcome
 from supervisor.task_api.client import APIClient
 from tests.eventually import eventually
 from tests.integration.disconnect import disconnect
@@ -62,12 +62,11 @@ def client(server: ScriptedServer, metrics: SupervisorMetrics) -> Iterator[APICl
 
 
 @contextmanager
-def connected(url: str, metrics: SupervisorMetrics, poll_wait_seconds: float = 0.0) -> Iterator[APIClient]:
+def connected(url: str, metrics: SupervisorMetrics) -> Iterator[APIClient]:
     client = APIClient(
         base_url=url,
         token=SecretStr(TOKEN),
         timeout_seconds=TIMEOUT_SECONDS,
-        poll_wait_seconds=poll_wait_seconds,
         metrics=metrics,
         new_correlation_id=lambda: "new-correlation",
         is_held=HELD.__contains__,
@@ -81,7 +80,7 @@ def connected(url: str, metrics: SupervisorMetrics, poll_wait_seconds: float = 0
 def assert_timed_out(client: APIClient) -> None:
     """Poll and report give up in good time, and say why."""
     began = time.monotonic()
-    poll = client.get_pending_tasks(1)
+    poll = client.get_pending_tasks(PollRequest(1))
     assert (poll.result, poll.health) == (PollResult.TIMEOUT, Health.UNHEALTHY)
     answer = report(client)
     assert (answer.outcome, answer.health) == (ReportOutcome.RETRY, Health.UNHEALTHY)
@@ -158,7 +157,7 @@ def test_retry_after_is_heard_on_reports_and_polls(
     for status in (429, 503):
         peer.answer = Answer(status, b"busy", headers)
         assert report(client).retry_after_seconds == seconds
-        assert client.get_pending_tasks(5).retry_after_seconds == seconds
+        assert client.get_pending_tasks(PollRequest(5)).retry_after_seconds == seconds
 
 
 def test_retry_after_may_be_a_date(client: APIClient, peer: Peer) -> None:
@@ -206,14 +205,14 @@ def test_answers_that_end_with_their_connection_are_read_whole(
     closing = {"Connection": "close"}
     for answer in (Answer(200, iter([page])), Answer(200, iter([page]), closing), Answer(200, page, closing)):
         peer.answer = answer
-        assert client.get_pending_tasks(1).result is PollResult.EMPTY
+        assert client.get_pending_tasks(PollRequest(1)).result is PollResult.EMPTY
     peer.answer = Answer(200, iter([page]), closing)
     assert report(client).outcome is ReportOutcome.DONE
 
 
 def test_page_that_breaks_off_is_an_api_that_is_ill(client: APIClient, peer: Peer) -> None:
     peer.answer = Answer(200, b"[]", {"Content-Length": "90"}, Ending.CLOSE_UNSAID)
-    poll = client.get_pending_tasks(1)
+    poll = client.get_pending_tasks(PollRequest(1))
     assert (poll.result, poll.health) == (PollResult.UNREACHABLE, Health.UNHEALTHY)
 
 
@@ -227,7 +226,7 @@ def test_poll_asks_for_so_many_and_reads_both_shapes(
         {"id": "in-our-hands", "type": "text-embedding", "status": "pending", "input_data": {}},
     ]
     peer.answer = Answer(200, orjson.dumps({"data": page}))
-    answer = client.get_pending_tasks(37)
+    answer = client.get_pending_tasks(PollRequest(37))
     assert (answer.result, answer.health, answer.limit) == (PollResult.TASKS, Health.HEALTHY, 37)
     assert [(task.id, task.shape) for task in answer.page.tasks] == [
         ("1", WireShape.FLAT),
@@ -243,8 +242,11 @@ def test_long_poll_is_asked_for_twice_over_and_waited_for(
     server: ScriptedServer, peer: Peer, metrics: SupervisorMetrics
 ) -> None:
     peer.hang = lambda: server.closing.wait(1.5 * TIMEOUT_SECONDS)
-    with connected(server.url, metrics, poll_wait_seconds=2 * TIMEOUT_SECONDS) as client:
-        assert client.get_pending_tasks(5).result is PollResult.EMPTY
+    with connected(server.url, metrics) as client:
+        assert (
+            client.get_pending_tasks(PollRequest(5, wait_seconds=2 * TIMEOUT_SECONDS)).result
+            is PollResult.EMPTY
+        )
         assert report(client).outcome is ReportOutcome.RETRY, "a report waits no longer than before"
     (request,) = server.seen("GET")
     assert request.target == "/api/ai-tasks/pending?limit=5&wait=1"
@@ -261,7 +263,7 @@ def test_redirect_is_named_and_never_followed(client: APIClient, peer: Peer) -> 
             "",
         ):
             peer.answer = Answer(302, b"", {"Location": location})
-            poll = client.get_pending_tasks(1)
+            poll = client.get_pending_tasks(PollRequest(1))
             assert (poll.result, poll.health) == (PollResult.REDIRECT, Health.UNKNOWN)
             assert "check API_BASE_URL" in poll.detail
             assert report(client).outcome is ReportOutcome.RETRY
@@ -272,7 +274,7 @@ def test_connection_that_is_refused_is_no_timeout(metrics: SupervisorMetrics) ->
     with ScriptedServer(Peer()) as server:
         url = server.url
     with connected(url, metrics) as client:
-        poll = client.get_pending_tasks(1)
+        poll = client.get_pending_tasks(PollRequest(1))
         assert (poll.result, poll.health) == (PollResult.UNREACHABLE, Health.UNHEALTHY)
         assert report(client).outcome is ReportOutcome.RETRY
 
@@ -286,7 +288,7 @@ def test_large_answers_are_cut(client: APIClient, peer: Peer, monkeypatch: pytes
     assert len(answer.detail) < 400
     monkeypatch.setattr("supervisor.task_api.client.MAX_PAGE_BYTES", 1_000_000)
     peer.answer = Answer(200, b" " * 5_000_000 + b"[]")
-    poll = client.get_pending_tasks(1)
+    poll = client.get_pending_tasks(PollRequest(1))
     assert (poll.result, poll.health) == (PollResult.BAD_PAGE, Health.HEALTHY)
     assert "the page is larger than" in poll.detail
     assert poll.too_much
@@ -295,7 +297,7 @@ def test_large_answers_are_cut(client: APIClient, peer: Peer, monkeypatch: pytes
 def test_proxy_of_the_environment_is_not_asked(client: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert client.get_pending_tasks(1).result is PollResult.EMPTY
+    assert client.get_pending_tasks(PollRequest(1)).result is PollResult.EMPTY
     assert report(client).outcome is ReportOutcome.DONE
 
 
@@ -305,7 +307,7 @@ def test_requests_are_counted_by_route_and_not_by_id(
     report(client, "a")
     peer.answer = NO_ANSWER
     report(client, "b")
-    client.get_pending_tasks(1)
+    client.get_pending_tasks(PollRequest(1))
     counted = {
         tuple(sample.labels.values()): sample.value
         for family in metrics.api_requests.collect()

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from shared.metrics import SupervisorMetrics
-from supervisor.task_api.answers import Health, PollResult, ReportOutcome
+from supervisor.task_api.answers import Health, PollRequest, PollResult, ReportOutcome
 from supervisor.task_api.client import APIClient
 from tests.eventually import eventually
 from tests.integration.disconnect import disconnect, has_unread
@@ -48,7 +48,6 @@ def serve() -> Iterator[Serve]:
                 base_url=server.url,
                 token=None,
                 timeout_seconds=TIMEOUT_SECONDS,
-                poll_wait_seconds=0.0,
                 metrics=SupervisorMetrics(CollectorRegistry()),
                 new_correlation_id=lambda: "new",
                 is_held=lambda _: False,
@@ -62,7 +61,7 @@ def serve() -> Iterator[Serve]:
 @pytest.mark.parametrize("content", GARBAGE.values(), ids=GARBAGE.keys())
 def test_garbage_is_an_api_that_is_ill(serve: Serve, content: bytes) -> None:
     client = serve(content, 0.0)
-    poll = client.get_pending_tasks(1)
+    poll = client.get_pending_tasks(PollRequest(1))
     assert poll.result in (PollResult.UNREACHABLE, PollResult.TIMEOUT, PollResult.BAD_PAGE), poll
     assert not poll.page.items
     answer = client.update_task("1", b"{}", "c")
@@ -89,7 +88,7 @@ def test_what_nobody_asked_for_is_not_taken_for_the_next_answer(serve: Serve) ->
 
 
 def poll_health(client: APIClient) -> Health:
-    return client.get_pending_tasks(1).health
+    return client.get_pending_tasks(PollRequest(1)).health
 
 
 def report_health(client: APIClient) -> Health:

@@ -9,6 +9,7 @@ from typing import cast
 from shared.messages import Unit
 from shared.settings import Settings
 from supervisor.loop import Supervisor
+from supervisor.task_api.answers import PollRequest
 from supervisor.task_api.outbox import Message
 from tests.fakes.api import HeldPoller, HeldReporter
 from tests.fakes.clock import Clock
@@ -113,9 +114,9 @@ class FusedPoller(HeldPoller):
         super().__init__()
         self._fuse = fuse
 
-    def poll(self, limit: int) -> None:
+    def poll(self, request: PollRequest) -> None:
         self._fuse.pass_by(Place.BEFORE_POLL)
-        super().poll(limit)
+        super().poll(request)
 
 
 class WatchedReporter(HeldReporter):

@@ -20,7 +20,14 @@ from supervisor.journal.schema import read_place
 from supervisor.journal.task_record import TaskState
 from supervisor.runtime.events import ClaimDone, Event, ReportDone, TasksPolled, UnitFinished
 from supervisor.runtime.exit_codes import ExitCode
-from supervisor.task_api.answers import Health, PollAnswer, PollResult, ReportAnswer, ReportOutcome
+from supervisor.task_api.answers import (
+    Health,
+    PollAnswer,
+    PollRequest,
+    PollResult,
+    ReportAnswer,
+    ReportOutcome,
+)
 from supervisor.task_api.wire_formats import parse_page
 from tests.builders import make_output
 from tests.fakes.api import HeldReporter, Parcel
@@ -42,7 +49,7 @@ _TRUE_ANSWERS: Mapping[int, ReportAnswer] = {
 class Poll:
     """A poll on its way; `items` is what the API had to list when it read the request."""
 
-    limit: int
+    request: PollRequest
     began_at: float
     items: list[dict[str, object]] | None = None
 
@@ -147,11 +154,11 @@ class World:
     def begin_poll(self) -> None:
         """A thread sends the poll that was asked for, if one was."""
         if self.poll is None and self.house.poller.limits:
-            self.poll = Poll(self.house.poller.limits.pop(0), self.clock())
+            self.poll = Poll(self.house.poller.requests.pop(0), self.clock())
 
     def read_poll(self) -> None:
         if self.poll is not None and self.poll.items is None:
-            self.poll.items = self.api.page(self.poll.limit)
+            self.poll.items = self.api.page(self.poll.request.limit)
 
     def answer_poll(self) -> None:
         """The answer to the poll comes in; of a poll that was never read, that it failed."""
@@ -159,11 +166,16 @@ class World:
             return
         poll, self.poll = self.poll, None
         if poll.items is None:
-            answer = PollAnswer(PollResult.TIMEOUT, Health.UNHEALTHY, poll.limit, poll.began_at)
+            answer = PollAnswer(PollResult.TIMEOUT, Health.UNHEALTHY, poll.request.limit, poll.began_at)
         else:
-            page = parse_page(orjson.dumps(poll.items), lambda: "made-here", is_held=self.house.journal.holds)
+            page = parse_page(
+                orjson.dumps(poll.items),
+                lambda: "made-here",
+                is_held=self.house.journal.holds,
+                sought=poll.request.sought,
+            )
             result = PollResult.TASKS if poll.items else PollResult.EMPTY
-            answer = PollAnswer(result, Health.HEALTHY, poll.limit, poll.began_at, page=page)
+            answer = PollAnswer(result, Health.HEALTHY, poll.request.limit, poll.began_at, page=page)
         self.post(TasksPolled(answer))
 
     def begin_requests(self, *, claim: bool) -> list[Request]:

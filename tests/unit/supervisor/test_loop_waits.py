@@ -4,7 +4,7 @@ import pytest
 
 from shared.errors import RetryReason
 from supervisor.runtime.events import PauseRequested
-from supervisor.task_api.answers import Health, PollResult, ReportAnswer, ReportOutcome
+from supervisor.task_api.answers import Health, PollRequest, PollResult, ReportAnswer, ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.house import House
 
@@ -51,7 +51,7 @@ def test_loop_wakes_for_the_next_poll() -> None:
 def test_loop_wakes_for_the_deadline_of_a_unit() -> None:
     house = make_house(task_timeout_seconds=1.0 + SOON)
     house.list_tasks("a")
-    house.poller.limits.append(0)
+    house.poller.requests.append(PollRequest(0))
     look(house)
     assert house.wait() == SOON
 

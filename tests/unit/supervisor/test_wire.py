@@ -231,3 +231,15 @@ def test_item_that_is_held_is_counted_and_not_parsed_again() -> None:
     page = parse_page(orjson.dumps([held, FLAT, held]), lambda: "made-here", is_held="held".__eq__)
     assert ([task.id for task in page.tasks], page.refusals) == ([FLAT["id"]], ())
     assert (page.held, page.items) == (2, 3)
+
+
+def test_page_says_which_of_the_sought_tasks_are_pending() -> None:
+    items = [FLAT | {"id": "a"}, FLAT | {"id": "b"}, FLAT | {"id": "done", "status": "succeeded"}, FLAT]
+    page = parse_page(
+        orjson.dumps(items),
+        lambda: "made-here",
+        is_held=lambda task_id: task_id != "t1",
+        sought=frozenset({"a", "done", "other"}),
+    )
+    assert page.listed == {"a"}
+    assert (page.held, page.items) == (3, 4)
