@@ -7,7 +7,10 @@ HIDDEN = "[key]"
 
 _LONGEST_SEARCHED = 10_000
 
-_KEY_LIKE = re.compile(r"\bsk-[A-Za-z0-9_*.\-]{4,}")
+_KEY_LIKE = re.compile(
+    r"\b(?:sk-|gsk_|hf_|xai-|pplx-|nvapi-|AIza)[A-Za-z0-9_*.\-]{4,}|(?<=://)[^/\s@]+(?=@)"
+    r"|(?<=[Bb]earer )(?=\S*[0-9*])[A-Za-z0-9_*.\-+/=]{8,}"
+)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 

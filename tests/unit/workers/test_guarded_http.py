@@ -57,10 +57,10 @@ def test_a_body_that_drips_ends_at_the_deadline() -> None:
     assert caught.value.reason is RetryReason.TIMEOUT
 
 
-def test_a_body_that_breaks_off_is_a_bad_answer() -> None:
-    with pytest.raises(RetryableError, match="broke off after 2 bytes") as caught:
+def test_a_body_that_breaks_off_is_a_lost_connection() -> None:
+    with pytest.raises(RetryableError, match="ended after 2 bytes") as caught:
         read(Body(b"ab", error=httpx2.RemoteProtocolError("peer closed connection")))
-    assert caught.value.reason is RetryReason.BAD_RESPONSE
+    assert caught.value.reason is RetryReason.DISCONNECTED
 
 
 def test_silence_within_a_body_stays_a_timeout_for_the_sdk() -> None:

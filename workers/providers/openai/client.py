@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 import httpx2
 import openai
 
-from shared.errors import TaskError
 from workers.providers.base import Embeddings
 from workers.providers.openai.answer import parse_answer
 from workers.providers.openai.errors import OpenAIErrors
@@ -64,11 +63,8 @@ class OpenAIClient:
             )
         except openai.APIStatusError as error:
             self._calls.rate_limits = parse_rate_limits(error.response.headers)
-            raise self._classified(error, model) from error
+            raise self._errors.classify(error, model, dimensions) from error
         except openai.APIError as error:
-            raise self._classified(error, model) from error
+            raise self._errors.classify(error, model, dimensions) from error
         self._calls.rate_limits = parse_rate_limits(response.headers)
         return response.content
-
-    def _classified(self, error: openai.APIError, model: str) -> TaskError:
-        return self._errors.classify(error, model)

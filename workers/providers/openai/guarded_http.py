@@ -81,7 +81,10 @@ class BoundedBody(httpx2.SyncByteStream):
         except httpx2.TimeoutException:
             raise
         except httpx2.TransportError as error:
-            raise bad_answer(f"it broke off after {size_bytes} bytes ({error})") from error
+            raise RetryableError(
+                f"the connection to the provider ended after {size_bytes} bytes of the answer ({error})",
+                reason=RetryReason.DISCONNECTED,
+            ) from error
 
     def close(self) -> None:
         self._body.close()

@@ -1,0 +1,175 @@
+"""The table of a provider's refusals: what is to be done about each. The first rule that fits decides."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TypeAlias
+
+from shared.errors import Blame, RetryReason
+from workers.providers.openai.api_error import ApiError, BodyKind
+from workers.providers.openai.vocabulary import (
+    ADDRESS_WORDS,
+    KEY_NAMES,
+    KEY_WORDS,
+    MODEL_NAMES,
+    MODEL_WORD,
+    MODEL_WORDS,
+    MODERATION_WORDS,
+    PASSES_SOON,
+    QUOTA_NAMES,
+    QUOTA_WORDS,
+    QUOTED,
+    RATE_NAMES,
+    TLS_WORDS,
+)
+
+_INPUT = frozenset({400, 413, 422})
+_OF_THE_SERVER = frozenset({408, 409, 425, 498, 499})
+_GONE = frozenset({404, 410})
+_NOT_HERE = frozenset({403, 404, 410, 451})
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A refusal of a call for `model`, as far as it decides what is done next."""
+
+    status: int
+    error: ApiError
+    model: str = ""
+    dimensions: int | None = None
+
+    @property
+    def _said(self) -> str:
+        """The words that are the provider's own.
+
+        What stands in quotes within a refusal of the input may be a task's text. The model's name stays.
+        """
+        message = self.error.message
+        if self.status not in _INPUT:
+            return message
+        return QUOTED.sub(lambda match: match[0] if match[0][1:-1].strip() == self.model else " ", message)
+
+    @property
+    def is_from_a_page(self) -> bool:
+        return self.error.kind is BodyKind.PAGE
+
+    def quota_is_gone(self) -> bool:
+        if self.status == HTTPStatus.PAYMENT_REQUIRED or self.error.names & QUOTA_NAMES:
+            return True
+        if self.is_from_a_page or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return False
+        passes = self.status == HTTPStatus.TOO_MANY_REQUESTS and PASSES_SOON.search(self._said)
+        return bool(QUOTA_WORDS.search(self._said)) and not passes
+
+    def key_may_not_use_model(self) -> bool:
+        return self.status in {401, 403} and bool(self.error.names & MODEL_NAMES)
+
+    def key_is_refused(self) -> bool:
+        if self.status == HTTPStatus.UNAUTHORIZED:
+            return True
+        is_said = self.error.names & KEY_NAMES or KEY_WORDS.search(self._said)
+        return self.status in {400, 403, 422} and bool(is_said)
+
+    def rate_is_limited(self) -> bool:
+        named = self.status in {400, 403} and self.error.names & RATE_NAMES
+        return self.status == HTTPStatus.TOO_MANY_REQUESTS or bool(named)
+
+    def server_failed(self) -> bool:
+        return self.status in _OF_THE_SERVER or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+    def wants_tls(self) -> bool:
+        return self.status in _INPUT and bool(TLS_WORDS.search(self.error.message))
+
+    def input_is_flagged(self) -> bool:
+        found = MODERATION_WORDS.search(f"{self.error.message} {self.error.code}")
+        return self.status in {400, 403} and not self.is_from_a_page and bool(found)
+
+    def dimensions_are_refused(self) -> bool:
+        if self.dimensions is None or self.status not in {400, 422}:
+            return False
+        return (
+            "dimensions" in f"{self._said} {self.error.param}".lower() or "matryoshka" in self._said.lower()
+        )
+
+    def model_is_missing(self) -> bool:
+        """Is it the model that is not there or not allowed, rather than the address or the input?"""
+        if self.is_from_a_page:
+            return False
+        if self.error.names & MODEL_NAMES or (self.error.param == "model" and not self.server_failed()):
+            return True
+        if self.status in _NOT_HERE:
+            named = self.model and re.search(rf"(?<!\w){re.escape(self.model)}(?!\w)", self.error.message)
+            return bool(named or MODEL_WORD.search(self.error.message))
+        return self.status in {400, 422} and bool(MODEL_WORDS.search(self._said))
+
+    def address_is_wrong(self) -> bool:
+        if self.status < HTTPStatus.BAD_REQUEST or self.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            return True
+        speaks = self.error.kind is BodyKind.API and not ADDRESS_WORDS.search(self.error.message)
+        return self.status in _GONE and not speaks
+
+
+Next: TypeAlias = RetryReason | Blame
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Where `fits`, do as `then` says, and begin the message with `words`.
+
+    `{url}`, `{model}`, `{dimensions}` and `{proxy}` are filled in.
+    """
+
+    fits: Callable[[Refusal], bool]
+    then: Next
+    words: str
+
+
+def _status(*statuses: int) -> Callable[[Refusal], bool]:
+    return lambda refusal: refusal.status in statuses
+
+
+RULES = (
+    Rule(_status(407), RetryReason.CONNECTION, "the proxy {proxy} refuses, check HTTPS_PROXY and HTTP_PROXY"),
+    Rule(Refusal.quota_is_gone, RetryReason.QUOTA, "the provider's quota or budget is used up"),
+    Rule(
+        Refusal.key_may_not_use_model,
+        Blame.WHOLE_UNIT,
+        'the provider does not let this key use model "{model}"',
+    ),
+    Rule(
+        Refusal.key_is_refused,
+        RetryReason.UNAUTHORIZED,
+        "{url} refuses this service, check OPENAI_API_KEY",
+    ),
+    Rule(Refusal.rate_is_limited, RetryReason.RATE_LIMIT, "the provider's rate limit is reached"),
+    Rule(Refusal.server_failed, RetryReason.SERVER_ERROR, "the provider failed"),
+    Rule(Refusal.wants_tls, RetryReason.WRONG_URL, "{url} wants https, correct OPENAI_BASE_URL"),
+    Rule(Refusal.input_is_flagged, Blame.SOME_TASKS, "the provider refuses the input"),
+    Rule(Refusal.dimensions_are_refused, Blame.WHOLE_UNIT, "the provider refuses {dimensions} dimensions"),
+    Rule(Refusal.model_is_missing, Blame.WHOLE_UNIT, 'the provider has no model "{model}" for this key'),
+    Rule(
+        _status(403, 451),
+        RetryReason.UNAUTHORIZED,
+        "{url} refuses this service, check OPENAI_API_KEY, the account and the network",
+    ),
+    Rule(
+        Refusal.address_is_wrong, RetryReason.WRONG_URL, "no embeddings API at {url}, check OPENAI_BASE_URL"
+    ),
+    Rule(
+        _status(404, 410),
+        Blame.MODEL_OR_ADDRESS,
+        'nothing at {url} for model "{model}", check the model and OPENAI_BASE_URL',
+    ),
+    Rule(_status(413), Blame.SOME_TASKS, "the provider refuses the input as too large"),
+    Rule(
+        lambda refusal: refusal.is_from_a_page,
+        RetryReason.BAD_RESPONSE,
+        "a web page answers in place of {url}",
+    ),
+    Rule(lambda _: True, Blame.SOME_TASKS, "the provider refuses the input"),
+)
+
+
+def rule_for(refusal: Refusal) -> Rule:
+    return next(rule for rule in RULES if rule.fits(refusal))
