@@ -171,7 +171,7 @@ def test_a_refusal_is_final_and_says_whose_fault_it_is(
     [
         (faults.rate_limited(retry_after="7"), 7.0),
         (faults.rate_limited(retry_after_ms="1500"), 1.5),
-        (faults.rate_limited(retry_after="Thu, 01 Jan 1970 00:00:00 GMT"), 0.0),
+        (faults.rate_limited(retry_after="Thu, 01 Jan 1970 00:00:00 GMT"), None),
         (faults.rate_limited(), None),
     ],
 )
