@@ -5,6 +5,7 @@ from enum import StrEnum
 
 class LogEvent(StrEnum):
     SERVICE_STARTING = "service_starting"
+    SETTING_UNKNOWN = "setting_unknown"
     SERVICE_READY = "service_ready"
     SERVICE_STOPPED = "service_stopped"
     JOURNAL_RECOVERED = "journal_recovered"

@@ -1,27 +1,29 @@
-"""Every setting of the service, parsed and checked once, at the start."""
+"""Every setting of the service: its name, its default and its bounds."""
 
 import os
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeVar
-from urllib.parse import urlsplit
+from typing import Annotated
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.errors import ConfigurationError
+from shared.addresses import checked_url
 from shared.models import Provider
+from shared.placeholders import is_placeholder, is_template, means_no_key
+from shared.setting_files import ENV_FILE, ENV_FILE_ENCODING
 
-PLACEHOLDER_KEY = "your-openai-api-key"
-MOUNTED_FILES_DIRECTORY = "/run/secrets"
+OPENAI_HOST = "api.openai.com"
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
+_QUOTED = re.compile(r"""(["'])(.*)\1(\s+#.*)?""")
+_COMMENT = re.compile(r"\s+#.*")
+_JSON_STARTS = ("{", "[")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
-Kind = TypeVar("Kind", bound="Whereabouts")
 
 
 class UnknownTaskPolicy(StrEnum):
@@ -54,13 +56,32 @@ class Whereabouts(BaseSettings):
     """Where a service keeps its state and where it answers: all that the commands for people need to know."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+        env_file=ENV_FILE,
+        env_file_encoding=ENV_FILE_ENCODING,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     state_dir: Path = Field(default_factory=lambda: Path(os.environ.get("STATE_DIRECTORY") or "state"))
     metrics_host: str = "0.0.0.0"  # noqa: S104  Prometheus scrapes from another container
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 8001
     """0 takes a free port and logs which."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, values: Mapping[str, object]) -> dict[str, object]:
+        """Docker's `--env-file` keeps what `.env` may have around a value; an empty one counts as not set."""
+        bare = {name: _bare(value) if isinstance(value, str) else value for name, value in values.items()}
+        return {name: value for name, value in bare.items() if value != ""}
+
+    @field_validator("state_dir", "metrics_host")
+    @classmethod
+    def _printable(cls, value: Path | str) -> Path | str:
+        if "\0" in str(value) or "\n" in str(value):
+            raise ValueError("must be one line of text")
+        return value
 
 
 class Settings(Whereabouts):
@@ -70,8 +91,8 @@ class Settings(Whereabouts):
     api_token: SecretStr | None = None
 
     embedding_provider: Provider = Provider.OPENAI
-    openai_api_key: Annotated[SecretStr | None, Field(validate_default=True)] = None
     openai_base_url: str | None = None
+    openai_api_key: Annotated[SecretStr | None, Field(validate_default=True)] = None
 
     polling_interval_seconds: Seconds = 30.0
     polling_min_interval_seconds: Seconds = 1.0
@@ -123,29 +144,20 @@ class Settings(Whereabouts):
     @field_validator("api_base_url", "openai_base_url")
     @classmethod
     def _url(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        try:
-            parts = urlsplit(value.strip())
-            usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        except ValueError:
-            usable = False  # the library's message would repeat what may hold a password
-        if not usable:
-            raise ValueError("must be an address like https://host or http://host:8000")
-        if parts.username or parts.password:
-            raise ValueError("must not carry a user or password; use the token or key setting")
-        if parts.query or parts.fragment:
-            raise ValueError("must not have a query or fragment")
-        return value.strip().rstrip("/")
+        return None if value is None else checked_url(value)
 
     @field_validator("api_token", "openai_api_key", "wake_token")
     @classmethod
     def _secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         text = value.get_secret_value().strip() if value else ""
         if info.field_name == "openai_api_key":
+            if info.data.get("embedding_provider") is Provider.LOCAL and is_placeholder(text):
+                return None
             _require_key(text, info)
         if not text:
             return None
+        if is_template(text):
+            raise ValueError("is the placeholder of an example; set the real one, or none at all")
         if not _HEADER_SAFE.fullmatch(text):
             raise ValueError("must be printable ASCII without spaces, as it is sent in a header")
         return SecretStr(text)
@@ -167,43 +179,22 @@ class Settings(Whereabouts):
 def _require_key(text: str, info: ValidationInfo) -> None:
     if info.data.get("embedding_provider") is Provider.LOCAL:
         return
-    if not text or text.startswith(PLACEHOLDER_KEY):
-        raise ValueError("is required; set your key, or EMBEDDING_PROVIDER=local for the embedded model")
+    set_one = "set your key, or EMBEDDING_PROVIDER=local for the embedded model"
+    if not text:
+        raise ValueError(f"is required; {set_one}")
+    if is_placeholder(text):
+        raise ValueError(f"is required, and what is set is a placeholder; {set_one}")
+    url = info.data.get("openai_base_url", "")
+    if means_no_key(text) and (url is None or OPENAI_HOST in url.lower()):
+        raise ValueError(
+            f"is required, and what is set is a placeholder; {set_one},"
+            " or OPENAI_BASE_URL for a server that needs no key"
+        )
 
 
-def load_settings() -> Settings:
-    """The settings of this process. Raises ConfigurationError with a line for each fault."""
-    return _load(Settings)
-
-
-def load_whereabouts() -> Whereabouts:
-    """The same for a command that only needs to find the service; nothing has to be set."""
-    return _load(Whereabouts)
-
-
-def _load(kind: type[Kind]) -> Kind:
-    directories = [MOUNTED_FILES_DIRECTORY, os.environ.get("CREDENTIALS_DIRECTORY", "")]
-    try:
-        return kind(_secrets_dir=[path for path in directories if path and Path(path).is_dir()])
-    except ValidationError as error:
-        raise ConfigurationError(*_readable(error)) from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(".env: is not UTF-8 text; save it as UTF-8") from error
-    except SettingsError as error:
-        name = str(error).partition('field "')[2].partition('"')[0].upper()
-        raise ConfigurationError(f"{name}: its file cannot be read as UTF-8 text") from error
-
-
-def _readable(error: ValidationError) -> list[str]:
-    lines = []
-    for fault in error.errors(include_url=False, include_input=False):
-        name = str(fault["loc"][0]).upper() if fault["loc"] else "settings"
-        lines.append(f"{name}: {_sentence(fault)}")
-    return lines
-
-
-def _sentence(fault: ErrorDetails) -> str:
-    if fault["type"] == "missing":
-        return "is required but not set"
-    message = str(fault["msg"])
-    return message.removeprefix("Value error, ").replace("Input should be", "must be")
+def _bare(text: str) -> str:
+    """A value without the space, quotes and comment around it."""
+    stripped = text.strip()
+    if quoted := _QUOTED.fullmatch(stripped):
+        return quoted[2].strip()
+    return stripped if stripped.startswith(_JSON_STARTS) else _COMMENT.sub("", text, count=1).strip()

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from shared.errors import ConfigurationError
-from shared.settings import load_settings, load_whereabouts
+from shared.loading import load_settings, load_whereabouts
 from supervisor.journal.state_directory import JOURNAL_FILE
 from supervisor.journal.task_record import TaskState
 from supervisor.runtime.exit_codes import ExitCode

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from shared.errors import ConfigurationError
+from shared.loading import find_unknown_names
 from shared.log_events import LogEvent
 from shared.logs import configure_logs, get_logger
 from shared.metrics import (
@@ -57,6 +58,7 @@ def run(settings: Settings) -> ExitCode:
     os.umask(0o077)
     return_large_buffers()
     configure_logs(settings.log_level, settings.log_format, PROCESS_NAME)
+    _tell_unknown_names()
     notifier = Notifier.from_environment()
     state = StateDirectory(settings.state_dir)
     _prepare_metric_files(state.metrics, settings.concurrency_limit)
@@ -79,6 +81,15 @@ def run(settings: Settings) -> ExitCode:
         service.outside.journal.close()
     log.info(LogEvent.SERVICE_STOPPED, exit_code=code, reason=code.name.lower())
     return code
+
+
+def _tell_unknown_names() -> None:
+    for unknown in find_unknown_names():
+        facts = {"name": unknown.name, "source": unknown.source}
+        if unknown.meant is None:
+            log.debug(LogEvent.SETTING_UNKNOWN, **facts)
+        else:
+            log.warning(LogEvent.SETTING_UNKNOWN, **facts, meant=unknown.meant)
 
 
 def _prepare_metric_files(directory: Path, workers: int) -> None:

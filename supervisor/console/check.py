@@ -7,8 +7,9 @@ from enum import StrEnum
 import requests
 
 from shared.errors import ConfigurationError
+from shared.loading import find_unknown_names, load_settings
 from shared.models import Provider
-from shared.settings import Settings, load_settings
+from shared.settings import Settings
 from supervisor.journal.state_directory import StateDirectory
 from supervisor.runtime.exit_codes import ExitCode
 from supervisor.task_api.client import PENDING_PATH
@@ -51,10 +52,20 @@ def _findings() -> Iterator[Finding]:
             yield Finding(Mark.FAILED, subject, text)
         return
     yield Finding(Mark.OK, "settings", "complete and valid")
+    yield from _unknown_names()
     yield from _advice(settings)
     yield _state_directory(settings)
     yield _task_api(settings)
     yield _provider(settings)
+
+
+def _unknown_names() -> Iterator[Finding]:
+    for unknown in find_unknown_names():
+        if unknown.meant is None:
+            yield Finding(Mark.NOTE, unknown.name, f"in {unknown.source} is no setting of this service")
+        else:
+            text = f"in {unknown.source} is no setting; did you mean {unknown.meant}?"
+            yield Finding(Mark.WARNING, unknown.name, text)
 
 
 def _advice(settings: Settings) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+import orjson
 import pytest
 
 from tests.acceptance.command import Outcome, run_command
@@ -53,6 +54,20 @@ def test_every_invalid_setting_is_named_and_no_secret_is_shown(tmp_path: Path) -
         "LOG_FORMAT",
     )
     assert API_TOKEN not in "".join(outcome.errors)
+
+
+def test_misspelt_setting_is_warned_of_with_the_one_that_was_meant(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("BATCH_MAX_TASK=5\nGRAFANA_PASSWORD=x\n")
+    (tmp_path / "state").touch()
+    outcome = run_command(tmp_path, "run", **GOOD)
+    assert_refused(outcome, "STATE_DIR")
+    (warning,) = [orjson.loads(line) for line in outcome.lines]
+    assert (warning["event"], warning["level"]) == ("setting_unknown", "warning")
+    assert (warning["name"], warning["source"], warning["meant"]) == (
+        "BATCH_MAX_TASK",
+        ".env",
+        "BATCH_MAX_TASKS",
+    )
 
 
 def test_second_service_on_the_same_state_directory_or_port_is_refused(tmp_path: Path, house: House) -> None:

@@ -63,3 +63,12 @@ def test_check_without_settings_names_them(tmp_path: Path) -> None:
     outcome = run_command(tmp_path, "check")
     assert outcome.exit_code == 2
     assert marks(outcome) == {"API_BASE_URL": "failed", "OPENAI_API_KEY": "failed"}
+
+
+def test_check_names_what_is_set_and_no_setting(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("BATCH_MAX_TASK=5\nGRAFANA_PASSWORD=x\n")
+    outcome = run_command(
+        tmp_path, "check", API_BASE_URL="http://127.0.0.1:9", EMBEDDING_PROVIDER="local", STATE_DIR="state"
+    )
+    assert "warning  BATCH_MAX_TASK: in .env is no setting; did you mean BATCH_MAX_TASKS?" in outcome.lines
+    assert "note     GRAFANA_PASSWORD: in .env is no setting of this service" in outcome.lines

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from deploy.verify.children import CHECKOUT
-from shared.settings import MOUNTED_FILES_DIRECTORY, Settings
+from shared.loading import MOUNTED_FILES_DIRECTORY
+from shared.settings import Settings
 
 FOLDER = CHECKOUT / "deploy" / "kubernetes"
 Manifest = dict[str, dict[str, dict[str, dict[str, object]]]]

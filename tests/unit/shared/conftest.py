@@ -4,8 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from shared import settings as settings_module
+from shared import loading
 from shared.settings import Settings
+
+OF_LIBRARIES = [
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_ADMIN_KEY"),
+]
 
 
 class Surroundings:
@@ -21,13 +26,18 @@ class Surroundings:
         for name in (*Settings.model_fields, "state_directory", "credentials_directory"):
             monkeypatch.delenv(name.upper(), raising=False)
             monkeypatch.delenv(name, raising=False)
+        for name in (*OF_LIBRARIES, *map(str.lower, OF_LIBRARIES)):
+            monkeypatch.delenv(name, raising=False)
         monkeypatch.chdir(self.working_directory)
-        monkeypatch.setattr(settings_module, "MOUNTED_FILES_DIRECTORY", str(self.mounted))
+        monkeypatch.setattr(loading, "MOUNTED_FILES_DIRECTORY", str(self.mounted))
         monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(self.credentials))
 
     def set(self, **variables: str) -> None:
         for name, value in variables.items():
             self._monkeypatch.setenv(name, value)
+
+    def unset(self, name: str) -> None:
+        self._monkeypatch.delenv(name)
 
     def write_env_file(self, content: str | bytes) -> None:
         data = content if isinstance(content, bytes) else content.encode()

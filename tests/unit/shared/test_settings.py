@@ -7,8 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from shared.errors import ConfigurationError
+from shared.loading import load_settings
 from shared.models import Provider
-from shared.settings import LogFormat, LogLevel, LongText, Settings, UnknownTaskPolicy, load_settings
+from shared.settings import LogFormat, LogLevel, LongText, Settings, UnknownTaskPolicy
 from tests.unit.shared.conftest import Surroundings
 
 DEFAULTS: dict[str, object] = {
@@ -90,8 +91,10 @@ def test_state_dir_wins_over_the_directory_of_systemd(complete: Surroundings) ->
 def test_each_missing_setting_is_one_line(surroundings: Surroundings) -> None:
     lines = faults()
     assert len(lines) == 2
-    assert lines[0] == "API_BASE_URL: is required but not set"
-    assert lines[1].startswith("OPENAI_API_KEY: is required")
+    where = f"; there is no .env in {surroundings.working_directory}"
+    assert lines[0] == f"API_BASE_URL: is required but not set{where}"
+    assert lines[1].startswith("OPENAI_API_KEY: is required; set your key")
+    assert lines[1].endswith(where)
 
 
 def test_each_wrong_setting_is_one_line(complete: Surroundings) -> None:

@@ -1,9 +1,6 @@
 """Where settings come from, which source wins, and what a source that cannot be read comes to."""
 
-import pytest
-
-from shared.errors import ConfigurationError
-from shared.settings import load_settings
+from shared.loading import load_settings
 from tests.unit.shared.conftest import Surroundings
 
 
@@ -55,7 +52,7 @@ def test_empty_mounted_file_counts_as_not_set(complete: Surroundings) -> None:
 
 def test_no_secrets_directory_is_no_fault(complete: Surroundings) -> None:
     complete.mounted.rmdir()
-    complete.credentials.rmdir()
+    complete.unset("CREDENTIALS_DIRECTORY")
     assert concurrency() == 5
 
 
@@ -66,26 +63,3 @@ def test_whole_configuration_may_come_from_mounted_files(surroundings: Surroundi
     assert settings.api_base_url == "http://api.test:8000"
     assert settings.openai_api_key is not None
     assert settings.openai_api_key.get_secret_value() == "sk-mounted"
-
-
-@pytest.mark.parametrize(
-    "content", ["API_TOKEN=abc\n".encode("utf-16"), b"API_TOKEN=caf\xe9\n"], ids=["utf-16", "latin-1"]
-)
-def test_env_file_that_is_not_utf8_is_a_readable_fault(complete: Surroundings, content: bytes) -> None:
-    complete.write_env_file(content)
-    with pytest.raises(ConfigurationError) as caught:
-        load_settings()
-    assert ".env" in str(caught.value)
-
-
-def test_mounted_file_that_is_not_utf8_is_a_readable_fault(complete: Surroundings) -> None:
-    complete.mount("api_token", b"\xff\xfe\x00")
-    with pytest.raises(ConfigurationError) as caught:
-        load_settings()
-    assert "API_TOKEN" in str(caught.value)
-
-
-@pytest.mark.filterwarnings("ignore:attempted to load secret file:UserWarning")
-def test_directory_in_place_of_a_mounted_file_counts_as_not_set(complete: Surroundings) -> None:
-    (complete.mounted / "api_token").mkdir()
-    assert load_settings().api_token is None
