@@ -32,7 +32,7 @@ def embed_queries(queries: Sequence[str]) -> Vectors:
     from workers.providers.local import LOCAL_MODEL_NAME, LocalEmbeddings  # noqa: PLC0415
 
     embeddings = LocalEmbeddings().embed(queries, model=LOCAL_MODEL_NAME, dimensions=None)
-    return np.asarray(embeddings.vectors.rows, dtype=np.float32)
+    return np.asarray(embeddings.vectors.good, dtype=np.float32)
 
 
 class StoredVectors:

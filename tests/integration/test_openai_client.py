@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,11 +14,12 @@ from shared.models import Usage
 from tests.stubs import provider_faults as faults
 from tests.stubs.provider import StubProvider
 from tests.stubs.provider_answer import tokens_in, vector_for
-from tests.stubs.provider_faults import Fault
+from tests.stubs.provider_faults import Delivery, Fault
 from workers.providers.base import Embeddings
 from workers.providers.openai.client import OpenAIClient
 from workers.providers.openai.guarded_http import make_http_client
 from workers.providers.openai.provider_calls import ProviderCalls
+from workers.providers.vectors import BadVector
 
 KEY = "sk-integration-0123456789"
 MODEL = "text-embedding-3-small"
@@ -58,7 +60,7 @@ def connection(provider: StubProvider) -> Iterator[Connection]:
 
 
 def rows_of(embeddings: Embeddings) -> list[list[float]]:
-    return [row.astype(np.float32).tolist() for row in embeddings.vectors.rows]
+    return [row.astype(np.float32).tolist() for row in embeddings.vectors.good]
 
 
 def expected_rows(texts: Sequence[str] = TEXTS, dimensions: int = 16) -> list[list[float]]:
@@ -89,7 +91,17 @@ def test_two_thousand_texts_fit_one_call(provider: StubProvider, connection: Con
 
 
 @pytest.mark.parametrize(
-    "fault", [faults.float_lists(), faults.reversed_order()], ids=lambda fault: fault.name
+    "fault",
+    [
+        faults.float_lists(),
+        faults.reversed_order(),
+        faults.no_index(),
+        faults.no_zero_index(),
+        faults.gzipped(),
+        faults.gzipped(declared=False),
+        faults.declared_gzip(),
+    ],
+    ids=lambda fault: fault.name,
 )
 def test_servers_with_other_habits_are_served_too(
     provider: StubProvider, connection: Connection, fault: Fault
@@ -128,10 +140,8 @@ def test_an_answer_without_usage_reports_none_it_made_up(
         (faults.fewer_vectors(), RetryReason.BAD_RESPONSE),
         (faults.more_vectors(), RetryReason.BAD_RESPONSE),
         (faults.repeated_index(), RetryReason.BAD_RESPONSE),
-        (faults.no_index(), RetryReason.BAD_RESPONSE),
         (faults.not_a_number(), RetryReason.BAD_RESPONSE),
         (faults.empty_vector(), RetryReason.BAD_RESPONSE),
-        (faults.wrong_dimension(), RetryReason.BAD_RESPONSE),
     ],
     ids=lambda value: value.name if isinstance(value, Fault) else "",
 )
@@ -186,8 +196,32 @@ def test_the_wait_asked_for_is_handed_on(
 
 def test_dimensions_that_were_ignored_are_noticed(provider: StubProvider, connection: Connection) -> None:
     provider.script(faults.ignored_dimensions())
-    with pytest.raises(RetryableError, match="7 numbers where 8"):
+    with pytest.raises(NonRetryableError, match="asked for 8, the server sends 7") as caught:
         connection.embed(dimensions=8)
+    assert caught.value.blame is Blame.WHOLE_UNIT
+
+
+def test_one_bad_vector_spoils_no_other(provider: StubProvider, connection: Connection) -> None:
+    provider.script(faults.wrong_dimension())
+    embeddings = connection.embed()
+    assert rows_of(embeddings) == expected_rows()[:-1]
+    assert isinstance(embeddings.vectors.rows[-1], BadVector)
+
+
+def test_an_error_with_status_200_is_the_error_it_is(provider: StubProvider, connection: Connection) -> None:
+    provider.script(faults.error_in_success(code=429))
+    with pytest.raises(RetryableError, match="upstream says no") as caught:
+        connection.embed()
+    assert caught.value.reason is RetryReason.RATE_LIMIT
+
+
+def test_a_refusal_whose_body_breaks_off_is_still_a_refusal(
+    provider: StubProvider, connection: Connection
+) -> None:
+    provider.script(replace(faults.unauthorized(), delivery=Delivery.HALF_THEN_CLOSE))
+    with pytest.raises(RetryableError) as caught:
+        connection.embed()
+    assert caught.value.reason is RetryReason.UNAUTHORIZED
 
 
 def test_the_key_never_follows_a_redirect(provider: StubProvider, connection: Connection) -> None:

@@ -5,6 +5,7 @@ As its own process:   python -m tests.stubs.provider --port 0 --latency-ms 50 --
 which prints `provider http://127.0.0.1:PORT`, and tells what it did at GET /stats.
 """
 
+import gzip
 import threading
 import time
 from collections import Counter, deque
@@ -160,6 +161,8 @@ class StubProvider:
                 tokens=tokens_in(call.texts) if fault.usage else None,
                 floats=fault.floats or call.encoding_format != "base64",
             )
+        if fault.gzip:
+            body = gzip.compress(body)
         delay_seconds = self._latency_seconds + self._latency_per_text_seconds * len(call.texts)
         return Reply(fault.status, body, {**self.headers, **fault.headers}, fault.delivery, delay_seconds)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
+import orjson
 
 from tests.stubs.provider_answer import Item, error_json
 
@@ -37,6 +38,7 @@ class Fault:
     edit: Edit | None = None
     floats: bool = False
     usage: bool = True
+    gzip: bool = False
     delivery: Delivery = Delivery.WHOLE
     billed: bool = False
     """Did the provider do the work, so that its texts are paid for?"""
@@ -116,6 +118,22 @@ def garbage(body: bytes = b'{"data": [}') -> Fault:
     return Fault("garbage", body=body, billed=True)
 
 
+def gzipped(*, declared: bool = True) -> Fault:
+    """Not wrong, though nobody asked for it."""
+    headers = {"Content-Encoding": "gzip"} if declared else {}
+    return Fault("gzipped", headers=headers, gzip=True, billed=True)
+
+
+def declared_gzip() -> Fault:
+    """A proxy inflated the answer and left the header as it was."""
+    return Fault("declared_gzip", headers={"Content-Encoding": "gzip"}, billed=True)
+
+
+def error_in_success(message: str = "upstream says no", code: object = None) -> Fault:
+    """A gateway's habit: the error of the provider behind it with status 200."""
+    return Fault("error_in_success", 200, orjson.dumps({"error": {"message": message, "code": code}}))
+
+
 def compressed() -> Fault:
     return Fault("compressed", body=b"\x1f\x8b", headers={"Content-Encoding": "gzip"}, billed=True)
 
@@ -139,6 +157,11 @@ def repeated_index() -> Fault:
 
 def no_index() -> Fault:
     return _edited("no_index", lambda items: [Item(None, item.vector) for item in items])
+
+
+def no_zero_index() -> Fault:
+    """Servers built on protobuf leave out what is 0."""
+    return _edited("no_zero_index", lambda items: [Item(item.index or None, item.vector) for item in items])
 
 
 def not_a_number() -> Fault:

@@ -5,10 +5,11 @@ from typing import ClassVar
 
 from shared.embedding_input import EmbeddingInput
 from shared.messages import Failure
-from shared.models import Output, Task, TaskType
+from shared.models import Output, Task, TaskType, Usage
 from workers.processors.base import BaseProcessor
 from workers.providers.base import EmbeddingProvider
 from workers.providers.usage import share_usage
+from workers.providers.vectors import BadVector
 
 OUTPUT_NAME = "embedding"
 
@@ -20,22 +21,38 @@ class TextEmbeddingProcessor(BaseProcessor):
         self._provider = provider
 
     def process(self, task: Task) -> Output:
-        return self._embed([task])[0]
+        outcome = self._embed([task])[task.id]
+        if isinstance(outcome, BadVector):
+            raise outcome.error
+        return outcome
 
     def process_batch(self, tasks: Sequence[Task]) -> Mapping[str, Output | Failure]:
-        return {task.id: output for task, output in zip(tasks, self._embed(tasks), strict=True)}
+        """As BaseProcessor says. A text without a usable vector fails alone, the others are kept."""
+        return {task_id: _kept(outcome) for task_id, outcome in self._embed(tasks).items()}
 
-    def _embed(self, tasks: Sequence[Task]) -> list[Output]:
+    def _embed(self, tasks: Sequence[Task]) -> dict[str, Output | BadVector]:
         texts = [EmbeddingInput.parse(task.payload).text for task in tasks]
         places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
         key = tasks[0].key
         embeddings = self._provider.embed(list(places), key.model, key.dimensions)
-        values = list(embeddings.vectors.to_json())
+        values = embeddings.vectors.to_json()
         usages = share_usage(embeddings.usage, _weights(tasks, texts))
-        return [
-            Output(name=OUTPUT_NAME, value=values[places[text]], model=embeddings.model, usage=usage)
-            for text, usage in zip(texts, usages, strict=True)
-        ]
+        return {
+            task.id: _output(values[places[text]], embeddings.model, usage)
+            for task, text, usage in zip(tasks, texts, usages, strict=True)
+        }
+
+
+def _output(value: bytes | BadVector, model: str, usage: Usage) -> Output | BadVector:
+    if isinstance(value, BadVector):
+        return value
+    return Output(name=OUTPUT_NAME, value=value, model=model, usage=usage)
+
+
+def _kept(outcome: Output | BadVector) -> Output | Failure:
+    if isinstance(outcome, BadVector):
+        return Failure(str(outcome.error), retry=outcome.error.reason)
+    return outcome
 
 
 def _weights(tasks: Sequence[Task], texts: Sequence[str]) -> list[int]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from shared.text_length import TextLength, judge_length, split_text
 from workers.providers.base import EmbeddingProvider, Embeddings
-from workers.providers.vectors import Vector, Vectors
+from workers.providers.vectors import BadVector, Row, Vector, Vectors
 
 
 class PiecewiseEmbeddings:
@@ -34,9 +34,15 @@ def _pieces(text: str, model: str) -> list[str]:
     return split_text(text) if judge_length(text, model) is TextLength.OVER else [text]
 
 
-def _mean(vectors: Sequence[Vector], pieces: Sequence[str]) -> Vector:
-    if len(vectors) == 1:
-        return vectors[0]
+def _mean(rows: Sequence[Row], pieces: Sequence[str]) -> Row:
+    """A text is as good as its worst piece."""
+    if len(rows) == 1:
+        return rows[0]
+    vectors: list[Vector] = []
+    for row in rows:
+        if isinstance(row, BadVector):
+            return row
+        vectors.append(row)
     weights = [len(piece.encode()) for piece in pieces]
     mean = np.average(np.stack(vectors), axis=0, weights=weights)
     length = float(np.linalg.norm(mean))

@@ -1,3 +1,4 @@
+import gzip
 from collections.abc import Iterator
 
 import httpx2
@@ -5,7 +6,7 @@ import pytest
 
 from shared.errors import RetryableError, RetryReason
 from workers.providers.openai import guarded_http
-from workers.providers.openai.guarded_http import BoundedBody, make_http_client
+from workers.providers.openai.guarded_http import BoundedBody, RefusalBody, make_http_client
 
 
 class Body(httpx2.SyncByteStream):
@@ -66,6 +67,23 @@ def test_a_body_that_breaks_off_is_a_lost_connection() -> None:
 def test_silence_within_a_body_stays_a_timeout_for_the_sdk() -> None:
     with pytest.raises(httpx2.ReadTimeout):
         read(Body(b"ab", error=httpx2.ReadTimeout("silence")))
+
+
+def test_the_bound_counts_what_a_compressed_body_inflates_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guarded_http, "MAX_ANSWER_BYTES", 10**6)
+    bomb = Body(gzip.compress(bytes(10**7)))
+    with pytest.raises(RetryableError, match="larger than 1000000 bytes"):
+        list(BoundedBody(bomb, 1000.0, Clock(), "gzip"))
+
+
+def test_a_refusal_that_breaks_off_keeps_what_came_of_it() -> None:
+    body = Body(b"ab", error=httpx2.RemoteProtocolError("peer closed connection"))
+    assert b"".join(RefusalBody(body)) == b"ab"
+
+
+def test_a_refusal_is_read_no_further_than_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guarded_http, "MAX_REFUSAL_BYTES", 3)
+    assert b"".join(RefusalBody(Body(b"ab", b"cd", b"ef"))) == b"ab"
 
 
 def test_closing_reaches_the_connection() -> None:

@@ -22,7 +22,7 @@ def _forget_the_model() -> Iterator[None]:
 
 
 def closeness(local: LocalEmbeddings, one: str, other: str) -> float:
-    first, second = local.embed([one, other], "any", None).vectors.rows
+    first, second = local.embed([one, other], "any", None).vectors.good
     return float(np.dot(first, second))
 
 
@@ -33,15 +33,15 @@ def test_texts_alike_are_closer_than_texts_apart(local: LocalEmbeddings) -> None
 
 
 def test_vectors_have_unit_length_and_256_numbers(local: LocalEmbeddings) -> None:
-    [row] = local.embed(["bread and butter"], "any", None).vectors.rows
+    [row] = local.embed(["bread and butter"], "any", None).vectors.good
     assert row.shape == (256,)
     assert np.linalg.norm(row) == pytest.approx(1.0, abs=1e-5)
 
 
 @pytest.mark.parametrize("dimensions", [64, 128, 256])
 def test_a_shorter_vector_is_the_start_of_the_full_one(local: LocalEmbeddings, dimensions: int) -> None:
-    [full] = local.embed(["bread and butter"], "any", None).vectors.rows
-    [cut] = local.embed(["bread and butter"], "any", dimensions).vectors.rows
+    [full] = local.embed(["bread and butter"], "any", None).vectors.good
+    [cut] = local.embed(["bread and butter"], "any", dimensions).vectors.good
     start = full[:dimensions]
     assert np.allclose(cut, start / np.linalg.norm(start), atol=1e-6)
 
@@ -53,14 +53,14 @@ def test_a_length_it_does_not_have_is_refused_with_those_it_has(local: LocalEmbe
 
 
 def test_a_text_has_the_same_vector_alone_and_in_any_company(local: LocalEmbeddings) -> None:
-    [alone] = local.embed(["a short one"], "any", None).vectors.rows
-    among = local.embed(["a much longer text " * 400, "a short one"], "any", None).vectors.rows[1]
+    [alone] = local.embed(["a short one"], "any", None).vectors.good
+    among = local.embed(["a much longer text " * 400, "a short one"], "any", None).vectors.good[1]
     assert np.allclose(alone, among, atol=1e-6)
 
 
 def test_a_very_long_text_is_the_mean_of_all_its_tokens(local: LocalEmbeddings) -> None:
-    [row] = local.embed(["sun " * 20_000], "any", None).vectors.rows
-    [once] = local.embed(["sun sun"], "any", None).vectors.rows
+    [row] = local.embed(["sun " * 20_000], "any", None).vectors.good
+    [once] = local.embed(["sun sun"], "any", None).vectors.good
     assert float(np.dot(row, once)) > 0.9
 
 

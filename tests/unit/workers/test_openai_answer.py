@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from shared.errors import RetryableError, RetryReason
 from shared.models import Usage
 from workers.providers.base import Embeddings
-from workers.providers.openai.answer import parse_answer
+from workers.providers.openai.answer import error_in, parse_answer, read_body
+from workers.providers.vectors import BadVector
 
 
 def encoded(*numbers: float) -> str:
@@ -22,7 +23,11 @@ def item(index: object, embedding: object) -> dict[str, object]:
 
 
 def parse(body: object, *, texts: int = 1, dimensions: int | None = None) -> Embeddings:
-    return parse_answer(orjson.dumps(body), texts=texts, model="asked", dimensions=dimensions)
+    return parse_bytes(orjson.dumps(body), texts=texts, dimensions=dimensions)
+
+
+def parse_bytes(content: bytes, *, texts: int = 1, dimensions: int | None = None) -> Embeddings:
+    return parse_answer(read_body(content), texts=texts, model="asked", dimensions=dimensions)
 
 
 def answer(*items: Mapping[str, object], **more: object) -> dict[str, object]:
@@ -30,7 +35,7 @@ def answer(*items: Mapping[str, object], **more: object) -> dict[str, object]:
 
 
 def numbers_of(embeddings: Embeddings) -> list[list[float]]:
-    return [row.tolist() for row in embeddings.vectors.rows]
+    return [row.tolist() for row in embeddings.vectors.good]
 
 
 def test_the_index_decides_the_order() -> None:
@@ -65,11 +70,6 @@ def test_a_list_of_numbers_is_read_as_well_as_base64() -> None:
         [item(0, base64.b64encode(b"12345").decode())],
         [item(0, encoded(float("nan")))],
         [item(0, encoded(float("inf")))],
-        [item(1, encoded(1))],
-        [item(-1, encoded(1))],
-        [item(None, encoded(1))],
-        [item("0", encoded(1))],
-        [item(False, encoded(1))],
         [item(0, encoded(1)), item(1, encoded(1))],
     ],
 )
@@ -79,20 +79,66 @@ def test_bad_data_is_the_providers_trouble(data: object) -> None:
     assert caught.value.reason is RetryReason.BAD_RESPONSE
 
 
-def test_a_repeated_index_is_not_guessed_at() -> None:
-    with pytest.raises(RetryableError, match="repeated"):
-        parse(answer(item(0, encoded(1)), item(0, encoded(2))), texts=2)
+def test_a_vector_that_cannot_be_used_spoils_no_other() -> None:
+    bad: list[object] = [None, {}, [1.0, None], [1.0, "2"], [True, False], [[1.0]], "!!!!", ""]
+    items = [item(place, value) for place, value in enumerate([*bad, encoded(1, 2)])]
+    embeddings = parse(answer(*items), texts=len(items))
+    assert numbers_of(embeddings) == [[1, 2]]
+    assert [type(row) for row in embeddings.vectors.rows[:-1]] == [BadVector] * len(bad)
 
 
-def test_vectors_of_another_length_than_asked_for_are_refused() -> None:
-    with pytest.raises(RetryableError, match="3 numbers where 2"):
-        parse(answer(item(0, encoded(1, 2, 3))), dimensions=2)
+def test_an_item_that_is_no_object_spoils_no_other() -> None:
+    assert numbers_of(parse({"data": [None, item(1, encoded(1, 2)), 7]}, texts=3)) == [[1, 2]]
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"-Infinity", b"9" * 400, b"1e400"])
+def test_a_number_that_is_not_one_spoils_its_own_vector_alone(number: bytes) -> None:
+    content = b'{"data":[{"embedding":[1.0,' + number + b']},{"embedding":[3.0,4.0]}]}'
+    assert numbers_of(parse_bytes(content, texts=2)) == [[3, 4]]
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    content = b"\xef\xbb\xbf" + orjson.dumps(answer(item(0, [1.0])))
+    assert numbers_of(parse_bytes(content)) == [[1]]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"<html><title>Log in</title>", 'a web page: "Log in"'),
+        (b"  ", "it is empty"),
+        (b"Service starting", "begins with: Service starting"),
+        (b'{"message":"warming up"}', 'no list "data", but says: warming up'),
+        (b'{"status":"ok"}', 'but says: {"status":"ok"}'),
+    ],
+)
+def test_the_first_words_of_what_is_no_answer_are_kept(content: bytes, words: str) -> None:
+    with pytest.raises(RetryableError) as caught:
+        parse_bytes(content)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"error": {"message": "no", "code": 429}}, "no"),
+        ({"error": "no", "data": None}, "no"),
+        ({"error": {"message": "no"}, "data": []}, "no"),
+        ({"success": False, "errors": [{"code": 7, "message": "no"}], "result": None}, "no"),
+        ({"error": None, "data": []}, None),
+        ({"error": {"message": "a warning"}, "data": [item(0, encoded(1))]}, None),
+        ({"message": "warming up"}, None),
+    ],
+)
+def test_an_error_in_place_of_vectors_is_found(body: dict[str, object], message: str | None) -> None:
+    error = error_in(body)
+    assert (error.message if error else None) == message
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"data": [NaN]}', b"<html>", b"[]", b"null", b"\xff"])
 def test_garbage_is_the_providers_trouble(content: bytes) -> None:
     with pytest.raises(RetryableError) as caught:
-        parse_answer(content, texts=1, model="m", dimensions=None)
+        parse_bytes(content)
     assert caught.value.reason is RetryReason.BAD_RESPONSE
 
 
@@ -119,7 +165,7 @@ def test_no_json_raises_anything_but_a_task_error(body: object) -> None:
     except RetryableError as error:
         assert error.reason is RetryReason.BAD_RESPONSE
     else:
-        assert len(embeddings.vectors.rows) == 1
+        assert len(embeddings.vectors.good) == 1
 
 
 def test_usage_and_model_are_taken_from_the_answer() -> None:
@@ -131,10 +177,35 @@ def test_usage_and_model_are_taken_from_the_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "usage", [None, [], "7", {}, {"prompt_tokens": -1, "total_tokens": True}, {"prompt_tokens": 1.5}]
+    "usage",
+    [
+        None,
+        [],
+        "7",
+        {},
+        {"prompt_tokens": -1, "total_tokens": True},
+        {"prompt_tokens": 1.5},
+        {"prompt_tokens": "many"},
+        {"prompt_tokens": "nan", "total_tokens": 1e300},
+        {"prompt_tokens": [3]},
+    ],
 )
 def test_a_usage_that_makes_no_sense_is_reported_as_zero(usage: object) -> None:
     assert parse(answer(item(0, encoded(1)), usage=usage)).usage == Usage(0, 0)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 12.0, "total_tokens": 12.0},
+        {"prompt_tokens": "12", "total_tokens": "12.0"},
+        {"input_tokens": 12},
+        {"prompt_tokens": 12},
+        {"prompt_tokens": 12, "total_tokens": None},
+    ],
+)
+def test_a_usage_is_read_in_whatever_way_it_is_written(usage: dict[str, object]) -> None:
+    assert parse(answer(item(0, encoded(1)), usage=usage)).usage == Usage(12, 12)
 
 
 @pytest.mark.parametrize("model", [None, "", 7, "m" * 300])

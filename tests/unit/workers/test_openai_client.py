@@ -62,7 +62,7 @@ def peer() -> Iterator[Peer]:
 
 def test_texts_become_vectors_in_one_call(peer: Peer) -> None:
     embeddings = peer.client.embed(["a", "b"], "m", None)
-    assert [row.tolist() for row in embeddings.vectors.rows] == [
+    assert [row.tolist() for row in embeddings.vectors.good] == [
         vector_for("a", 4).tolist(),
         vector_for("b", 4).tolist(),
     ]

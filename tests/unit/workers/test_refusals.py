@@ -8,7 +8,7 @@ import pytest
 from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason, TaskError
 from workers.providers.openai.api_error import ApiError
 from workers.providers.openai.errors import OpenAIErrors
-from workers.providers.openai.refusals import Next, Refusal
+from workers.providers.openai.refusals import Next, Refusal, refusal_in_success
 
 MODEL = "bge-m3"
 HELD_KEY, HELD_QUOTA, HELD_URL = RetryReason.UNAUTHORIZED, RetryReason.QUOTA, RetryReason.WRONG_URL
@@ -30,15 +30,18 @@ def page(title: str) -> bytes:
     return f"<!doctype html><html><head><title>{title}</title></head><p>no such model</p></html>".encode()
 
 
-def classified(status: int, body: bytes, *, dimensions: int | None = None, proxy: str = "") -> TaskError:
-    errors = OpenAIErrors(
+def errors(proxy: str = "") -> OpenAIErrors:
+    return OpenAIErrors(
         base_url="https://provider.example/v1",
         key="sk-the-key-0123456789",
         timeout_seconds=60.0,
         wall_clock=lambda: 0.0,
         proxy=proxy,
     )
-    return errors.of_refusal(Refusal(status, ApiError.parse(body), MODEL, dimensions), {})
+
+
+def classified(status: int, body: bytes, *, dimensions: int | None = None, proxy: str = "") -> TaskError:
+    return errors(proxy).of_refusal(Refusal(status, ApiError.parse(body), MODEL, dimensions), {})
 
 
 def next_of(error: TaskError) -> Next:
@@ -218,3 +221,32 @@ def test_a_proxy_that_wants_a_password_is_named() -> None:
     assert "the proxy http://proxy.example:3128 refuses" in str(
         classified(407, b"", proxy="http://proxy.example:3128")
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ({"message": "slow down", "code": 429}, PACE),
+        ({"message": "slow down", "code": "429"}, PACE),
+        ({"message": "slow down", "type": "rate_limit_error"}, PACE),
+        ({"message": "slow down", "status": "RESOURCE_EXHAUSTED"}, PACE),
+        ({"message": "Provider returned error", "code": 502}, FAILED),
+        ({"message": "Insufficient credits", "code": 402}, HELD_QUOTA),
+        ({"message": "You exceeded your current quota", "code": None}, HELD_QUOTA),
+        ({"message": "wrong", "type": "authentication_error"}, HELD_KEY),
+        ({"message": "Invalid API key"}, HELD_KEY),
+        ({"message": "The model `bge-m3` does not exist"}, UNIT),
+        ({"message": "too long", "type": "invalid_request_error"}, INPUT),
+        ({"message": "too long", "code": 400}, INPUT),
+        ({"message": "who knows"}, FAILED),
+        ({"message": "who knows", "code": 7}, FAILED),
+        ("who knows", FAILED),
+    ],
+)
+def test_an_error_with_a_status_of_success_is_the_error_it_says_it_is(error: object, expected: Next) -> None:
+    found = ApiError.find({"error": error})
+    assert found is not None
+    told = errors().of_refusal(refusal_in_success(found, MODEL, None), {})
+    assert next_of(told) is expected
+    assert "with a status of success, " in str(told)
+    assert found.message in str(told)

@@ -4,7 +4,8 @@ The SDK's own models cost four times as much as the rest of the call.
 """
 
 import binascii
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping
 
 import numpy as np
 import orjson
@@ -12,24 +13,50 @@ import orjson
 from shared.embedding_input import MAX_MODEL_CHARACTERS
 from shared.models import Usage
 from workers.providers.base import Embeddings
+from workers.providers.openai.api_error import ApiError, BodyKind
 from workers.providers.openai.bad_answer import bad_answer
-from workers.providers.vectors import Vector, Vectors
+from workers.providers.openai.order import Item, in_order
+from workers.providers.vectors import BadVector, Row, Vectors
 
 MAX_TOKENS = 10**12
 _FLOAT32_BYTES = 4
 _NUMBERS = frozenset({int, float})
+_NO_ITEM: Item = {}
+_SHOWN_CHARACTERS = 200
+_BOM = b"\xef\xbb\xbf"
 
 
-def parse_answer(content: bytes, *, texts: int, model: str, dimensions: int | None) -> Embeddings:
+def read_body(content: bytes) -> Mapping[str, object]:
+    """The JSON object that an answer must be. Raises RetryableError(BAD_RESPONSE)."""
+    try:
+        body = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        body = _read_leniently(content.removeprefix(_BOM))
+    if isinstance(body, list) and len(body) == 1 and isinstance(body[0], dict) and "error" in body[0]:
+        body = body[0]
+    if not isinstance(body, dict):
+        raise bad_answer("it is no JSON object")
+    return body
+
+
+def error_in(body: Mapping[str, object]) -> ApiError | None:
+    """The error that an answer with a status of success holds in place of vectors."""
+    has_items = isinstance(body.get("data"), list) and bool(body["data"])
+    has_error = bool(body.get("error") or body.get("errors"))
+    return ApiError.find(body) if has_error and not has_items else None
+
+
+def parse_answer(body: Mapping[str, object], *, texts: int, model: str, dimensions: int | None) -> Embeddings:
     """The embeddings of so many `texts`, in their order, whatever order the answer has them in.
 
-    `model` is the name asked for, reported where the answer names none. Raises RetryableError(BAD_RESPONSE).
+    `model` is the name asked for, reported where the answer names none. Raises as Vectors.check does.
     """
-    body = _object(content)
     data = body.get("data")
     if not isinstance(data, list):
-        raise bad_answer('it has no list "data"')
-    rows = _in_order(data, texts)
+        said = ApiError.parse(orjson.dumps(body)).message[:_SHOWN_CHARACTERS]
+        raise bad_answer(f'it has no list "data", but says: {said}')
+    items = in_order([item if isinstance(item, dict) else _NO_ITEM for item in data], texts)
+    rows = [_row(item) for item in items]
     return Embeddings(
         vectors=Vectors.check(rows, texts=texts, dimensions=dimensions),
         model=_model(body.get("model")) or model,
@@ -37,46 +64,48 @@ def parse_answer(content: bytes, *, texts: int, model: str, dimensions: int | No
     )
 
 
-def _object(content: bytes) -> dict[str, object]:
+def _read_leniently(content: bytes) -> object:
+    """JSON with NaN, as Python's own encoder writes it: it spoils the vector it stands in, not the others."""
     try:
-        body = orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        raise bad_answer("it is no JSON") from error
-    if not isinstance(body, dict):
-        raise bad_answer("it is no JSON object")
-    return body
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        said = ApiError.parse(content[: 100 * _SHOWN_CHARACTERS])
+        if said.kind is BodyKind.EMPTY:
+            raise bad_answer("it is empty") from error
+        if said.kind is BodyKind.PAGE:
+            raise bad_answer(f'it is a web page: "{said.message[:_SHOWN_CHARACTERS]}"') from error
+        raise bad_answer(f"it is no JSON, but begins with: {said.message[:_SHOWN_CHARACTERS]}") from error
 
 
-def _in_order(data: Sequence[object], texts: int) -> list[Vector]:
-    if len(data) != texts:
-        raise bad_answer(f"{len(data)} vectors for {texts} texts")
-    rows: dict[int, Vector] = {}
-    for item in data:
-        if not isinstance(item, dict):
-            raise bad_answer('an item of "data" is no object')
-        index = item.get("index")
-        if type(index) is not int or not 0 <= index < texts or index in rows:
-            raise bad_answer('an "index" is missing, repeated or out of range')
-        rows[index] = _vector(item.get("embedding"))
-    return [rows[index] for index in range(texts)]
+def _row(item: Item | None) -> Row:
+    if item is None:
+        return BadVector("there is no vector for a text")
+    return _vector(item.get("embedding"))
 
 
-def _vector(value: object) -> Vector:
+def _vector(value: object) -> Row:
     """Base64 of little-endian float32 as asked for, or the list of numbers that some servers send anyway."""
     if isinstance(value, str):
         return _from_base64(value)
     if isinstance(value, list) and _NUMBERS.issuperset(map(type, value)):
+        return _numbers(value)
+    return BadVector("an embedding is neither base64 nor a list of numbers")
+
+
+def _numbers(value: list[float]) -> Row:
+    try:
         return np.array(value, dtype=np.float64)
-    raise bad_answer("an embedding is neither base64 nor a list of numbers")
+    except OverflowError:
+        return BadVector("an embedding holds a number that is too large")
 
 
-def _from_base64(value: str) -> Vector:
+def _from_base64(value: str) -> Row:
     try:
         raw = binascii.a2b_base64(value, strict_mode=True)
-    except ValueError as error:
-        raise bad_answer("an embedding is damaged base64") from error
+    except ValueError:
+        return BadVector("an embedding is damaged base64")
     if len(raw) % _FLOAT32_BYTES:
-        raise bad_answer("an embedding is cut off within a number")
+        return BadVector("an embedding is cut off within a number")
     return np.frombuffer(raw, dtype="<f4")
 
 
@@ -86,11 +115,16 @@ def _model(value: object) -> str:
 
 def _usage(value: object) -> Usage:
     fields = value if isinstance(value, dict) else {}
-    return Usage(
-        prompt_tokens=_tokens(fields.get("prompt_tokens")), total_tokens=_tokens(fields.get("total_tokens"))
-    )
+    prompt = _tokens(fields.get("prompt_tokens")) or _tokens(fields.get("input_tokens"))
+    return Usage(prompt_tokens=prompt, total_tokens=_tokens(fields.get("total_tokens")) or prompt)
 
 
 def _tokens(value: object) -> int:
     """0 where the answer does not say: what was not billed to our knowledge is not reported as if it were."""
-    return value if type(value) is int and 0 <= value <= MAX_TOKENS else 0
+    if type(value) not in (int, float, str):
+        return 0
+    try:
+        number = float(str(value))
+    except ValueError:
+        return 0
+    return int(number) if 0 <= number <= MAX_TOKENS and number.is_integer() else 0

@@ -7,11 +7,12 @@ import httpx2
 import openai
 
 from workers.providers.base import Embeddings
-from workers.providers.openai.answer import parse_answer
+from workers.providers.openai.answer import error_in, parse_answer, read_body
 from workers.providers.openai.errors import OpenAIErrors
 from workers.providers.openai.guarded_http import call_timeout
 from workers.providers.openai.provider_calls import ProviderCalls
 from workers.providers.openai.rate_limit_headers import parse_rate_limits
+from workers.providers.openai.refusals import refusal_in_success
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
@@ -46,12 +47,17 @@ class OpenAIClient:
 
     def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embeddings:
         with self._calls.call(len(texts)):
-            content = self._ask(texts, model, dimensions)
-            embeddings = parse_answer(content, texts=len(texts), model=model, dimensions=dimensions)
+            response = self._ask(texts, model, dimensions)
+            body = read_body(response.content)
+            error = error_in(body)
+            if error is not None:
+                refusal = refusal_in_success(error, model, dimensions)
+                raise self._errors.of_refusal(refusal, response.headers)
+            embeddings = parse_answer(body, texts=len(texts), model=model, dimensions=dimensions)
         self._calls.billed(embeddings.usage)
         return embeddings
 
-    def _ask(self, texts: Sequence[str], model: str, dimensions: int | None) -> bytes:
+    def _ask(self, texts: Sequence[str], model: str, dimensions: int | None) -> httpx2.Response:
         try:
             response = self._create(
                 model=model,
@@ -67,4 +73,4 @@ class OpenAIClient:
         except openai.APIError as error:
             raise self._errors.classify(error, model, dimensions) from error
         self._calls.rate_limits = parse_rate_limits(response.headers)
-        return response.content
+        return response.http_response

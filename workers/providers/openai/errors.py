@@ -72,6 +72,8 @@ def _said(refusal: Refusal, headers: Mapping[str, str]) -> str:
     status, error = refusal.status, refusal.error
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return f"{status}, it redirects{_place(headers.get('location', ''))}, which is not followed"
+    if refusal.in_success:
+        return f"an error in an answer with a status of success, {error.message}"
     if error.kind is BodyKind.EMPTY:
         return f"status {status} without a reason"
     if refusal.is_from_a_page:

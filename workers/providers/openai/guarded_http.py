@@ -1,5 +1,6 @@
 """The HTTP client beneath the provider's SDK, with bounds on what a strange answer can do to a worker."""
 
+import contextlib
 import functools
 import ssl
 from collections.abc import Callable, Iterator
@@ -9,9 +10,13 @@ import openai
 
 from shared.errors import RetryableError, RetryReason
 from workers.providers.openai.bad_answer import bad_answer
+from workers.providers.openai.inflate import inflate
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
-"""Twice what 2,048 vectors of 3,072 numbers take as decimal text."""
+"""Twice what 2,048 vectors of 3,072 numbers take as decimal text. Counted after inflation."""
+
+MAX_REFUSAL_BYTES = 4 * 1024 * 1024
+"""Some servers repeat the whole input in a refusal of it."""
 
 MAX_CONNECT_SECONDS = 10.0
 
@@ -22,8 +27,8 @@ def make_http_client(timeout_seconds: float, clock: Clock) -> httpx2.Client:
     """A client that carries the key to no other host and reads no more and no longer than it should.
 
     Redirects are not followed. Answers are asked for uncompressed, since base64 vectors hardly shrink
-    and cost more to inflate than to fetch, and a compressed answer has no bound. Proxy and certificate
-    variables of the environment work as with the SDK's own client. Close it after use.
+    and cost more to inflate than to fetch; one that comes compressed all the same is inflated. Proxy and
+    certificate variables of the environment work as with the SDK's own client. Close it after use.
     """
     return openai.DefaultHttpxClient(
         verify=tls_context(),
@@ -54,21 +59,24 @@ def tls_context() -> ssl.SSLContext:
 
 
 class BoundedBody(httpx2.SyncByteStream):
-    """A body that ends in an error once it is too large, too slow as a whole, or broken off.
+    """A body, inflated, that ends in an error once it is too large, too slow as a whole, or broken off.
 
     Raises RetryableError from within the SDK, which lets it pass.
     """
 
-    def __init__(self, body: httpx2.SyncByteStream, timeout_seconds: float, clock: Clock) -> None:
+    def __init__(
+        self, body: httpx2.SyncByteStream, timeout_seconds: float, clock: Clock, encoding: str = ""
+    ) -> None:
         self._body = body
         self._timeout_seconds = timeout_seconds
         self._clock = clock
+        self._encoding = encoding
 
     def __iter__(self) -> Iterator[bytes]:
         deadline = self._clock() + self._timeout_seconds
         size_bytes = 0
         try:
-            for chunk in self._body:
+            for chunk in inflate(self._body, self._encoding):
                 size_bytes += len(chunk)
                 if size_bytes > MAX_ANSWER_BYTES:
                     raise bad_answer(f"it is larger than {MAX_ANSWER_BYTES} bytes")
@@ -90,9 +98,32 @@ class BoundedBody(httpx2.SyncByteStream):
         self._body.close()
 
 
+class RefusalBody(httpx2.SyncByteStream):
+    """The body of a refusal, as much of it as comes: the status alone says what to do."""
+
+    def __init__(self, body: httpx2.SyncByteStream) -> None:
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        size_bytes = 0
+        with contextlib.suppress(httpx2.TransportError, RetryableError):
+            for chunk in self._body:
+                size_bytes += len(chunk)
+                if size_bytes > MAX_REFUSAL_BYTES:
+                    return
+                yield chunk
+
+    def close(self) -> None:
+        self._body.close()
+
+
 def _guard(response: httpx2.Response, timeout_seconds: float, clock: Clock) -> None:
-    encoding = response.headers.get("content-encoding", "").strip().lower()
-    if encoding not in ("", "identity"):
-        raise bad_answer("it is compressed, though it was asked for uncompressed")
-    if isinstance(response.stream, httpx2.SyncByteStream):
-        response.stream = BoundedBody(response.stream, timeout_seconds, clock)
+    if not isinstance(response.stream, httpx2.SyncByteStream):
+        return
+    encoding = response.headers.get("content-encoding", "")
+    if encoding:
+        # Else the client would inflate without a bound, and only what the header names rightly.
+        del response.headers["content-encoding"]
+    response.stream = BoundedBody(response.stream, timeout_seconds, clock, encoding)
+    if not response.is_success:
+        response.stream = RefusalBody(response.stream)

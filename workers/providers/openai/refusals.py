@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TypeAlias
 
@@ -21,9 +21,11 @@ from workers.providers.openai.vocabulary import (
     QUOTA_WORDS,
     QUOTED,
     RATE_NAMES,
+    STATUS_OF_NAME,
     TLS_WORDS,
 )
 
+_END_OF_STATUSES = 600
 _INPUT = frozenset({400, 413, 422})
 _OF_THE_SERVER = frozenset({408, 409, 425, 498, 499})
 _GONE = frozenset({404, 410})
@@ -38,6 +40,8 @@ class Refusal:
     error: ApiError
     model: str = ""
     dimensions: int | None = None
+    in_success: bool = False
+    """Did it come with a status of success? Then `status` is what the error itself says."""
 
     @property
     def _said(self) -> str:
@@ -173,3 +177,21 @@ RULES = (
 
 def rule_for(refusal: Refusal) -> Rule:
     return next(rule for rule in RULES if rule.fits(refusal))
+
+
+def refusal_in_success(error: ApiError, model: str, dimensions: int | None) -> Refusal:
+    """The refusal that `error` is, which came with a status of success.
+
+    An error that does not say what it is may be anyone's, and is taken for the server's.
+    """
+    status = next((known for known in map(_status_of, sorted(error.names)) if known), None)
+    refusal = Refusal(status or HTTPStatus.BAD_REQUEST, error, model, dimensions, in_success=True)
+    if status is None and rule_for(refusal).then is Blame.SOME_TASKS:
+        return replace(refusal, status=HTTPStatus.INTERNAL_SERVER_ERROR)
+    return refusal
+
+
+def _status_of(name: str) -> int | None:
+    if name.isascii() and name.isdigit() and HTTPStatus.BAD_REQUEST <= int(name) < _END_OF_STATUSES:
+        return int(name)
+    return STATUS_OF_NAME.get(name)

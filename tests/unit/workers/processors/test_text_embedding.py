@@ -5,11 +5,12 @@ import orjson
 import pytest
 
 from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason
+from shared.messages import Failure
 from shared.models import Output, Usage
 from tests.unit.workers.units import MODEL, make_task, make_unit
 from workers.processors.text_embedding import TextEmbeddingProcessor
 from workers.providers.base import Embeddings
-from workers.providers.vectors import Vectors
+from workers.providers.vectors import BadVector, Vectors
 
 
 class Provider:
@@ -62,6 +63,26 @@ def test_a_payload_that_slipped_through_does_not_reach_the_provider() -> None:
         TextEmbeddingProcessor(provider).process_batch(make_unit(["good", {"txt": "bad"}]).tasks)
     assert caught.value.blame is Blame.SOME_TASKS
     assert provider.asked == []
+
+
+class PartlyBadProvider:
+    """Has a vector for every text but "bad"."""
+
+    def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embeddings:
+        rows = [
+            BadVector("a vector is empty") if text == "bad" else np.array([1.0], dtype=np.float32)
+            for text in texts
+        ]
+        return Embeddings(Vectors.check(rows, texts=len(texts), dimensions=None), "m", Usage(9, 9))
+
+
+def test_a_text_without_a_usable_vector_fails_alone_and_may_be_tried_again() -> None:
+    outcomes = TextEmbeddingProcessor(PartlyBadProvider()).process_batch(make_unit(["a", "bad", "c"]).tasks)
+    failure = Failure(
+        "the provider's answer cannot be used: a vector is empty", retry=RetryReason.BAD_RESPONSE
+    )
+    assert outcomes["t-1"] == failure
+    assert [_output(outcomes[task_id]).value for task_id in ("t-0", "t-2")] == [b"[1.0]", b"[1.0]"]
 
 
 def test_the_providers_error_concerns_the_whole_unit() -> None:

@@ -1,0 +1,80 @@
+import gzip
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import RetryableError, RetryReason
+from workers.providers.openai.inflate import inflate
+
+BODY = b'{"data": []}' * 1000
+
+
+def read(content: bytes, encoding: str, piece_bytes: int = 100) -> bytes:
+    pieces = [content[start : start + piece_bytes] for start in range(0, len(content), piece_bytes)]
+    return b"".join(inflate(pieces, encoding))
+
+
+def raw_deflate(content: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(content) + packer.flush()
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 2, 7, 10**6])
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        (BODY, ""),
+        (BODY, "identity"),
+        (gzip.compress(BODY), "gzip"),
+        (gzip.compress(BODY), "x-gzip"),
+        (gzip.compress(BODY), "GZIP"),
+        (gzip.compress(BODY), ""),
+        (gzip.compress(BODY), "deflate"),
+        (BODY, "gzip"),
+        (BODY, "br"),
+        (BODY, "deflate"),
+        (zlib.compress(BODY), "deflate"),
+        (raw_deflate(BODY), "deflate"),
+        (gzip.compress(BODY[:500]) + gzip.compress(BODY[500:]), "gzip"),
+        (gzip.compress(BODY) + bytes(512), "gzip"),
+        (gzip.compress(gzip.compress(BODY)), "gzip, gzip"),
+        (gzip.compress(zlib.compress(BODY)), "deflate, gzip"),
+    ],
+)
+def test_a_body_is_inflated_whatever_its_header_says(content: bytes, encoding: str, piece_bytes: int) -> None:
+    assert read(content, encoding, piece_bytes) == BODY
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "complaint"),
+    [
+        (gzip.compress(BODY)[:-20], "gzip", "cut off"),
+        (zlib.compress(BODY)[:-20], "deflate", "cut off"),
+        (gzip.compress(BODY)[:10] + b"\xff" * 50, "gzip", "damaged"),
+        (b"\x01\x02\x03\x04", "br", 'compressed as "br"'),
+        (b"\x01\x02\x03\x04", "gzip, gzip, gzip, gzip", "compressed 4 times"),
+    ],
+)
+def test_what_cannot_be_inflated_is_a_bad_answer(content: bytes, encoding: str, complaint: str) -> None:
+    with pytest.raises(RetryableError, match=complaint) as caught:
+        read(content, encoding)
+    assert caught.value.reason is RetryReason.BAD_RESPONSE
+
+
+def test_an_empty_body_stays_empty() -> None:
+    assert read(b"", "gzip") == b""
+
+
+def test_a_bomb_is_inflated_only_as_far_as_it_is_read() -> None:
+    bomb = gzip.compress(bytes(50 * 1024 * 1024))
+    assert len(next(inflate([bomb], "gzip"))) <= 256 * 1024
+
+
+@given(st.binary(max_size=100), st.sampled_from(["", "gzip", "deflate", "br"]))
+def test_no_content_raises_anything_but_a_task_error(content: bytes, encoding: str) -> None:
+    try:
+        read(content, encoding, 3)
+    except RetryableError as error:
+        assert error.reason is RetryReason.BAD_RESPONSE
