@@ -77,6 +77,52 @@ def test_base64_is_asked_for_and_dimensions_only_when_given(peer: Peer) -> None:
     assert bodies[1]["dimensions"] == 4
 
 
+def refusing_encodings(status: int, body: object) -> Answer:
+    """A server that knows no `encoding_format`, and sends lists of numbers."""
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked = orjson.loads(request.content)
+        if "encoding_format" in asked:
+            return httpx2.Response(status, content=orjson.dumps(body))
+        items = [Item(place, vector_for(text, 4)) for place, text in enumerate(asked["input"])]
+        return httpx2.Response(200, content=embeddings_json(items, model="m", tokens=5, floats=True))
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, {"error": {"message": "Unknown parameter: 'encoding_format'"}}),
+        (400, {"error": {"message": "Unrecognized request argument", "param": "encoding_format"}}),
+        (422, {"detail": [{"loc": ["body", "encoding_format"], "msg": "Extra inputs are not permitted"}]}),
+        (422, {"error": "base64 is not supported"}),
+        (501, {"error": "encoding_format is not implemented"}),
+        (200, {"error": {"message": "encoding_format must be float", "code": 400}}),
+    ],
+)
+def test_encoding_format_that_is_refused_is_left_out_from_then_on(
+    peer: Peer, status: int, body: object
+) -> None:
+    peer.answer = refusing_encodings(status, body)
+    for _ in range(2):
+        [vector] = peer.client.embed(["a"], "m", None).vectors.good
+        assert vector.astype("float32").tolist() == vector_for("a", 4).tolist()
+    asked = ["encoding_format" in orjson.loads(request.content) for request in peer.requests]
+    assert asked == [True, False, False]
+    assert requests_by_status(peer.metrics) == {"ok": 2.0}
+
+
+def test_encoding_format_is_asked_for_again_where_leaving_it_out_did_not_help(peer: Peer) -> None:
+    peer.answer = lambda _: httpx2.Response(400, content=error_json("the text speaks of encoding_format"))
+    with pytest.raises(NonRetryableError, match="speaks of encoding_format"):
+        peer.client.embed(["a"], "m", None)
+    assert len(peer.requests) == 2
+    peer.answer = good
+    peer.client.embed(["a"], "m", None)
+    assert "encoding_format" in orjson.loads(peer.requests[-1].content)
+
+
 def test_nothing_is_retried_by_the_sdk(peer: Peer) -> None:
     peer.answer = refusing(500)
     with pytest.raises(RetryableError):

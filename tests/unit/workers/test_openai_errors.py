@@ -1,14 +1,16 @@
 import socket
 import ssl
+from collections.abc import Callable
 
 import httpx2
-import openai
 import pytest
 
 from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason, TaskError
+from shared.metrics import WorkerMetrics
 from tests.stubs import provider_faults as faults
 from tests.stubs.provider_faults import Fault
-from workers.providers.openai.errors import OpenAIErrors
+from workers.providers.openai.client import OpenAIClient
+from workers.providers.openai.provider_calls import ProviderCalls
 
 KEY = "sk-the-real-key-0123456789"
 URL = "https://provider.example/v1"
@@ -17,28 +19,35 @@ WALL_SECONDS = 1_700_000_000.0
 
 
 def classified(fault: Fault) -> TaskError:
-    """The class of the error that the SDK really raises for this answer."""
+    """The error that a client raises for this answer."""
 
     def answer(_: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(fault.status, content=fault.body or b"", headers=dict(fault.headers))
 
-    return _classify(httpx2.MockTransport(answer))
+    return _raised(answer)
 
 
 def classified_exception(error: Exception) -> TaskError:
     def answer(_: httpx2.Request) -> httpx2.Response:
         raise error
 
-    return _classify(httpx2.MockTransport(answer))
+    return _raised(answer)
 
 
-def _classify(transport: httpx2.MockTransport) -> TaskError:
-    errors = OpenAIErrors(base_url=URL, key=KEY, timeout_seconds=60.0, wall_clock=lambda: WALL_SECONDS)
-    with httpx2.Client(transport=transport) as http:
-        sdk = openai.OpenAI(api_key=KEY, base_url=URL, max_retries=0, http_client=http)
-        with pytest.raises(openai.APIError) as caught:
-            sdk.embeddings.with_raw_response.create(model=MODEL, input=["x"], encoding_format="base64")
-    return errors.classify(caught.value, MODEL)
+def _raised(answer: Callable[[httpx2.Request], httpx2.Response]) -> TaskError:
+    calls = ProviderCalls(WorkerMetrics(), lambda: 0.0)
+    with httpx2.Client(transport=httpx2.MockTransport(answer)) as http:
+        client = OpenAIClient(
+            key=KEY,
+            base_url=URL,
+            timeout_seconds=60.0,
+            http=http,
+            calls=calls,
+            wall_clock=lambda: WALL_SECONDS,
+        )
+        with pytest.raises(TaskError) as caught:
+            client.embed(["x"], MODEL, None)
+    return caught.value
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,30 @@
 """Embeddings from OpenAI or a server that speaks its API, through the official SDK."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import httpx2
 import openai
 
 from workers.providers.base import Embeddings
 from workers.providers.openai.answer import error_in, parse_answer, read_body
+from workers.providers.openai.api_error import ApiError
 from workers.providers.openai.errors import OpenAIErrors
 from workers.providers.openai.guarded_http import call_timeout
 from workers.providers.openai.provider_calls import ProviderCalls
 from workers.providers.openai.rate_limit_headers import parse_rate_limits
-from workers.providers.openai.refusals import refusal_in_success
+from workers.providers.openai.refusals import Refusal, refusal_in_success
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
+_ENCODING = {"encoding_format": "base64"}
+"""A tenth of the work of decimal numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    refusal: Refusal
+    headers: Mapping[str, str]
 
 
 class OpenAIClient:
@@ -39,38 +49,57 @@ class OpenAIClient:
         )
         # OPENAI_LOG=debug would have the SDK write what it sends.
         logging.getLogger("openai").setLevel(logging.WARNING)
-        self._create = sdk.embeddings.with_raw_response.create
+        self._post = sdk.post
         self._calls = calls
+        self._knows_encoding_format = True
         self._errors = OpenAIErrors(
             base_url=url, key=key, timeout_seconds=timeout_seconds, wall_clock=wall_clock
         )
 
     def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embeddings:
         with self._calls.call(len(texts)):
-            response = self._ask(texts, model, dimensions)
-            body = read_body(response.content)
-            error = error_in(body)
-            if error is not None:
-                refusal = refusal_in_success(error, model, dimensions)
-                raise self._errors.of_refusal(refusal, response.headers)
-            embeddings = parse_answer(body, texts=len(texts), model=model, dimensions=dimensions)
+            answer = self._ask(texts, model, dimensions)
+            if isinstance(answer, _Refused):
+                raise self._errors.of_refusal(answer.refusal, answer.headers)
+            embeddings = parse_answer(answer, texts=len(texts), model=model, dimensions=dimensions)
         self._calls.billed(embeddings.usage)
         return embeddings
 
-    def _ask(self, texts: Sequence[str], model: str, dimensions: int | None) -> httpx2.Response:
+    def _ask(
+        self, texts: Sequence[str], model: str, dimensions: int | None
+    ) -> Mapping[str, object] | _Refused:
+        """The answer's body.
+
+        A server that refuses `encoding_format` is asked once more without it, and from then on always.
+        """
+        request: dict[str, object] = {"model": model, "input": list(texts)}
+        if dimensions is not None:
+            request["dimensions"] = dimensions
+        if not self._knows_encoding_format:
+            return self._send(request, model, dimensions)
+        answer = self._send(request | _ENCODING, model, dimensions)
+        if not isinstance(answer, _Refused) or not answer.refusal.names_encoding_format():
+            return answer
+        answer = self._send(request, model, dimensions)
+        self._knows_encoding_format = isinstance(answer, _Refused)
+        return answer
+
+    def _send(
+        self, request: Mapping[str, object], model: str, dimensions: int | None
+    ) -> Mapping[str, object] | _Refused:
         try:
-            response = self._create(
-                model=model,
-                input="",
-                encoding_format="base64",
-                dimensions=openai.omit if dimensions is None else dimensions,
-                # In place of `input`, whose every text the SDK would search for fields to rename.
-                extra_body={"input": list(texts)},
-            )
+            # Not `embeddings.create`: it searches every text for fields to rename, and always names an
+            # encoding.
+            response = self._post("/embeddings", cast_to=httpx2.Response, body=request)
         except openai.APIStatusError as error:
             self._calls.rate_limits = parse_rate_limits(error.response.headers)
-            raise self._errors.classify(error, model, dimensions) from error
+            said = ApiError.parse(error.response.content)
+            return _Refused(Refusal(error.status_code, said, model, dimensions), error.response.headers)
         except openai.APIError as error:
-            raise self._errors.classify(error, model, dimensions) from error
+            raise self._errors.of_trouble(error) from error
         self._calls.rate_limits = parse_rate_limits(response.headers)
-        return response.http_response
+        body = read_body(response.content)
+        said_in_success = error_in(body)
+        if said_in_success is None:
+            return body
+        return _Refused(refusal_in_success(said_in_success, model, dimensions), response.headers)

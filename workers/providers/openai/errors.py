@@ -1,4 +1,4 @@
-"""The one place where an error of the provider's SDK gets its class."""
+"""The one place where a call to the provider that brought no vectors gets its class."""
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -8,7 +8,7 @@ import openai
 
 from shared.errors import NonRetryableError, RetryableError, RetryReason, TaskError
 from shared.retry import parse_retry_after
-from workers.providers.openai.api_error import ApiError, BodyKind
+from workers.providers.openai.api_error import BodyKind
 from workers.providers.openai.refusals import Refusal, Rule, rule_for
 from workers.providers.openai.trouble import describe_trouble
 from workers.providers.safe_message import safe_message
@@ -17,7 +17,7 @@ _WAIT_COUNTS = frozenset({RetryReason.RATE_LIMIT, RetryReason.SERVER_ERROR})
 
 
 class OpenAIErrors:
-    """Turns what the SDK raises into a RetryableError or a NonRetryableError.
+    """Makes a RetryableError or a NonRetryableError of what a call ended in.
 
     `wall_clock` gives epoch seconds, for a `Retry-After` that is a date. Messages never hold `key`.
     `proxy` is the address of the proxy on the way, if there is one.
@@ -38,11 +38,8 @@ class OpenAIErrors:
         self._wall_clock = wall_clock
         self._proxy = proxy
 
-    def classify(self, error: openai.APIError, model: str, dimensions: int | None = None) -> TaskError:
-        """The error to raise instead of `error`, which a call for `model` ended in."""
-        if isinstance(error, openai.APIStatusError):
-            refusal = Refusal(error.status_code, ApiError.parse(error.response.content), model, dimensions)
-            return self.of_refusal(refusal, error.response.headers)
+    def of_trouble(self, error: openai.APIError) -> TaskError:
+        """The error for a call that got no answer."""
         way = f"{self._base_url} through the proxy {self._proxy}" if self._proxy else self._base_url
         trouble = describe_trouble(error, way, self._timeout_seconds)
         return RetryableError(safe_message(trouble.words, self._key), reason=trouble.reason)

@@ -58,6 +58,11 @@ class Refusal:
     def is_from_a_page(self) -> bool:
         return self.error.kind is BodyKind.PAGE
 
+    def names_encoding_format(self) -> bool:
+        """Is it refused how the vectors were asked for, rather than what was asked?"""
+        said = f"{self.error.message} {self.error.param}".lower()
+        return "encoding_format" in said or (self.status in {400, 422} and "base64" in self._said.lower())
+
     def quota_is_gone(self) -> bool:
         if self.status == HTTPStatus.PAYMENT_REQUIRED or self.error.names & QUOTA_NAMES:
             return True
