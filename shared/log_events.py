@@ -30,6 +30,8 @@ class LogEvent(StrEnum):
     UNIT_TIMED_OUT = "unit_timed_out"
     REPORT_FAILED = "report_failed"
     REPORT_REJECTED = "report_rejected"
+    REPORTS_SLOWED = "reports_slowed"
+    REPORTS_AT_FULL_SPEED = "reports_at_full_speed"
     REPORT_UNREADABLE = "report_unreadable"
     REJECTED_RETRIED = "rejected_retried"
     REJECTED_DROPPED = "rejected_dropped"

@@ -24,10 +24,11 @@ from supervisor.runtime.events import Inbox
 from supervisor.runtime.shutdown import ShutdownManager
 from supervisor.status.history import History
 from supervisor.status.status import StatusBoard
-from supervisor.task_api.gate import APIGate
+from supervisor.task_api.gate import APIGate, GateSide
 from supervisor.task_api.outbox import Outbox
 from supervisor.task_api.poll_scheduler import TaskScheduler
 from supervisor.task_api.poller import Poller
+from supervisor.task_api.report_pace import ReportPace
 from supervisor.task_api.sender import Reporter
 from supervisor.tasks.backlog import Backlog
 from supervisor.tasks.claims import ClaimMessage, Claims
@@ -74,6 +75,7 @@ class _State:
     claim_outbox: Outbox[ClaimMessage]
     table: SlotTable
     api_gate: APIGate
+    report_pace: ReportPace
     provider_gate: ProviderGate
     limiter: RateLimiter
     scheduler: TaskScheduler
@@ -109,7 +111,15 @@ def compose(settings: Settings, outside: Outside) -> Supervisor:
         ),
         claims=claims,
         dispatcher=_dispatcher(settings, outside, state, settlement),
-        delivery=Delivery(state.outbox, journal, outside.reporter, state.api_gate, settlement, clock),
+        delivery=Delivery(
+            outbox=state.outbox,
+            journal=journal,
+            reporter=outside.reporter,
+            gate=state.api_gate.reports,
+            pace=state.report_pace,
+            settlement=settlement,
+            clock=clock,
+        ),
         settlement=settlement,
         amendments=AmendmentWatch(journal, settlement, clock),
         api_gate=state.api_gate,
@@ -136,7 +146,11 @@ def _state(settings: Settings, outside: Outside) -> _State:
         outbox=Outbox(backoff, window),
         claim_outbox=Outbox(backoff, window),
         table=SlotTable(settings.concurrency_limit, clock()),
-        api_gate=APIGate(_breaker(settings, "api", clock), clock),
+        api_gate=APIGate(
+            polls=GateSide(_breaker(settings, "api", clock, calls="polls"), clock),
+            reports=GateSide(_breaker(settings, "api", clock, calls="reports"), clock),
+        ),
+        report_pace=ReportPace(clock),
         provider_gate=ProviderGate(_breaker(settings, settings.embedding_provider, clock), clock),
         limiter=RateLimiter(requests, tokens, clock),
         scheduler=TaskScheduler(longest, shortest, capacity, clock, settings.poll_wait_seconds),
@@ -154,7 +168,8 @@ def _claims(settings: Settings, outside: Outside, state: _State) -> Claims:
         backlog=state.backlog,
         outbox=state.claim_outbox,
         claimer=outside.claimer,
-        gate=state.api_gate,
+        gate=state.api_gate.reports,
+        pace=state.report_pace,
         clock=outside.clock,
     )
 
@@ -215,9 +230,9 @@ def _tasks_at_once(settings: Settings) -> int:
     return settings.concurrency_limit * settings.batch_max_tasks
 
 
-def _breaker(settings: Settings, service: str, clock: Callable[[], float]) -> CircuitBreaker:
+def _breaker(settings: Settings, service: str, clock: Callable[[], float], **which: str) -> CircuitBreaker:
     def tell(state: BreakerState) -> None:
-        log.warning(LogEvent.BREAKER_CHANGED, service=service, state=state.name.lower())
+        log.warning(LogEvent.BREAKER_CHANGED, service=service, state=state.name.lower(), **which)
 
     return CircuitBreaker(
         settings.circuit_breaker_threshold, settings.circuit_breaker_recovery_seconds, clock, tell

@@ -100,6 +100,8 @@ class Supervisor:
         """Apply the events, write down what changed, then act on it. Says if and how to end."""
         for event in events:
             self._apply(event)
+        if self.api_gate.reports_recovered():
+            self._send_what_waited()
         self.dispatcher.kill_overdue()
         self.conditions.outbox_full = len(self.outbox) >= self.outbox_limit
         if self._may_start_work():
@@ -147,6 +149,13 @@ class Supervisor:
                 log.error(LogEvent.THREAD_CRASHED, thread=event.thread)
                 raise event.error
 
+    def _send_what_waited(self) -> None:
+        """Reports are accepted again: nothing waits for the API's trouble any longer."""
+        self.outbox.hasten()
+        self.claims.outbox.hasten()
+        self.delivery.pace.reset()
+        self.scheduler.hasten()
+
     def _note_ready(self) -> None:
         if not self.conditions.ever_had_worker:
             self.conditions.ever_had_worker = True
@@ -155,7 +164,7 @@ class Supervisor:
     def _polled(self, event: TasksPolled) -> None:
         answer = event.answer
         self.metrics.polls.labels(answer.result).inc()
-        self.api_gate.heard(answer.health, answer.retry_after_seconds)
+        self.api_gate.polls.heard(answer.health, answer.began_at, answer.retry_after_seconds)
         self.conditions.last_poll_result = answer.result
         if answer.result not in (PollResult.TASKS, PollResult.EMPTY):
             log.warning(LogEvent.POLL_FAILED, result=answer.result, detail=answer.detail)
@@ -179,19 +188,33 @@ class Supervisor:
         )
 
     def _poll_if_due(self) -> None:
-        if not self._may_start_work() or not self.api_gate.allows():
+        if not self._may_start_work() or not self.api_gate.allows_new_tasks(self._owed()):
             return
-        if not self.scheduler.due(self._waiting(), len(self.outbox), len(self.journal)):
+        probe = self.api_gate.polls.waits_to_probe
+        if not self.scheduler.due(self._waiting(), len(self.outbox), len(self.journal), probe=probe):
             return
         # What is held is pending to the API until it is reported, and so will be listed again.
         room = self.scheduler.room(self._waiting(), len(self.outbox)) * self.shard_count
         wanted = room + len(self.journal) + self.conditions.passed_over
         self.scheduler.started(len(self.journal))
-        self.api_gate.begin()
+        self.api_gate.polls.begin()
         self.poller.poll(PollRequest(min(wanted, MOST_TASKS_ASKED), self.scheduler.held_seconds))
+
+    def _owed(self) -> int:
+        """Reports and claims that the API has yet to be told."""
+        return len(self.outbox) + len(self.claims)
 
     def _waiting(self) -> int:
         return len(self.backlog) + len(self.claims)
+
+    def _next_poll_at(self) -> float | None:
+        """When a poll may go out, unless an event comes first."""
+        if not self.api_gate.polls.allows():
+            return self.api_gate.polls.opens_at()
+        if not self.api_gate.allows_new_tasks(self._owed()):
+            return None
+        probe = self.api_gate.polls.waits_to_probe
+        return self.scheduler.due_at(self._waiting(), len(self.outbox), probe=probe)
 
     def _commit(self) -> bool:
         try:
@@ -241,8 +264,7 @@ class Supervisor:
             moments.append(self.delivery.next_at())
         if self._may_start_work():
             moments += [self.dispatcher.next_at(), self.claims.next_at()]
-            if self.api_gate.allows():
-                moments.append(self.scheduler.due_at(self._waiting(), len(self.outbox)))
+            moments.append(self._next_poll_at())
         elif self.shutdown_manager.draining:
             moments.append(self.claims.next_at())
         soonest = min(moment for moment in moments if moment is not None)

@@ -187,7 +187,7 @@ class Observer:
             case Idle.NO_WORK:
                 return self._next_poll_at()
             case Idle.API_CIRCUIT_OPEN:
-                return self.api_gate.opens_at()
+                return self.api_gate.breaker.reopens_at
             case Idle.RATE_LIMITED if blocked is None:
                 return self.limiter.opens_at()
             case Idle.PROVIDER_HOLD | Idle.PROVIDER_CIRCUIT_OPEN | Idle.RATE_LIMITED:
@@ -198,7 +198,7 @@ class Observer:
                 return None
 
     def _next_poll_at(self) -> float:
-        return max(self.scheduler.next_at, self.api_gate.opens_at() or 0.0)
+        return max(self.scheduler.next_at, self.api_gate.polls.opens_at() or 0.0)
 
     def _poll(self, now: float) -> PollStatus:
         return PollStatus(

@@ -1,13 +1,15 @@
-"""May the task API be called now? Its breaker, and the pause that it asked for."""
+"""May the task API be called now? A breaker and a pause for polls, and the same for reports."""
 
 from collections.abc import Callable
 
 from supervisor.providers.circuit_breaker import BreakerState, CircuitBreaker
 from supervisor.task_api.answers import Health
 
+_SEVERITY = (BreakerState.CLOSED, BreakerState.HALF_OPEN, BreakerState.OPEN)
 
-class APIGate:
-    """One gate for polls and reports, as both knock at the same door. Owned by the loop; monotonic clock."""
+
+class GateSide:
+    """One kind of call: its breaker, and the pause that the API asked for. `clock` is monotonic."""
 
     def __init__(self, breaker: CircuitBreaker, clock: Callable[[], float]) -> None:
         self._breaker = breaker
@@ -23,6 +25,11 @@ class APIGate:
         """The next call is a probe: make one only."""
         return self._breaker.state is not BreakerState.CLOSED
 
+    @property
+    def waits_to_probe(self) -> bool:
+        """The breaker is open: it says when to call next, and nothing else does."""
+        return self._breaker.state is BreakerState.OPEN
+
     def allows(self) -> bool:
         return self._clock() >= self._paused_until and self._breaker.allows()
 
@@ -35,13 +42,51 @@ class APIGate:
         """A call is being made."""
         self._breaker.begin()
 
-    def heard(self, health: Health, retry_after_seconds: float | None) -> None:
-        """A call came back."""
+    def heard(self, health: Health, began_at: float, retry_after_seconds: float | None) -> None:
+        """A call that began at `began_at` came back."""
         if health is Health.HEALTHY:
             self._breaker.succeeded()
         elif health is Health.UNHEALTHY:
-            self._breaker.failed(self._clock())
+            self._breaker.failed(began_at)
         else:
             self._breaker.undecided()
         if health is not Health.HEALTHY and retry_after_seconds is not None:
             self._paused_until = max(self._paused_until, self._clock() + retry_after_seconds)
+
+
+class APIGate:
+    """Polls and reports fail apart, as a gateway may send them to different servers. Owned by the loop.
+
+    Claims count as reports. Tasks are polled for only while reports are accepted: a result that cannot be
+    delivered is not paid for.
+    """
+
+    def __init__(self, polls: GateSide, reports: GateSide) -> None:
+        self.polls = polls
+        self.reports = reports
+        self._reports_were_accepted = True
+
+    @property
+    def breaker(self) -> CircuitBreaker:
+        """The worse of the two breakers."""
+        breakers = (self.reports.breaker, self.polls.breaker)
+        return max(breakers, key=lambda breaker: _SEVERITY.index(breaker.state))
+
+    @property
+    def probing(self) -> bool:
+        """At least one of the two breakers is not closed."""
+        return self.polls.probing or self.reports.probing
+
+    def allows_new_tasks(self, owed: int) -> bool:
+        """May tasks be polled for, while so many reports and claims wait to be sent?
+
+        With nothing to send, nothing could close the breaker of reports but what a poll brings.
+        """
+        return self.polls.allows() and not (self.reports.probing and owed)
+
+    def reports_recovered(self) -> bool:
+        """Has the breaker of reports closed since this was last asked?"""
+        accepted = not self.reports.probing
+        recovered = accepted and not self._reports_were_accepted
+        self._reports_were_accepted = accepted
+        return recovered

@@ -9,6 +9,8 @@ from typing import Generic, Protocol, TypeVar
 from shared.retry import Backoff
 
 SHORTEST_WAIT_SECONDS = 0.1
+DEFERRAL_STEP_SECONDS = 0.5
+LONGEST_DEFERRAL_SECONDS = 30.0
 
 
 class Message(Protocol):
@@ -31,6 +33,8 @@ class Letter(Generic[M]):
     message: M
     since: float
     tries: int = 0
+    waits_out_trouble: bool = False
+    """It waits only because the API was in trouble when it was sent."""
 
 
 class Outbox(Generic[M]):
@@ -72,8 +76,13 @@ class Outbox(Generic[M]):
     def add(self, message: M, since: float) -> None:
         self._put(Letter(message, since))
 
+    @property
+    def sendable(self) -> bool:
+        """A message is ready to be sent, and the window has room for it."""
+        return bool(self._ready) and len(self._under_way) < self._window
+
     def take(self, now: float, most: int | None = None) -> list[M]:
-        """The messages to send now. They are under way until `settle`, `postpone` or `recall`."""
+        """The messages to send now. They are under way until `settle`, `postpone`, `defer` or `recall`."""
         while self._delayed and self._delayed[0][0] <= now:
             self._put(heapq.heappop(self._delayed)[2])
         room = self._window - len(self._under_way)
@@ -96,14 +105,30 @@ class Outbox(Generic[M]):
         retry_after_seconds: float | None,
         change: Callable[[M], M] = lambda message: message,
     ) -> Letter[M]:
-        """Try again later, with the message as `change` makes it."""
-        letter = self._under_way.pop(task_id)
-        letter = replace(letter, message=change(letter.message), tries=letter.tries + 1)
-        asked = retry_after_seconds
-        seconds = self._backoff.seconds(letter.tries) if asked is None else max(asked, SHORTEST_WAIT_SECONDS)
+        """The API is in trouble. Try again later, with the message as `change` makes it."""
         self._window = 1
-        heapq.heappush(self._delayed, (now + seconds, next(self._order), letter))
-        return letter
+        return self._delay(task_id, now, retry_after_seconds, retry_after_seconds is None, change)
+
+    def defer(
+        self,
+        task_id: str,
+        now: float,
+        seconds: float | None = None,
+        change: Callable[[M], M] = lambda message: message,
+    ) -> Letter[M]:
+        """Let the others go first; the window stays as it is. Not said, the wait grows with each try."""
+        if seconds is None:
+            tries = self._under_way[task_id].tries + 1
+            seconds = min(tries * DEFERRAL_STEP_SECONDS, LONGEST_DEFERRAL_SECONDS)
+        return self._delay(task_id, now, seconds, False, change)
+
+    def hasten(self) -> None:
+        """The API's trouble is over: what waited only because of it is due now."""
+        due = [row for row in self._delayed if row[2].waits_out_trouble]
+        self._delayed = [row for row in self._delayed if not row[2].waits_out_trouble]
+        heapq.heapify(self._delayed)
+        for _, _, letter in due:
+            self._put(letter)
 
     def recall(self, task_ids: Iterable[str]) -> None:
         """These were handed over but not sent; they wait again."""
@@ -118,6 +143,26 @@ class Outbox(Generic[M]):
         heapq.heapify(self._ready)
         heapq.heapify(self._delayed)
         return [message for message in taken if which(message)]
+
+    def _delay(
+        self,
+        task_id: str,
+        now: float,
+        seconds: float | None,
+        waits_out_trouble: bool,
+        change: Callable[[M], M],
+    ) -> Letter[M]:
+        letter = self._under_way.pop(task_id)
+        letter = replace(
+            letter,
+            message=change(letter.message),
+            tries=letter.tries + 1,
+            waits_out_trouble=waits_out_trouble,
+        )
+        if seconds is None:
+            seconds = self._backoff.seconds(letter.tries)
+        heapq.heappush(self._delayed, (now + max(seconds, SHORTEST_WAIT_SECONDS), next(self._order), letter))
+        return letter
 
     def _put(self, letter: Letter[M]) -> None:
         heapq.heappush(self._ready, (letter.since, next(self._order), letter))

@@ -14,8 +14,8 @@ class TaskScheduler:
     """Polls often while work arrives, seldom while none does. Owned by the loop; `clock` is monotonic.
 
     After a poll that found work, the next follows `shortest_seconds` later, or at once if the page was
-    full and there is room. After one that found nothing new, or failed, the wait doubles up to
-    `longest_seconds`.
+    full and there is room. After one that found nothing new the wait doubles up to `longest_seconds`;
+    after one that failed too, beginning anew with the first failure.
 
     With `held_seconds` the API may hold a poll that long until there is work. What we hold ourselves is
     pending to the API and would end such a poll at once, so the next goes out when nothing is held.
@@ -34,6 +34,7 @@ class TaskScheduler:
         self._capacity = capacity
         self._clock = clock
         self._wait_seconds = shortest_seconds
+        self._failing = False
         self._next_at = clock()
         self._more_waits = False
         self._polling = False
@@ -62,18 +63,23 @@ class TaskScheduler:
         """How many more tasks the backlog may take while so many reports are owed."""
         return max(0, self._depth(owed) - backlog)
 
-    def due(self, backlog: int, owed: int, held: int) -> bool:
-        """Is it time to poll, with so many tasks waiting to run, so many to report, so many held in all?"""
+    def due(self, backlog: int, owed: int, held: int, *, probe: bool = False) -> bool:
+        """Is it time to poll, with so many tasks waiting to run, so many to report, so many held in all?
+
+        A `probe` waits for nothing: the breaker has waited.
+        """
         depth = self._depth(owed)
         if self._polling or backlog >= depth:
             return False
         # Half empty, so that each poll brings enough to be worth listing again what is still held.
         refill = self._more_waits and backlog <= depth // 2
-        return refill or (self._api_holds_polls and not held) or self._clock() >= self._next_at
+        return probe or refill or (self._api_holds_polls and not held) or self._clock() >= self._next_at
 
-    def due_at(self, backlog: int, owed: int) -> float | None:
+    def due_at(self, backlog: int, owed: int, *, probe: bool = False) -> float | None:
         """When `due` turns true by itself; None while a poll is under way or there is no room."""
-        return None if self._polling or backlog >= self._depth(owed) else self._next_at
+        if self._polling or backlog >= self._depth(owed):
+            return None
+        return self._clock() if probe else self._next_at
 
     def hasten(self) -> None:
         """The doorbell rang: poll now, or again if the poll under way may be too old to see why."""
@@ -88,7 +94,7 @@ class TaskScheduler:
 
     def found(self, new: int, *, full: bool, listed: Listed) -> None:
         """A poll brought `new` tasks not seen before; `full` if the API may have more."""
-        self._polling = False
+        self._polling = self._failing = False
         if listed.items:
             self._bytes_an_item = max(1.0, listed.page_bytes / listed.items)
         self._learn_holding(new, listed.took_seconds)
@@ -106,6 +112,9 @@ class TaskScheduler:
         self._polling = False
         self._api_holds_polls = False
         self._rung = False
+        if not self._failing:
+            self._failing = True
+            self._wait_seconds = self._shortest_seconds
         self._slow_down()
         if retry_after_seconds is not None:
             self._next_at = self._clock() + max(retry_after_seconds, self._shortest_seconds)

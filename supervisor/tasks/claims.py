@@ -1,7 +1,7 @@
 """For several replicas: tells the API that a task is ours before work starts; gives back what is not begun.
 
-A claim is noted before it is sent. Where its answer was lost, be it by a restart, a later 409 is read as
-our own claim: a task run twice is better than a task that nobody runs.
+A claim is noted before it is sent. Where its answer was lost, be it by a restart, a later 409 or 404 is
+read as our own claim: a task run twice is better than a task that nobody runs.
 """
 
 import random
@@ -13,9 +13,10 @@ from shared.log_events import LogEvent
 from shared.logs import get_logger
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import Claim, TaskRecord
-from supervisor.task_api.answers import ReportAnswer, ReportOutcome
-from supervisor.task_api.gate import APIGate
+from supervisor.task_api.answers import Health, ReportAnswer, ReportOutcome
+from supervisor.task_api.gate import GateSide
 from supervisor.task_api.outbox import Outbox
+from supervisor.task_api.report_pace import ReportPace
 from supervisor.task_api.sender import Reporter
 from supervisor.task_api.wire_formats import claim_body, give_back_body
 from supervisor.tasks.backlog import Backlog
@@ -57,7 +58,8 @@ class Claims:
     backlog: Backlog
     outbox: Outbox[ClaimMessage]
     claimer: Reporter
-    gate: APIGate
+    gate: GateSide
+    pace: ReportPace
     clock: Callable[[], float]
     _planned: list[ClaimMessage] = field(init=False, default_factory=list)
 
@@ -80,9 +82,12 @@ class Claims:
         """Choose what to tell the API now, and note it."""
         if not len(self.outbox) or not self.gate.allows():
             return
-        room = self.ahead - len(self.backlog) - self.outbox.under_way
+        room = self._room()
         most = min(1, room) if self.gate.probing else room
+        allowed = self.pace.allowed()
+        most = most if allowed is None else min(most, allowed)
         chosen = self.outbox.take(self.clock(), most=max(0, most))
+        self.pace.sent(len(chosen))
         self.journal.note_ready(message.record.with_claim(Claim.ASKED) for message in chosen)
         self._planned.extend(chosen)
 
@@ -101,19 +106,24 @@ class Claims:
 
     def answered(self, task_id: str, answer: ReportAnswer) -> None:
         """The API answered a claim or its return, or did not."""
-        self.gate.heard(answer.health, answer.retry_after_seconds)
+        shed = self.pace.is_refusal_for_load(answer)
+        self.pace.heard(answer)
+        health = Health.UNKNOWN if shed else answer.health
+        self.gate.heard(health, answer.began_at, answer.retry_after_seconds)
         if answer.outcome in (ReportOutcome.RETRY, ReportOutcome.FOREIGN):
-            self._again(task_id, answer)
+            self._again(task_id, answer, shed=shed)
         else:
             message = self.outbox.settle(task_id).message
-            ours = answer.outcome is ReportOutcome.DONE or (message.unsure and answer.status == CONFLICT)
+            ours = answer.outcome is ReportOutcome.DONE or (
+                message.unsure and answer.outcome is ReportOutcome.GONE
+            )
             if ours and not message.give_back:
                 record = message.record.with_claim(Claim.HELD)
                 self.journal.note_ready((record,))
                 self.backlog.add(record)
             else:
                 self._let_go(message, answer)
-        if not self.gate.allows():
+        if shed or not self.gate.allows():
             self.outbox.recall(self.claimer.recall())
 
     def give_back(self) -> None:
@@ -128,13 +138,24 @@ class Claims:
 
     def next_at(self) -> float | None:
         """The next moment at which there may be something to send, unless an answer comes first."""
-        return self.outbox.next_due_at if self.gate.allows() else self.gate.opens_at()
+        if not self.gate.allows():
+            return self.gate.opens_at()
+        moments = [self.outbox.next_due_at, self.pace.next_at() if self._may_send() else None]
+        return min((moment for moment in moments if moment is not None), default=None)
 
-    def _again(self, task_id: str, answer: ReportAnswer) -> None:
+    def _room(self) -> int:
+        """How many more tasks may be claimed now."""
+        return self.ahead - len(self.backlog) - self.outbox.under_way
+
+    def _may_send(self) -> bool:
+        return self.outbox.sendable and self._room() > 0
+
+    def _again(self, task_id: str, answer: ReportAnswer, *, shed: bool) -> None:
         # A gateway's answer does not say whether the API behind it has heard the claim.
         foreign = answer.outcome is ReportOutcome.FOREIGN
         unheard = foreign or answer.status is None or answer.status >= SERVER_ERRORS
-        self.outbox.postpone(
+        put_off = self.outbox.defer if shed else self.outbox.postpone
+        put_off(
             task_id,
             self.clock(),
             answer.retry_after_seconds,
@@ -142,6 +163,8 @@ class Claims:
         )
 
     def _let_go(self, message: ClaimMessage, answer: ReportAnswer) -> None:
+        if message.give_back and answer.outcome is ReportOutcome.GONE and answer.status != CONFLICT:
+            return  # a gateway may have said so: the task is still ours, and left to the next start
         self.journal.forget(message.task_id)
         if answer.outcome is ReportOutcome.REJECTED:
             log.error(LogEvent.CLAIM_REJECTED, task_id=message.task_id, detail=answer.detail)

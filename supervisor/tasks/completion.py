@@ -59,11 +59,12 @@ class Settlement:
         age_seconds = max(0.0, time.time() - waiting.finished_at_seconds)
         self.outbox.add(waiting.report, self.clock() - age_seconds)
 
-    def answered(self, task_id: str, answer: ReportAnswer) -> None:
-        """The API answered a report, or did not."""
+    def answered(self, task_id: str, answer: ReportAnswer, *, shed: bool = False) -> None:
+        """The API answered a report, or did not. `shed`: it refused it because there are too many."""
         self.metrics.reports.labels(answer.outcome).inc()
         if answer.outcome in (ReportOutcome.RETRY, ReportOutcome.FOREIGN):
-            letter = self.outbox.postpone(task_id, self.clock(), answer.retry_after_seconds)
+            put_off = self.outbox.defer if shed else self.outbox.postpone
+            letter = put_off(task_id, self.clock(), answer.retry_after_seconds)
             log.warning(LogEvent.REPORT_FAILED, **_about(letter.message, answer))
             return
         letter = self.outbox.settle(task_id)

@@ -8,8 +8,10 @@ from shared.logs import get_logger
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import Report
 from supervisor.runtime.events import ReportDone
-from supervisor.task_api.gate import APIGate
+from supervisor.task_api.answers import Health
+from supervisor.task_api.gate import GateSide
 from supervisor.task_api.outbox import Outbox
+from supervisor.task_api.report_pace import ReportPace
 from supervisor.task_api.sender import Reporter
 from supervisor.tasks.completion import Settlement
 
@@ -23,7 +25,8 @@ class Delivery:
     outbox: Outbox[Report]
     journal: TaskJournal
     reporter: Reporter
-    gate: APIGate
+    gate: GateSide
+    pace: ReportPace
     settlement: Settlement
     clock: Callable[[], float]
 
@@ -31,26 +34,32 @@ class Delivery:
         """Hand over what may be reported now. Call after the commit: what is sent must be on disk."""
         if not self.gate.allows():
             return
-        for report in self.outbox.take(self.clock(), most=1 if self.gate.probing else None):
+        for report in self.outbox.take(self.clock(), most=1 if self.gate.probing else self.pace.allowed()):
+            self.pace.sent(1)
             try:
                 body = self.journal.body(report.task_id)
             except OSError as error:
                 # Its disk has a bad spot, or the process no file to spare: the others need not suffer.
                 log.error(LogEvent.REPORT_UNREADABLE, task_id=report.task_id, detail=str(error))
-                self.outbox.postpone(report.task_id, self.clock(), None)
+                self.outbox.defer(report.task_id, self.clock())
                 continue
             self.gate.begin()
             self.reporter.send(report, body)
 
     def answered(self, event: ReportDone) -> None:
         """The API answered a report, or did not."""
-        self.gate.heard(event.answer.health, event.answer.retry_after_seconds)
-        self.settlement.answered(event.task_id, event.answer)
-        if not self.gate.allows():
+        answer = event.answer
+        shed = self.pace.is_refusal_for_load(answer)
+        self.pace.heard(answer)
+        health = Health.UNKNOWN if shed else answer.health
+        self.gate.heard(health, answer.began_at, answer.retry_after_seconds)
+        self.settlement.answered(event.task_id, answer, shed=shed)
+        if shed or not self.gate.allows():
             self.outbox.recall(self.reporter.recall())
 
     def next_at(self) -> float | None:
         """The next moment at which there may be something to send, unless an answer comes first."""
         if not self.gate.allows():
             return self.gate.opens_at()
-        return self.outbox.next_due_at
+        moments = [self.outbox.next_due_at, self.pace.next_at() if self.outbox.sendable else None]
+        return min((moment for moment in moments if moment is not None), default=None)

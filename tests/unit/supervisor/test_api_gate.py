@@ -1,31 +1,37 @@
-"""When the task API may be called: its breaker and the pause it asked for, for polls and reports alike."""
+"""When the task API may be called: a breaker and a pause for polls, and the same for reports."""
 
 import pytest
 
 from supervisor.providers.circuit_breaker import CircuitBreaker
 from supervisor.task_api.answers import Health
-from supervisor.task_api.gate import APIGate
+from supervisor.task_api.gate import APIGate, GateSide
 from tests.fakes.clock import Clock
+
+NOW = 1000.0
+
+
+def make_side(clock: Clock) -> GateSide:
+    return GateSide(CircuitBreaker(5, 60.0, clock), clock)
 
 
 @pytest.fixture
-def gate(clock: Clock) -> APIGate:
-    return APIGate(CircuitBreaker(5, 60.0, clock), clock)
+def gate(clock: Clock) -> GateSide:
+    return make_side(clock)
 
 
-def fall_ill(gate: APIGate, times: int = 5) -> None:
+def fall_ill(gate: GateSide, times: int = 5) -> None:
     for _ in range(times):
         gate.begin()
-        gate.heard(Health.UNHEALTHY, None)
+        gate.heard(Health.UNHEALTHY, NOW, None)
 
 
-def test_well_api_may_be_called(gate: APIGate) -> None:
+def test_well_api_may_be_called(gate: GateSide) -> None:
     assert gate.allows()
     assert not gate.probing
     assert gate.opens_at() is None
 
 
-def test_fifth_failure_in_a_row_closes_the_gate(gate: APIGate, clock: Clock) -> None:
+def test_fifth_failure_in_a_row_closes_the_gate(gate: GateSide, clock: Clock) -> None:
     fall_ill(gate, 4)
     assert gate.allows()
     fall_ill(gate, 1)
@@ -34,23 +40,23 @@ def test_fifth_failure_in_a_row_closes_the_gate(gate: APIGate, clock: Clock) -> 
     assert gate.opens_at() == clock() + 3.75
 
 
-def test_refusal_of_a_request_is_no_failure_of_the_api(gate: APIGate) -> None:
+def test_refusal_of_a_request_is_no_failure_of_the_api(gate: GateSide) -> None:
     fall_ill(gate, 4)
     for _ in range(10):
-        gate.heard(Health.UNKNOWN, None)
+        gate.heard(Health.UNKNOWN, NOW, None)
     assert gate.allows()
     fall_ill(gate, 1)
     assert not gate.allows()
 
 
-def test_good_answer_resets_the_count(gate: APIGate) -> None:
+def test_good_answer_resets_the_count(gate: GateSide) -> None:
     fall_ill(gate, 4)
-    gate.heard(Health.HEALTHY, None)
+    gate.heard(Health.HEALTHY, NOW, None)
     fall_ill(gate, 4)
     assert gate.allows()
 
 
-def test_one_probe_goes_out_when_it_is_time(gate: APIGate, clock: Clock) -> None:
+def test_one_probe_goes_out_when_it_is_time(gate: GateSide, clock: Clock) -> None:
     fall_ill(gate)
     clock.advance(60)
     assert gate.allows()
@@ -58,36 +64,85 @@ def test_one_probe_goes_out_when_it_is_time(gate: APIGate, clock: Clock) -> None
     gate.begin()
     assert not gate.allows()
     assert gate.opens_at() is None
-    gate.heard(Health.HEALTHY, None)
+    gate.heard(Health.HEALTHY, NOW, None)
     assert gate.allows()
     assert not gate.probing
 
 
 @pytest.mark.parametrize("health", [Health.UNHEALTHY, Health.UNKNOWN])
-def test_pause_that_the_api_asks_for_holds_all_calls(gate: APIGate, clock: Clock, health: Health) -> None:
-    gate.heard(health, 20.0)
+def test_pause_that_the_api_asks_for_holds_all_calls(gate: GateSide, clock: Clock, health: Health) -> None:
+    gate.heard(health, NOW, 20.0)
     assert not gate.allows()
     assert gate.opens_at() == clock() + 20
     clock.advance(20)
     assert gate.allows()
 
 
-def test_shorter_pause_does_not_cut_a_longer_one(gate: APIGate, clock: Clock) -> None:
-    gate.heard(Health.UNKNOWN, 20.0)
-    gate.heard(Health.UNKNOWN, 5.0)
+def test_shorter_pause_does_not_cut_a_longer_one(gate: GateSide, clock: Clock) -> None:
+    gate.heard(Health.UNKNOWN, NOW, 20.0)
+    gate.heard(Health.UNKNOWN, NOW, 5.0)
     assert gate.opens_at() == clock() + 20
 
 
-def test_good_answer_asks_for_no_pause(gate: APIGate) -> None:
-    gate.heard(Health.HEALTHY, 20.0)
+def test_good_answer_asks_for_no_pause(gate: GateSide) -> None:
+    gate.heard(Health.HEALTHY, NOW, 20.0)
     assert gate.allows()
 
 
-def test_pause_longer_than_the_breakers_recovery_is_kept(gate: APIGate, clock: Clock) -> None:
+def test_pause_longer_than_the_breakers_recovery_is_kept(gate: GateSide, clock: Clock) -> None:
     fall_ill(gate)
-    gate.heard(Health.UNHEALTHY, 100.0)
+    gate.heard(Health.UNHEALTHY, NOW, 100.0)
     clock.advance(60)
     assert not gate.allows()
     assert gate.opens_at() == clock() + 40
     clock.advance(40)
     assert gate.allows()
+
+
+@pytest.fixture
+def both(clock: Clock) -> APIGate:
+    return APIGate(polls=make_side(clock), reports=make_side(clock))
+
+
+def test_polls_and_reports_fail_apart(both: APIGate) -> None:
+    fall_ill(both.polls)
+    assert not both.allows_new_tasks(owed=0)
+    assert both.reports.allows()
+    assert both.probing
+
+
+def test_no_tasks_are_polled_for_while_reports_are_not_accepted(both: APIGate, clock: Clock) -> None:
+    fall_ill(both.reports)
+    assert both.polls.allows()
+    assert not both.allows_new_tasks(owed=1)
+    clock.advance(60)
+    assert not both.allows_new_tasks(owed=1)
+    both.reports.heard(Health.HEALTHY, NOW, None)
+    assert both.allows_new_tasks(owed=1)
+
+
+def test_tasks_are_polled_for_when_there_is_no_report_to_probe_with(both: APIGate) -> None:
+    fall_ill(both.reports)
+    assert both.allows_new_tasks(owed=0)
+
+
+def test_pause_of_polls_is_none_of_reports(both: APIGate) -> None:
+    both.polls.heard(Health.UNKNOWN, NOW, 20.0)
+    assert not both.allows_new_tasks(owed=0)
+    assert both.reports.allows()
+
+
+@pytest.mark.parametrize("ill", ["polls", "reports"])
+def test_worse_breaker_is_shown(both: APIGate, ill: str) -> None:
+    side: GateSide = getattr(both, ill)
+    fall_ill(side)
+    assert both.breaker is side.breaker
+
+
+def test_recovery_of_reports_is_told_once(both: APIGate) -> None:
+    assert not both.reports_recovered()
+    fall_ill(both.reports)
+    assert not both.reports_recovered()
+    both.reports.heard(Health.HEALTHY, NOW, None)
+    assert both.reports_recovered()
+    assert not both.reports_recovered()

@@ -42,7 +42,7 @@ def test_claims_held_back_by_a_full_disk_are_not_sent_to_an_api_that_fell_ill_me
     house.disk.full = True
     house.list_tasks("a", "b")
     for _ in range(5):
-        house.supervisor.api_gate.heard(Health.UNHEALTHY, None)
+        house.supervisor.api_gate.reports.heard(Health.UNHEALTHY, house.clock(), None)
     house.disk.full = False
     house.turn()
     assert claims(house) == []

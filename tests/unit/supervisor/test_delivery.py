@@ -124,7 +124,7 @@ def test_probe_is_the_only_call_however_wide_the_window_is() -> None:
     house.start_workers()
     house.list_tasks(*[f"t{number}" for number in range(50)])
     for _ in range(5):
-        house.supervisor.api_gate.heard(Health.UNHEALTHY, None)
+        house.supervisor.api_gate.reports.heard(Health.UNHEALTHY, house.clock(), None)
     house.finish(0)
     assert under_way(house) == []
     house.pass_time(60.0)

@@ -104,7 +104,7 @@ def test_work_goes_on_while_the_api_is_down(house: House) -> None:
     house.list_tasks(*"abcdef")
     house.pass_time(1.0)
     for _ in range(5):
-        house.supervisor.api_gate.heard(Health.UNHEALTHY, None)
+        house.supervisor.api_gate.reports.heard(Health.UNHEALTHY, house.clock(), None)
     for slot in list(house.held):
         house.finish(slot)
     assert len(house.outbox) == 6
@@ -229,14 +229,24 @@ def test_result_on_disk_is_never_computed_again(tmp_path: Path) -> None:
     assert second.answer().body == body
 
 
-def test_poll_that_probes_the_api_is_the_only_call(house: House) -> None:
+def test_no_task_is_polled_for_until_a_report_is_accepted_again(house: House) -> None:
+    house.list_tasks("a", "b")
+    for _ in range(5):
+        house.supervisor.api_gate.reports.heard(Health.UNHEALTHY, house.clock(), None)
+    for slot in list(house.held):
+        house.finish(slot)
+    house.pass_time(61.0)
+    assert house.poller.limits == []
+    assert len(house.reporter.parcels) == 1
+    house.answer()
+    house.turn()
+    assert len(house.poller.limits) == 1
+
+
+def test_reports_go_on_while_polls_fail(house: House) -> None:
     house.list_tasks("a")
     for _ in range(5):
-        house.supervisor.api_gate.heard(Health.UNHEALTHY, None)
-    house.pass_time(61.0)
-    assert len(house.poller.limits) == 1
+        house.supervisor.api_gate.polls.heard(Health.UNHEALTHY, house.clock(), None)
+    assert NotReady.API_CIRCUIT_OPEN in house.status.not_ready
     house.finish(0)
-    house.pass_time(20.0)
-    assert house.reporter.parcels == []
-    house.list_tasks()
     assert len(house.reporter.parcels) == 1

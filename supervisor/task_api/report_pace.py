@@ -1,0 +1,134 @@
+"""How many reports a second the task API takes, learned from those that it refuses for load."""
+
+from collections import deque
+from collections.abc import Callable
+
+from shared.log_events import LogEvent
+from shared.logs import get_logger
+from supervisor.task_api.answers import ReportAnswer, ReportOutcome
+
+TOO_MANY_REQUESTS = 429
+UNAVAILABLE = 503
+SAME_BURST_SECONDS = 2.0
+SLOWEST_PER_SECOND = 1.0
+FASTEST_PER_SECOND = 1000.0
+FULL_SPEED_AFTER_SECONDS = 60.0
+MEASURED_SECONDS = 1.0
+MOST_MEASURED = 1000
+CUT = 0.8
+DEEPEST_CUT = 0.4
+GROWTH_SHARE_PER_SECOND = 0.2
+SMALLEST_GROWTH_PER_SECOND = 0.2
+DOUBLING_SECONDS = 0.5
+CLEARLY_ABOVE = 1.25
+TICK_SECONDS = 0.02
+LATENESS = 1.5
+"""How far the loop may be late without a loss of pace."""
+
+log = get_logger("report_pace")
+
+
+class ReportPace:
+    """Full speed until the API sheds load. Then so many a second, for reports and claims together.
+
+    A refusal cuts the rate, at most once a round trip. Each report that is accepted lets it grow: by a
+    fifth of the refused rate a second, or doubling twice a second where no refused rate is known or the
+    rate is clearly above it. Owned by the loop; `clock` is monotonic.
+
+    Source: additive increase, multiplicative decrease, as in TCP (RFC 5681), with its slow start.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._rate: float | None = None
+        self._refused_rate: float | None = None
+        self._cut_at = 0.0
+        self._allowance = 0.0
+        self._counted_at = 0.0
+        self._accepted_at: deque[float] = deque(maxlen=MOST_MEASURED)
+
+    @property
+    def reports_per_second(self) -> float | None:
+        """The rate that is kept now; None at full speed."""
+        return self._rate
+
+    def is_refusal_for_load(self, answer: ReportAnswer) -> bool:
+        """Did the API, or what is in front of it, refuse this report because there are too many?
+
+        A 503 is one where another report was accepted while this one was under way, or in the two
+        seconds before it began. Otherwise it is an outage.
+        """
+        if answer.status == TOO_MANY_REQUESTS:
+            return True
+        last_accepted_at = self._accepted_at[-1] if self._accepted_at else float("-inf")
+        return answer.status == UNAVAILABLE and answer.began_at <= last_accepted_at + SAME_BURST_SECONDS
+
+    def allowed(self) -> int | None:
+        """How many may be sent now; None if any number may."""
+        if self._rate is None:
+            return None
+        self._count(self._rate)
+        return int(self._allowance + 1e-6)
+
+    def next_at(self) -> float | None:
+        """When the next may be sent; None at full speed."""
+        if self._rate is None:
+            return None
+        missing = max(1.0, self._rate * TICK_SECONDS) - self._allowance
+        return self._counted_at + max(0.0, missing) / self._rate
+
+    def sent(self, count: int) -> None:
+        """So many were handed over."""
+        self._allowance -= count
+
+    def heard(self, answer: ReportAnswer) -> None:
+        """A report was answered."""
+        if answer.outcome is ReportOutcome.DONE:
+            self._accepted(answer.began_at)
+        elif self.is_refusal_for_load(answer):
+            self._refused(answer)
+
+    def reset(self) -> None:
+        """An outage is over: what was measured in it says nothing."""
+        if self._rate is not None:
+            self._go_full_speed()
+
+    def _accepted(self, began_at: float) -> None:
+        now = self._clock()
+        self._accepted_at.append(now)
+        if self._rate is None or began_at < self._cut_at:
+            return
+        self._count(self._rate)
+        if self._refused_rate is not None and self._rate < self._refused_rate * CLEARLY_ABOVE:
+            growth = max(SMALLEST_GROWTH_PER_SECOND, self._refused_rate * GROWTH_SHARE_PER_SECOND)
+            self._rate += growth / self._rate
+        else:
+            self._rate *= 2 ** min(1.0, 1 / (self._rate * DOUBLING_SECONDS))
+        if self._rate >= FASTEST_PER_SECOND or now - self._cut_at >= FULL_SPEED_AFTER_SECONDS:
+            self._go_full_speed()
+
+    def _refused(self, answer: ReportAnswer) -> None:
+        if self._rate is not None and answer.began_at < self._cut_at:
+            return  # it was sent before the last cut
+        now = self._clock()
+        lately = sum(moment > now - MEASURED_SECONDS for moment in self._accepted_at) / MEASURED_SECONDS
+        if self._rate is None:
+            rate = CUT * lately
+            log.warning(LogEvent.REPORTS_SLOWED, status_code=answer.status, reports_per_second=round(rate, 1))
+        else:
+            self._refused_rate = min(self._rate, lately)
+            rate = max(DEEPEST_CUT * self._rate, CUT * self._refused_rate)
+        self._rate = max(SLOWEST_PER_SECOND, rate)
+        self._cut_at = self._counted_at = now
+        self._allowance = 0.0
+
+    def _go_full_speed(self) -> None:
+        self._rate = self._refused_rate = None
+        log.info(LogEvent.REPORTS_AT_FULL_SPEED)
+
+    def _count(self, rate: float) -> None:
+        """Add what time has allowed. A moment's worth is kept at most, so that nothing goes in bursts."""
+        now = self._clock()
+        most = LATENESS * max(1.0, rate * TICK_SECONDS)
+        self._allowance = min(self._allowance + (now - self._counted_at) * rate, most)
+        self._counted_at = now
