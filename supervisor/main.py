@@ -33,14 +33,19 @@ from supervisor.runtime.memory import calm_collector, return_large_buffers
 from supervisor.runtime.notifier import Notifier
 from supervisor.runtime.signals import obey_signals
 from supervisor.status.status import StatusBoard
+from supervisor.task_api.authorization import FixedToken
 from supervisor.task_api.client import APIClient
+from supervisor.task_api.endpoints import Endpoints
 from supervisor.task_api.poller import Poller
 from supervisor.task_api.sender import Reporter
+from supervisor.task_api.tls_files import choose_tls_files
+from supervisor.task_api.transport import Transport, make_target
 from supervisor.task_api.wake import Doorbell
+from supervisor.task_api.wire import Wire
 from workers.process.config import WorkerConfig
 
 PROCESS_NAME = "supervisor"
-CLAIM_THREADS = 4
+CLAIMS_AT_ONCE = 4
 
 log = get_logger("main")
 
@@ -51,6 +56,7 @@ class Service:
 
     outside: Outside
     server: MetricsServer
+    wire: Wire
 
 
 def run(settings: Settings) -> ExitCode:
@@ -116,20 +122,13 @@ def _build(settings: Settings, state: StateDirectory, notifier: Notifier) -> Ser
     doorbell = Doorbell(settings.wake_token, inbox.post, time.monotonic)
     server = MetricsServer(settings.metrics_host, settings.metrics_port, board, registry, doorbell)
     journal = TaskJournal(state.journal, BodyFiles(state.bodies))
-    api = APIClient(
-        settings.api_base_url,
-        settings.api_token,
-        settings.request_timeout,
-        metrics,
-        _new_correlation_id,
-        journal.holds,
-    )
+    wire, api = _connect(settings, inbox, metrics, journal)
     outside = Outside(
         inbox=inbox,
         journal=journal,
         poller=Poller(api, inbox.post),
-        reporter=Reporter(api, settings.report_concurrency, inbox.post),
-        claimer=Reporter(api, CLAIM_THREADS if settings.claim_tasks else 0, inbox.post, "claimer", ClaimDone),
+        reporter=Reporter(api, wire.new_queue(settings.report_concurrency), inbox.post),
+        claimer=Reporter(api, wire.new_queue(CLAIMS_AT_ONCE), inbox.post, ClaimDone),
         pool=LocalPool(
             settings.concurrency_limit, WorkerConfig.from_settings(settings, state.metrics), inbox.post
         ),
@@ -138,7 +137,26 @@ def _build(settings: Settings, state: StateDirectory, notifier: Notifier) -> Ser
         notify=notifier,
         clock=time.monotonic,
     )
-    return Service(outside, server)
+    return Service(outside, server, wire)
+
+
+def _connect(
+    settings: Settings, inbox: Inbox, metrics: SupervisorMetrics, journal: TaskJournal
+) -> tuple[Wire, APIClient]:
+    """The way to the task API. Raises ConfigurationError where the environment makes it none."""
+    tls = choose_tls_files(None, None, None, os.environ)
+    wire = Wire(Transport(tls, settings.request_timeout), inbox.post)
+    api = APIClient(
+        wire,
+        Endpoints(settings.api_base_url),
+        make_target(settings.api_base_url, "API_BASE_URL", os.environ),
+        FixedToken(settings.api_token.get_secret_value() if settings.api_token else ""),
+        settings.request_timeout,
+        metrics,
+        _new_correlation_id,
+        journal.holds,
+    )
+    return wire, api
 
 
 def _new_correlation_id() -> str:
@@ -152,5 +170,4 @@ def _start(service: Service) -> None:
     service.server.start(outside.inbox.post)
     outside.pool.start()
     outside.poller.start()
-    outside.reporter.start()
-    outside.claimer.start()
+    service.wire.start()

@@ -12,7 +12,7 @@ from shared.models import Provider
 from shared.settings import Settings
 from supervisor.journal.state_directory import StateDirectory
 from supervisor.runtime.exit_codes import ExitCode
-from supervisor.task_api.client import PENDING_PATH
+from supervisor.task_api.endpoints import PENDING_PATH
 
 DEFAULT_OPENAI_BASE_URL = "https://api.openai.com/v1"
 LONGEST_PROBE_SECONDS = 10.0

@@ -1,136 +1,110 @@
-"""The task API over HTTP: two calls, and what their answers mean. Errors end here; callers get answers."""
+"""The task API's two operations: the requests they take, and what their answers mean."""
 
-import ssl
-import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from urllib.parse import quote, urlsplit
-
-from pydantic import SecretStr
 
 from shared.metrics import SupervisorMetrics
 from supervisor.task_api.answers import PollAnswer, PollRequest, PollResult, ReportAnswer
-from supervisor.task_api.exchange import Exchange, FailedStep, NoResponse, Response
-from supervisor.task_api.http_answer import BrokenAnswerError
-from supervisor.task_api.http_channel import HttpChannel
-from supervisor.task_api.judgement import MAX_DETAIL_CHARACTERS, judge_poll, judge_report
+from supervisor.task_api.authorization import Authorization
+from supervisor.task_api.endpoints import Endpoints
+from supervisor.task_api.exchange import Exchange, NoResponse, Response
+from supervisor.task_api.judgement import judge_poll, judge_report
+from supervisor.task_api.transfer import Request, RequestKind
+from supervisor.task_api.transport import Target
+from supervisor.task_api.wire import RequestQueue, Wire
 from supervisor.task_api.wire_formats import parse_page
 
 MAX_PAGE_BYTES = 96 * 1024 * 1024
 MAX_ANSWER_BYTES = 64 * 1024
-PENDING_PATH = "/api/ai-tasks/pending"
-TASK_PATH = "/api/ai-tasks/{id}"
 NO_ANSWER = "none"
+USER_AGENT = "User-Agent: ai-task-processor"
 
 
 class APIClient:
-    """Thread-safe: a connection for each thread. The token goes nowhere but to `base_url`: no redirect is
-    followed, no proxy and no `.netrc` consulted.
+    """Asks through the wire, and never waits.
 
-    `is_held` says of a task's id whether the task is in our hands already; it is asked from the poller's
-    thread. `clock` is monotonic.
+    `is_held` says of a task's id whether the task is in our hands already; it is asked in the thread that
+    reads pages. The token goes to the task API and nowhere else.
     """
 
     def __init__(
         self,
-        base_url: str,
-        token: SecretStr | None,
+        wire: Wire,
+        endpoints: Endpoints,
+        target: Target,
+        authorization: Authorization,
         timeout_seconds: float,
         metrics: SupervisorMetrics,
         new_correlation_id: Callable[[], str],
         is_held: Callable[[str], bool],
-        clock: Callable[[], float] = time.monotonic,
+        max_page_bytes: int = MAX_PAGE_BYTES,
     ) -> None:
-        self._base = urlsplit(base_url)
-        self._tls = ssl.create_default_context() if self._base.scheme == "https" else None
-        self._token = token.get_secret_value() if token else ""
-        self._threads = threading.local()
-        self._timeout_seconds = timeout_seconds
+        self._endpoints = endpoints
+        self._redact = authorization.redact
         self._metrics = metrics
         self._new_correlation_id = new_correlation_id
         self._is_held = is_held
-        self._clock = clock
-        self._headers = {
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-            "User-Agent": "ai-task-processor",
-        }
-        if self._token:
-            self._headers["Authorization"] = f"Bearer {self._token}"
+        self._polls = wire.new_queue(at_once=1)
+        self._poll_kind = RequestKind(
+            "GET",
+            target,
+            ("Accept: application/json", USER_AGENT),
+            timeout_seconds,
+            max_page_bytes,
+            authorization,
+        )
+        # Answers to reports are a few bytes. `Expect:` has libcurl send a large body without asking first.
+        headers = ("Content-Type: application/json", "Accept: application/json", USER_AGENT)
+        self._report_kind = RequestKind(
+            "PATCH",
+            target,
+            (*headers, "Accept-Encoding: identity", "Expect:"),
+            timeout_seconds,
+            MAX_ANSWER_BYTES,
+            authorization,
+        )
 
-    def get_pending_tasks(self, request: PollRequest) -> PollAnswer:
-        """Ask for pending tasks."""
-        limit, wait = request.limit, request.wait_seconds
-        path, headers = f"{PENDING_PATH}?limit={limit}", {}
+    def get_pending_tasks(self, request: PollRequest, on_done: Callable[[Exchange], None]) -> None:
+        """Ask for pending tasks. `on_done` is called in the wire's thread, with what `read_page` reads."""
+        wait, kind = request.wait_seconds, self._poll_kind
+        headers: tuple[str, ...] = ()
         if wait:
-            path += f"&wait={wait:g}"
-            headers = {"Prefer": f"wait={wait:g}"}
-        got = self._exchange("GET", path, b"", headers, self._timeout_seconds + wait, MAX_PAGE_BYTES)
-        self._measure("GET", PENDING_PATH, got)
-        answer = judge_poll(got, limit, wait, self._base.geturl() + PENDING_PATH, self._redact)
+            kind = replace(kind, timeout_seconds=kind.timeout_seconds + wait)
+            headers = (f"Prefer: wait={wait:g}",)
+        url = self._endpoints.pending(request.limit, wait)
+        self._polls.put(Request(kind, url, on_done, headers=headers))
+
+    def read_page(self, request: PollRequest, got: Exchange) -> PollAnswer:
+        """What a poll came to. Takes long where the page is large."""
+        self._measure("GET", self._endpoints.pending_route, got)
+        url = self._endpoints.base_url + self._endpoints.pending_route
+        answer = judge_poll(got, request.limit, request.wait_seconds, url, self._redact)
         if answer.result is not PollResult.TASKS or isinstance(got, NoResponse):
             return answer
-        if (got.headers.get("content-encoding") or "identity").lower() != "identity":
-            detail = "the page is compressed, which was not asked for"
-            return replace(answer, result=PollResult.BAD_PAGE, detail=detail)
-        page = parse_page(got.body, self._new_correlation_id, limit, self._is_held, request.sought)
+        page = parse_page(got.body, self._new_correlation_id, request.limit, self._is_held, request.sought)
         if page.fault:
             return replace(answer, result=PollResult.BAD_PAGE, detail=page.fault)
         return replace(answer, result=PollResult.TASKS if page.items else PollResult.EMPTY, page=page)
 
-    def update_task(self, task_id: str, body: bytes, correlation_id: str) -> ReportAnswer:
-        """Report on one task. The id becomes one percent-encoded segment of the path."""
-        path = TASK_PATH.format(id=quote(task_id, safe=""))
-        headers = {
-            "Content-Type": "application/json",
-            "Content-Length": str(len(body)),
-            "X-Correlation-ID": correlation_id,
-        }
-        got = self._exchange("PATCH", path, body, headers, self._timeout_seconds, MAX_ANSWER_BYTES)
-        self._measure("PATCH", TASK_PATH, got)
-        return judge_report(got, self._base.geturl() + path, self._redact)
-
-    def _exchange(
+    def update_task(
         self,
-        method: str,
-        path: str,
+        queue: RequestQueue,
+        task_id: str,
         body: bytes,
-        headers: Mapping[str, str],
-        timeout_seconds: float,
-        most_bytes: int,
-    ) -> Exchange:
-        began_at = self._clock()
-        channel: HttpChannel | None = getattr(self._threads, "channel", None)
-        if channel is None:
-            channel = HttpChannel(self._base, self._tls, self._headers, self._clock)
-            self._threads.channel = channel
-        try:
-            answer = channel.exchange(
-                method,
-                self._base.path + path,
-                body,
-                headers,
-                timeout_seconds=timeout_seconds,
-                most_bytes=most_bytes,
-            )
-        except TimeoutError:
-            step, detail = FailedStep.TIMEOUT, f"no whole answer within {timeout_seconds:g} s"
-        except (OSError, BrokenAnswerError) as error:
-            step = FailedStep.RESPONSE
-            detail = f"{type(error).__name__}: {error}"[:MAX_DETAIL_CHARACTERS]
-        else:
-            took_seconds = self._clock() - began_at
-            return Response(
-                answer.status, answer.headers, answer.body, answer.complete, began_at, took_seconds
-            )
-        return NoResponse(step, detail, began_at, self._clock() - began_at)
+        correlation_id: str,
+        on_answer: Callable[[ReportAnswer], None],
+    ) -> None:
+        """Report on one task. `on_answer` is called in the wire's thread."""
+        url = self._endpoints.task(task_id)
+
+        def judge(got: Exchange) -> None:
+            self._measure("PATCH", self._endpoints.task_route, got)
+            on_answer(judge_report(got, url, self._redact))
+
+        headers = (f"X-Correlation-ID: {correlation_id}",)
+        queue.put(Request(self._report_kind, url, judge, body, headers, about=task_id))
 
     def _measure(self, method: str, endpoint: str, got: Exchange) -> None:
         status = str(got.status) if isinstance(got, Response) else NO_ANSWER
         self._metrics.api_requests.labels(endpoint, method, status).inc()
         self._metrics.api_duration.labels(endpoint, method).observe(got.took_seconds)
-
-    def _redact(self, text: str) -> str:
-        """The text without the token, should the API repeat it."""
-        return text.replace(self._token, "***") if self._token else text

@@ -20,7 +20,11 @@ class FailedStep(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """Names of `headers` are in lower case. `complete` is False where the body is larger than was allowed."""
+    """Names of `headers` are in lower case.
+
+    `complete` is False where the body is larger than was allowed. `unreadable` says why there is none, where
+    its content encoding could not be undone.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -28,6 +32,7 @@ class Response:
     complete: bool
     began_at: float
     took_seconds: float
+    unreadable: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ def _judge_poll_status(
         return PollResult.RATE_LIMITED, Health.UNKNOWN, detail
     if cut_off and status in _GATEWAY_TIMEOUTS:
         return PollResult.SERVER_ERROR, Health.UNKNOWN, detail
-    if sign := foreign_sign(got.headers, got.body):
+    if sign := _sign_of_foreigner(got):
         advice = "check API_BASE_URL and what stands in front of the API"
         return PollResult.FOREIGN, Health.UNHEALTHY, f"{_foreign_detail(got, sign)}: {advice}"
     if status == 403:
@@ -99,6 +99,8 @@ def _judge_poll_status(
         return PollResult.SERVER_ERROR, Health.UNHEALTHY, detail
     if status >= 400:
         return PollResult.CLIENT_ERROR, Health.UNKNOWN, detail
+    if got.unreadable:
+        return PollResult.BAD_PAGE, Health.HEALTHY, f"the page cannot be read: {got.unreadable}"
     if not got.complete:
         return PollResult.BAD_PAGE, Health.HEALTHY, f"the page is larger than {len(got.body)} bytes"
     if status == 204 or got.body[:64].strip() in (b"", b"null"):
@@ -112,7 +114,7 @@ def _judge_report_status(got: Response, url: str, redact: Redact) -> tuple[Repor
     status = got.status
     if 300 <= status < 400:
         return ReportOutcome.RETRY, Health.UNKNOWN, redirect_detail(got, url)
-    sign = "" if status in _NOT_FOREIGN else foreign_sign(got.headers, got.body)
+    sign = "" if status in _NOT_FOREIGN else _sign_of_foreigner(got)
     if sign:
         return ReportOutcome.FOREIGN, Health.UNHEALTHY, _foreign_detail(got, sign)
     if status < 300:
@@ -160,6 +162,12 @@ def _host(target: SplitResult, asked: SplitResult) -> str:
         return ""
     port = f":{target.port}" if target.port else ""
     return f"{scheme[:10]}://{target.hostname[:100]}{port}"
+
+
+def _sign_of_foreigner(got: Response) -> str:
+    if got.unreadable and got.headers.get("content-type", "").lower().startswith("text/html"):
+        return "an HTML page that cannot be read"
+    return foreign_sign(got.headers, got.body)
 
 
 def _foreign_detail(got: Response, sign: str) -> str:

@@ -1,4 +1,4 @@
-"""The thread that asks for pending tasks, so that a slow API holds up nothing else."""
+"""Asks for pending tasks, and reads the pages in a thread of their own: a large one takes long."""
 
 import queue
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from supervisor.runtime.events import Event, TasksPolled
 from supervisor.runtime.threads import start_thread
 from supervisor.task_api.answers import PollRequest
 from supervisor.task_api.client import APIClient
+from supervisor.task_api.exchange import Exchange
 
 
 class Poller:
@@ -15,18 +16,21 @@ class Poller:
     def __init__(self, api: APIClient, post: Callable[[Event], None]) -> None:
         self._api = api
         self._post = post
-        self._requests: queue.SimpleQueue[PollRequest | None] = queue.SimpleQueue()
+        self._unread: queue.SimpleQueue[tuple[PollRequest, Exchange] | None] = queue.SimpleQueue()
 
     def start(self) -> None:
-        start_thread("poller", self._work, self._post)
+        start_thread("page-reader", self._read_pages, self._post)
 
     def poll(self, request: PollRequest) -> None:
         """Ask for tasks; the answer comes as an event."""
-        self._requests.put(request)
+        self._api.get_pending_tasks(request, lambda got: self._unread.put((request, got)))
 
     def close(self) -> None:
-        self._requests.put(None)
+        self._unread.put(None)
 
-    def _work(self) -> None:
-        while (request := self._requests.get()) is not None:
-            self._post(TasksPolled(self._api.get_pending_tasks(request)))
+    def _read_pages(self) -> None:
+        while (unread := self._unread.get()) is not None:
+            request, got = unread
+            self._post(TasksPolled(self._api.read_page(request, got)))
+            # The body of a page is not kept until the next one comes.
+            del unread, got

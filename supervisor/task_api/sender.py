@@ -1,66 +1,37 @@
-"""The threads that PATCH: they wait on the network so that the loop need not."""
+"""Sends what the API is to be told, in order, a few at once; each answer comes back as an event."""
 
-import queue
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from supervisor.runtime.events import ClaimDone, Event, ReportDone
-from supervisor.runtime.threads import start_thread
+from supervisor.task_api.answers import ReportAnswer
 from supervisor.task_api.client import APIClient
 from supervisor.task_api.outbox import Message
-
-
-@dataclass(frozen=True, slots=True)
-class _Parcel:
-    message: Message
-    body: bytes
+from supervisor.task_api.wire import RequestQueue
 
 
 class Reporter:
-    """Sends what it is handed, in order, on a few threads; each answer comes back as a `done` event."""
+    """Owned by the loop. `done` is the event of an answer."""
 
     def __init__(
         self,
         api: APIClient,
-        threads: int,
+        queue: RequestQueue,
         post: Callable[[Event], None],
-        name: str = "reporter",
         done: type[ReportDone | ClaimDone] = ReportDone,
     ) -> None:
         self._api = api
-        self._name = name
-        self._done = done
-        self._count = threads
+        self._queue = queue
         self._post = post
-        self._parcels: queue.SimpleQueue[_Parcel | None] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
-
-    def start(self) -> None:
-        names = (f"{self._name}-{number}" for number in range(self._count))
-        self._threads = [start_thread(name, self._work, self._post) for name in names]
+        self._done = done
 
     def send(self, message: Message, body: bytes) -> None:
-        self._parcels.put(_Parcel(message, body))
+        task_id = message.task_id
+
+        def on_answer(answer: ReportAnswer) -> None:
+            self._post(self._done(task_id, answer))
+
+        self._api.update_task(self._queue, task_id, body, message.correlation_id, on_answer)
 
     def recall(self) -> list[str]:
-        """Take back what no thread has begun to send: the ids of those tasks, in order."""
-        task_ids: list[str] = []
-        while True:
-            try:
-                parcel = self._parcels.get_nowait()
-            except queue.Empty:
-                return task_ids
-            if parcel is not None:
-                task_ids.append(parcel.message.task_id)
-
-    def close(self) -> None:
-        """End the threads, each after what it is sending."""
-        for _ in self._threads:
-            self._parcels.put(None)
-
-    def _work(self) -> None:
-        while (parcel := self._parcels.get()) is not None:
-            message = parcel.message
-            answer = self._api.update_task(message.task_id, parcel.body, message.correlation_id)
-            self._post(self._done(message.task_id, answer))
+        """Take back what the wire has not begun to send: the ids of those tasks, in order."""
+        return [request.about for request in self._queue.take_back()]

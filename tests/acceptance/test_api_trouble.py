@@ -11,7 +11,7 @@ from tests.acceptance.service import API_TOKEN, ServiceProcess
 from tests.acceptance.task_api import Peer
 from tests.eventually import eventually
 from tests.stubs.provider import StubProvider
-from tests.stubs.scripted_http import NO_ANSWER, Answer, Ending, ScriptedServer
+from tests.stubs.scripted_http import Answer, Ending, ScriptedServer
 
 MEGABYTE = 2**20
 QUICK = {
@@ -71,7 +71,7 @@ def test_answers_that_are_no_page_change_nothing(launch: StartService, provider:
             "unauthorized": [Answer(401, b"{}"), Answer(403, b"{}")],
             "client_error": [Answer(404, b"not here")],
             "server_error": [Answer(503, b"busy")],
-            "unreachable": [NO_ANSWER, Answer(200, b"[", {"Content-Length": "90"}, Ending.RESET)],
+            "unreachable": [Answer(200, b"[", {"Content-Length": "90"}, Ending.RESET)],
             "rate_limited": [Answer(429, b"", {"Retry-After": "0"})],
         }
         api = ScriptedApi(*itertools.chain(*bad_pages.values()), page_of([flat_task("1", "a text")]))

@@ -44,7 +44,7 @@ def test_sigquit_prints_every_stack_and_the_service_goes_on(house: House) -> Non
         "supervisor/loop.py",
         "supervisor/task_api/poller.py",
         "worker_slot.py",
-        "supervisor/task_api/sender.py",
+        "supervisor/task_api/wire.py",
     ):
         assert place in stacks
     house.task_api.add(3, prefix="after SIGQUIT")

@@ -1,4 +1,4 @@
-"""The threads that call the task API, without threads or an API: what they are asked for lies in lists."""
+"""What calls the task API, without an API: what it is asked for lies in lists."""
 
 from dataclasses import dataclass
 
@@ -42,25 +42,19 @@ class HeldPoller(Poller):
 
 
 class HeldReporter(Reporter):
-    """`parcels` holds what no thread has begun to send; `send_one` begins."""
+    """`parcels` holds what the wire has not begun to send; `send_one` begins."""
 
     def __init__(self) -> None:
         self.parcels: list[Parcel] = []
-
-    def start(self) -> None:
-        """There is no thread."""
 
     def send(self, message: Message, body: bytes) -> None:
         self.parcels.append(Parcel(message, body))
 
     def send_one(self) -> Parcel:
-        """What a thread would take up now."""
+        """What the wire would take up now."""
         return self.parcels.pop(0)
 
     def recall(self) -> list[str]:
         task_ids = [parcel.task_id for parcel in self.parcels]
         self.parcels.clear()
         return task_ids
-
-    def close(self) -> None:
-        """There is no thread."""

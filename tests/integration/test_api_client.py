@@ -1,7 +1,9 @@
 """The client of the task API against a server that answers in every way, good and bad."""
 
 import email.utils
+import gzip
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import unquote
@@ -9,14 +11,12 @@ from urllib.parse import unquote
 import orjson
 import pytest
 from prometheus_client import CollectorRegistry
-from pydantic import SecretStr
 
 from shared.metrics import SupervisorMetrics
 from shared.models import WireShape
 from supervisor.task_api.answers import Health, PollRequest, PollResult, ReportAnswer, ReportOutcome
-from supervisor.task_api.client import APIClient
 from tests.eventually import eventually
-from tests.integration.disconnect import disconnect
+from tests.integration.api_caller import ApiCaller, api_caller
 from tests.stubs.scripted_http import NO_ANSWER, Answer, Ending, Request, ScriptedServer
 
 TOKEN = "integration-api-token-1b7d"
@@ -56,28 +56,18 @@ def metrics() -> SupervisorMetrics:
 
 
 @pytest.fixture
-def client(server: ScriptedServer, metrics: SupervisorMetrics) -> Iterator[APIClient]:
+def client(server: ScriptedServer, metrics: SupervisorMetrics) -> Iterator[ApiCaller]:
     with connected(f"{server.url}/base", metrics) as client:
         yield client
 
 
 @contextmanager
-def connected(url: str, metrics: SupervisorMetrics) -> Iterator[APIClient]:
-    client = APIClient(
-        base_url=url,
-        token=SecretStr(TOKEN),
-        timeout_seconds=TIMEOUT_SECONDS,
-        metrics=metrics,
-        new_correlation_id=lambda: "new-correlation",
-        is_held=HELD.__contains__,
-    )
-    try:
+def connected(url: str, metrics: SupervisorMetrics) -> Iterator[ApiCaller]:
+    with api_caller(url, TOKEN, TIMEOUT_SECONDS, metrics, HELD.__contains__) as client:
         yield client
-    finally:
-        disconnect(client)
 
 
-def assert_timed_out(client: APIClient) -> None:
+def assert_timed_out(client: ApiCaller) -> None:
     """Poll and report give up in good time, and say why."""
     began = time.monotonic()
     poll = client.get_pending_tasks(PollRequest(1))
@@ -88,7 +78,7 @@ def assert_timed_out(client: APIClient) -> None:
     assert time.monotonic() - began < 4 * TIMEOUT_SECONDS
 
 
-def report(client: APIClient, task_id: str = "1") -> ReportAnswer:
+def report(client: ApiCaller, task_id: str = "1") -> ReportAnswer:
     return client.update_task(task_id, BODY, "correlation-1")
 
 
@@ -103,7 +93,7 @@ def report(client: APIClient, task_id: str = "1") -> ReportAnswer:
     ],
 )
 def test_answer_to_a_report_decides_what_becomes_of_it(
-    client: APIClient, peer: Peer, outcome: ReportOutcome, health: Health, statuses: list[int]
+    client: ApiCaller, peer: Peer, outcome: ReportOutcome, health: Health, statuses: list[int]
 ) -> None:
     for status in statuses:
         body = b"" if status == 204 else b"the reason"
@@ -114,7 +104,7 @@ def test_answer_to_a_report_decides_what_becomes_of_it(
 
 
 def test_report_is_sent_whole_to_one_path_segment_of_the_base(
-    client: APIClient, server: ScriptedServer
+    client: ApiCaller, server: ScriptedServer
 ) -> None:
     for task_id in HOSTILE_IDS:
         assert report(client, task_id).outcome is ReportOutcome.DONE
@@ -131,7 +121,7 @@ def test_report_is_sent_whole_to_one_path_segment_of_the_base(
 
 
 @pytest.mark.parametrize("ending", [Ending.CLOSE_UNSAID, Ending.RESET])
-def test_report_without_an_answer_is_to_be_sent_again(client: APIClient, peer: Peer, ending: Ending) -> None:
+def test_report_without_an_answer_is_to_be_sent_again(client: ApiCaller, peer: Peer, ending: Ending) -> None:
     peer.answer = Answer(0, ending=ending)
     answer = report(client)
     assert (answer.outcome, answer.health, answer.status) == (ReportOutcome.RETRY, Health.UNHEALTHY, None)
@@ -152,7 +142,7 @@ def test_report_without_an_answer_is_to_be_sent_again(client: APIClient, peer: P
     ],
 )
 def test_retry_after_is_heard_on_reports_and_polls(
-    client: APIClient, peer: Peer, headers: dict[str, str], seconds: float | None
+    client: ApiCaller, peer: Peer, headers: dict[str, str], seconds: float | None
 ) -> None:
     for status in (429, 503):
         peer.answer = Answer(status, b"busy", headers)
@@ -160,20 +150,20 @@ def test_retry_after_is_heard_on_reports_and_polls(
         assert client.get_pending_tasks(PollRequest(5)).retry_after_seconds == seconds
 
 
-def test_retry_after_may_be_a_date(client: APIClient, peer: Peer) -> None:
+def test_retry_after_may_be_a_date(client: ApiCaller, peer: Peer) -> None:
     peer.answer = Answer(503, b"", {"Retry-After": email.utils.formatdate(time.time() + 60, usegmt=True)})
     assert report(client).retry_after_seconds == pytest.approx(60, abs=5)
 
 
 def test_api_that_never_answers_costs_no_more_than_the_timeout(
-    client: APIClient, peer: Peer, server: ScriptedServer
+    client: ApiCaller, peer: Peer, server: ScriptedServer
 ) -> None:
     peer.hang = server.closing.wait
     assert_timed_out(client)
 
 
 def test_bodies_that_drip_are_given_up_at_the_timeout(
-    client: APIClient, peer: Peer, server: ScriptedServer
+    client: ApiCaller, peer: Peer, server: ScriptedServer
 ) -> None:
     def drip() -> Iterator[bytes]:
         while not server.closing.wait(0.02):
@@ -185,7 +175,7 @@ def test_bodies_that_drip_are_given_up_at_the_timeout(
 
 
 def test_connections_are_kept_and_a_stale_one_is_no_trouble(
-    client: APIClient, peer: Peer, server: ScriptedServer
+    client: ApiCaller, peer: Peer, server: ScriptedServer
 ) -> None:
     assert [report(client).outcome for _ in range(3)] == [ReportOutcome.DONE] * 3
     assert server.connections == 1
@@ -199,7 +189,7 @@ def test_connections_are_kept_and_a_stale_one_is_no_trouble(
 
 @pytest.mark.parametrize("size_bytes", [10, 1_000_000])
 def test_answers_that_end_with_their_connection_are_read_whole(
-    client: APIClient, peer: Peer, size_bytes: int
+    client: ApiCaller, peer: Peer, size_bytes: int
 ) -> None:
     page = b" " * size_bytes + b"[]"
     closing = {"Connection": "close"}
@@ -210,14 +200,14 @@ def test_answers_that_end_with_their_connection_are_read_whole(
     assert report(client).outcome is ReportOutcome.DONE
 
 
-def test_page_that_breaks_off_is_an_api_that_is_ill(client: APIClient, peer: Peer) -> None:
+def test_page_that_breaks_off_is_an_api_that_is_ill(client: ApiCaller, peer: Peer) -> None:
     peer.answer = Answer(200, b"[]", {"Content-Length": "90"}, Ending.CLOSE_UNSAID)
     poll = client.get_pending_tasks(PollRequest(1))
     assert (poll.result, poll.health) == (PollResult.UNREACHABLE, Health.UNHEALTHY)
 
 
 def test_poll_asks_for_so_many_and_reads_both_shapes(
-    client: APIClient, peer: Peer, server: ScriptedServer
+    client: ApiCaller, peer: Peer, server: ScriptedServer
 ) -> None:
     page = [
         {"id": "1", "type": "text-embedding", "status": "pending", "input_data": {"text": "one"}},
@@ -253,7 +243,7 @@ def test_long_poll_is_asked_for_twice_over_and_waited_for(
     assert request.headers["prefer"] == "wait=1"
 
 
-def test_redirect_is_named_and_never_followed(client: APIClient, peer: Peer) -> None:
+def test_redirect_is_named_and_never_followed(client: ApiCaller, peer: Peer) -> None:
     with ScriptedServer(Peer()) as elsewhere:
         for location in (
             f"{elsewhere.url}/api/ai-tasks/pending",
@@ -279,22 +269,22 @@ def test_connection_that_is_refused_is_no_timeout(metrics: SupervisorMetrics) ->
         assert report(client).outcome is ReportOutcome.RETRY
 
 
-def test_large_answers_are_cut(client: APIClient, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_answers_are_cut(client: ApiCaller, peer: Peer, server: ScriptedServer) -> None:
     peer.answer = Answer(200, b"x" * 5_000_000)
     assert report(client).outcome is ReportOutcome.DONE
     peer.answer = Answer(422, b"x" * 5_000_000)
     answer = report(client)
     assert answer.outcome is ReportOutcome.REJECTED
     assert len(answer.detail) < 400
-    monkeypatch.setattr("supervisor.task_api.client.MAX_PAGE_BYTES", 1_000_000)
     peer.answer = Answer(200, b" " * 5_000_000 + b"[]")
-    poll = client.get_pending_tasks(PollRequest(1))
+    with api_caller(server.url, max_page_bytes=1_000_000) as bounded:
+        poll = bounded.get_pending_tasks(PollRequest(1))
     assert (poll.result, poll.health) == (PollResult.BAD_PAGE, Health.HEALTHY)
     assert "the page is larger than" in poll.detail
     assert poll.too_much
 
 
-def test_proxy_of_the_environment_is_not_asked(client: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_of_the_environment_is_not_asked(client: ApiCaller, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert client.get_pending_tasks(PollRequest(1)).result is PollResult.EMPTY
@@ -302,7 +292,7 @@ def test_proxy_of_the_environment_is_not_asked(client: APIClient, monkeypatch: p
 
 
 def test_requests_are_counted_by_route_and_not_by_id(
-    client: APIClient, peer: Peer, metrics: SupervisorMetrics
+    client: ApiCaller, peer: Peer, metrics: SupervisorMetrics
 ) -> None:
     report(client, "a")
     peer.answer = NO_ANSWER
@@ -319,3 +309,52 @@ def test_requests_are_counted_by_route_and_not_by_id(
         ("/api/ai-tasks/{id}", "PATCH", "none"): 1,
         ("/api/ai-tasks/pending", "GET", "none"): 1,
     }
+
+
+PAGE = b'[{"id": "1", "type": "text-embedding", "status": "pending", "input_data": {"text": "one"}}]'
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("gzip", gzip.compress(PAGE)),
+        ("x-gzip", gzip.compress(PAGE)),
+        ("deflate", zlib.compress(PAGE)),
+        ("GZIP", gzip.compress(PAGE)),
+        ("gzip, identity", gzip.compress(PAGE)),
+        ("identity", PAGE),
+    ],
+)
+def test_compressed_answers_are_read(client: ApiCaller, peer: Peer, encoding: str, body: bytes) -> None:
+    peer.answer = Answer(200, body, {"Content-Encoding": encoding})
+    assert len(client.get_pending_tasks(PollRequest(1)).page.tasks) == 1
+    assert report(client).outcome is ReportOutcome.DONE
+    login = gzip.compress(b"<!doctype html><title>Sign in</title>")
+    peer.answer = Answer(200, login, {"Content-Encoding": "gzip", "Content-Type": "text/html"})
+    assert report(client).outcome is ReportOutcome.FOREIGN
+
+
+def test_compression_is_asked_for_by_polls_alone(client: ApiCaller, server: ScriptedServer) -> None:
+    client.get_pending_tasks(PollRequest(1))
+    report(client)
+    assert "gzip" in server.seen("GET")[0].headers["accept-encoding"]
+    assert server.seen("PATCH")[0].headers["accept-encoding"] == "identity"
+
+
+def test_what_inflates_beyond_the_bound_is_cut(server: ScriptedServer, peer: Peer) -> None:
+    peer.answer = Answer(200, gzip.compress(b" " * 50_000_000), {"Content-Encoding": "gzip"})
+    with api_caller(server.url, max_page_bytes=1_000_000) as bounded:
+        poll = bounded.get_pending_tasks(PollRequest(1))
+    assert (poll.result, poll.health, poll.too_much) == (PollResult.BAD_PAGE, Health.HEALTHY, True)
+    assert poll.page_bytes <= 1_000_000
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd", "rot13"])
+def test_body_that_is_not_encoded_as_it_says_is_a_bad_page(
+    client: ApiCaller, peer: Peer, encoding: str
+) -> None:
+    peer.answer = Answer(200, b"[]", {"Content-Encoding": encoding})
+    poll = client.get_pending_tasks(PollRequest(1))
+    assert (poll.result, poll.health) == (PollResult.BAD_PAGE, Health.HEALTHY)
+    assert encoding in poll.detail
+    assert report(client).outcome is ReportOutcome.DONE

@@ -1,5 +1,7 @@
 """What each response of the task API means for a poll and for a report."""
 
+from dataclasses import replace
+
 import pytest
 
 from supervisor.task_api.answers import Health, PollAnswer, PollResult, ReportAnswer, ReportOutcome
@@ -191,3 +193,12 @@ def test_detail_is_one_bounded_line_of_the_first_words() -> None:
     answer = report(response(422, b"bad\r\n\x1b[31m  vector \x00" + b"x" * 100_000))
     assert answer.detail.startswith("status 422: bad [31m vector xxx")
     assert len(answer.detail) == 300
+
+
+def test_body_whose_encoding_cannot_be_undone_leaves_the_word_to_the_status() -> None:
+    unreadable = Response(200, {"content-encoding": "gzip"}, b"", True, 5.0, 0.1, "content encoding 'gzip'")
+    assert (poll(unreadable).result, poll(unreadable).health) == (PollResult.BAD_PAGE, Health.HEALTHY)
+    assert "gzip" in poll(unreadable).detail
+    assert report(unreadable).outcome is ReportOutcome.DONE
+    page = replace(unreadable, headers={"content-type": "text/html", "content-encoding": "gzip"})
+    assert report(page).outcome is ReportOutcome.FOREIGN

@@ -1,0 +1,226 @@
+"""All HTTP to the task API, in one thread on libcurl's multi interface: requests in, exchanges out."""
+
+import contextlib
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import pycurl
+
+from supervisor.runtime.events import Event
+from supervisor.runtime.threads import start_thread
+from supervisor.task_api.authorization import Credential, Withheld
+from supervisor.task_api.exchange import Exchange, FailedStep, NoResponse, Response
+from supervisor.task_api.idle_sockets import IdleSockets
+from supervisor.task_api.transfer import MILLISECONDS, Request, Transfer
+from supervisor.task_api.transport import Transport
+
+THREAD_NAME = "wire"
+
+
+class RequestQueue:
+    """Requests that wait for the wire, which does `at_once` of them at most.
+
+    One thread may put and take back while the wire's thread takes: each is one step of a deque.
+    """
+
+    def __init__(self, at_once: int, wake: Callable[[], None]) -> None:
+        self.at_once = at_once
+        self.under_way = 0
+        """Owned by the wire's thread."""
+        self._wake = wake
+        self._waiting: deque[Request] = deque()
+
+    def put(self, request: Request) -> None:
+        self._waiting.append(request)
+        self._wake()
+
+    def next(self) -> Request | None:
+        """The oldest request that waits."""
+        with contextlib.suppress(IndexError):
+            return self._waiting.popleft()
+        return None
+
+    def take_back(self) -> list[Request]:
+        """What the wire has not begun, in order."""
+        taken: list[Request] = []
+        while (request := self.next()) is not None:
+            taken.append(request)
+        return taken
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A request that has left its queue. `is_second`: it was refused with another credential."""
+
+    queue: RequestQueue
+    request: Request
+    is_second: bool = False
+    credential: str = ""
+    began_at: float = 0.0
+
+
+class Wire:
+    """Other threads put requests into its queues; all else happens in its own thread."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        post: Callable[[Event], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._transport = transport
+        self._post = post
+        self._clock = clock
+        self._queues: list[RequestQueue] = []
+        self._idle: list[Transfer] = []
+        self._under_way: dict[pycurl.Curl, tuple[Transfer, _Job]] = {}
+        self._watched: dict[int, int] = {}
+        self._idle_sockets = IdleSockets()
+        self._timer_at: float | None = None
+        self._closing = False
+        self._woken = False
+        self._wake_descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._epoll = select.epoll()
+        self._epoll.register(self._wake_descriptor, select.EPOLLIN)
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
+        self._thread: threading.Thread | None = None
+
+    def new_queue(self, at_once: int) -> RequestQueue:
+        """A queue of its own for one kind of caller. Call before `start`."""
+        queue = RequestQueue(at_once, self._wake)
+        self._queues.append(queue)
+        return queue
+
+    def start(self) -> None:
+        self._thread = start_thread(THREAD_NAME, self._work, self._post)
+
+    def close(self) -> None:
+        """End the thread; what is under way is dropped. Nothing may be put into a queue any more."""
+        self._closing = True
+        self._wake()
+        if self._thread is not None:
+            self._thread.join()
+        self._epoll.close()
+        os.close(self._wake_descriptor)
+
+    def _wake(self) -> None:
+        # The wire takes the mark away before it looks into the queues, so who finds it set is not missed.
+        if not self._woken:
+            self._woken = True
+            os.eventfd_write(self._wake_descriptor, 1)
+
+    def _work(self) -> None:
+        try:
+            while not self._closing:
+                for descriptor, events in self._epoll.poll(self._seconds_to_timer()):
+                    if descriptor == self._wake_descriptor:
+                        os.eventfd_read(descriptor)
+                        self._woken = False
+                    else:
+                        self._multi.socket_action(descriptor, _actions(events))
+                self._advance()
+        finally:
+            self._release()
+
+    def _advance(self) -> None:
+        """Take in what is done, begin what waits, and let libcurl do what is due."""
+        self._take_in_done()
+        self._begin_waiting()
+        while self._timer_at is not None and self._clock() >= self._timer_at:
+            self._timer_at = None
+            self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+            self._take_in_done()
+            self._begin_waiting()
+
+    def _begin_waiting(self) -> None:
+        for queue in self._queues:
+            while queue.under_way < queue.at_once and (request := queue.next()) is not None:
+                queue.under_way += 1
+                self._authorize(_Job(queue, request))
+
+    def _authorize(self, job: _Job) -> None:
+        job.request.kind.authorization.obtain(partial(self._begin, job))
+
+    def _begin(self, job: _Job, credential: Credential) -> None:
+        now = self._clock()
+        if isinstance(credential, Withheld):
+            step, wait = FailedStep.NOT_SENT, credential.retry_after_seconds
+            self._hand_over(job, NoResponse(step, credential.detail, now, 0.0, wait))
+            return
+        transfer = self._idle.pop() if self._idle else Transfer(self._transport.new_handle())
+        transfer.prepare(job.request, credential, fresh=self._idle_sockets.any_broken())
+        job = _Job(job.queue, job.request, job.is_second, credential, now)
+        self._under_way[transfer.handle] = (transfer, job)
+        self._multi.add_handle(transfer.handle)
+
+    def _take_in_done(self) -> None:
+        left = 1
+        while left:
+            left, done, failed = self._multi.info_read()
+            for handle in done:
+                self._finish(handle, 0, "")
+            for handle, code, message in failed:
+                self._finish(handle, code, message)
+
+    def _finish(self, handle: pycurl.Curl, code: int, message: str) -> None:
+        transfer, job = self._under_way.pop(handle)
+        self._multi.remove_handle(handle)
+        got = transfer.take_result(code, message, job.began_at, self._clock() - job.began_at)
+        self._idle.append(transfer)
+        authorization = job.request.kind.authorization
+        refused = isinstance(got, Response) and authorization.answered(job.credential, got.status)
+        if refused and not job.is_second:
+            self._authorize(_Job(job.queue, job.request, is_second=True))
+        else:
+            self._hand_over(job, got)
+
+    def _hand_over(self, job: _Job, got: Exchange) -> None:
+        job.queue.under_way -= 1
+        job.request.on_done(got)
+
+    def _watch(self, what: int, descriptor: int, _multi: object, _data: object) -> None:
+        """Libcurl says what it waits for on a socket."""
+        known = self._watched.get(descriptor)
+        if what == pycurl.POLL_REMOVE:
+            if known is not None:
+                del self._watched[descriptor]
+                self._epoll.unregister(descriptor)
+                self._idle_sockets.add(descriptor)
+            return
+        events = select.EPOLLIN if what & pycurl.POLL_IN else 0
+        events |= select.EPOLLOUT if what & pycurl.POLL_OUT else 0
+        if known is None:
+            self._idle_sockets.remove(descriptor)
+            self._epoll.register(descriptor, events)
+        else:
+            self._epoll.modify(descriptor, events)
+        self._watched[descriptor] = events
+
+    def _set_timer(self, milliseconds: int) -> None:
+        self._timer_at = None if milliseconds < 0 else self._clock() + milliseconds / MILLISECONDS
+
+    def _seconds_to_timer(self) -> float | None:
+        return None if self._timer_at is None else max(0.0, self._timer_at - self._clock())
+
+    def _release(self) -> None:
+        for transfer, _ in self._under_way.values():
+            self._multi.remove_handle(transfer.handle)
+            self._idle.append(transfer)
+        self._multi.close()
+        for transfer in self._idle:
+            transfer.handle.close()
+
+
+def _actions(events: int) -> int:
+    actions = pycurl.CSELECT_IN if events & (select.EPOLLIN | select.EPOLLHUP) else 0
+    actions |= pycurl.CSELECT_OUT if events & select.EPOLLOUT else 0
+    actions |= pycurl.CSELECT_ERR if events & select.EPOLLERR else 0
+    return actions

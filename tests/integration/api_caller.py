@@ -1,0 +1,90 @@
+"""The client of the task API on a wire of its own, for callers that wait for the answer."""
+
+import queue
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry
+
+from shared.metrics import SupervisorMetrics
+from supervisor.runtime.events import Event, ThreadCrashed
+from supervisor.task_api.answers import PollAnswer, PollRequest, ReportAnswer
+from supervisor.task_api.authorization import Authorization, FixedToken
+from supervisor.task_api.client import MAX_PAGE_BYTES, APIClient
+from supervisor.task_api.endpoints import Endpoints
+from supervisor.task_api.exchange import Exchange
+from supervisor.task_api.tls_files import TlsFiles, choose_tls_files
+from supervisor.task_api.transport import Transport, make_target
+from supervisor.task_api.wire import RequestQueue, Wire
+
+PATIENCE_SECONDS = 20.0
+T = TypeVar("T")
+
+
+class ApiCaller:
+    """Waits for each answer; a fault of the wire's thread is raised here."""
+
+    def __init__(self, wire: Wire, client: APIClient, events: "queue.SimpleQueue[Event]") -> None:
+        self.client = client
+        self._reports: RequestQueue = wire.new_queue(at_once=64)
+        self._events = events
+
+    def get_pending_tasks(self, request: PollRequest) -> PollAnswer:
+        got: queue.SimpleQueue[Exchange] = queue.SimpleQueue()
+        self.client.get_pending_tasks(request, got.put)
+        return self.client.read_page(request, self._wait_for(got))
+
+    def update_task(self, task_id: str, body: bytes, correlation_id: str) -> ReportAnswer:
+        return self.begin_update(task_id, body, correlation_id)()
+
+    def begin_update(self, task_id: str, body: bytes, correlation_id: str) -> Callable[[], ReportAnswer]:
+        """Send a report; the answer is waited for in what this returns."""
+        answers: queue.SimpleQueue[ReportAnswer] = queue.SimpleQueue()
+        self.client.update_task(self._reports, task_id, body, correlation_id, answers.put)
+        return lambda: self._wait_for(answers)
+
+    def _wait_for(self, answers: "queue.SimpleQueue[T]") -> T:
+        try:
+            return answers.get(timeout=PATIENCE_SECONDS)
+        except queue.Empty:
+            raise self._fault() from None
+
+    def _fault(self) -> Exception:
+        if not self._events.empty() and isinstance(event := self._events.get(), ThreadCrashed):
+            return event.error
+        return AssertionError(f"no answer within {PATIENCE_SECONDS:g} s")
+
+
+@contextmanager
+def api_caller(
+    url: str,
+    token: str | Authorization = "",
+    timeout_seconds: float = 0.5,
+    metrics: SupervisorMetrics | None = None,
+    is_held: Callable[[str], bool] = lambda _: False,
+    environ: Mapping[str, str] | None = None,
+    tls: TlsFiles | None = None,
+    max_page_bytes: int = MAX_PAGE_BYTES,
+) -> Iterator[ApiCaller]:
+    """The wire ends with the block."""
+    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    files = tls or choose_tls_files(None, None, None, {})
+    wire = Wire(Transport(files, timeout_seconds), events.put)
+    client = APIClient(
+        wire,
+        Endpoints(url),
+        make_target(url, "API_BASE_URL", environ or {}),
+        FixedToken(token) if isinstance(token, str) else token,
+        timeout_seconds,
+        metrics or SupervisorMetrics(CollectorRegistry()),
+        lambda: "new-correlation",
+        is_held,
+        max_page_bytes,
+    )
+    caller = ApiCaller(wire, client, events)
+    wire.start()
+    try:
+        yield caller
+    finally:
+        wire.close()
