@@ -1,8 +1,8 @@
-"""How much may be sent to the provider now: requests and tokens a minute, for each model apart.
+"""How much may be sent to the provider now: requests and tokens, for each model apart.
 
-A sliding window rather than a bucket that refills: what was sent within the last minute never exceeds the
-limit, which satisfies a provider that counts either way. An entry is dated when its answer came, so that
-it leaves our window no earlier than the provider's.
+What the provider's headers state counts. The settings, and a limit that is stated without what is left of
+it, count a minute: what was sent within the last one never exceeds them. An entry is dated when its answer
+came, so that it leaves our window no earlier than the provider's.
 """
 
 from collections import deque
@@ -10,54 +10,92 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from shared.messages import RateLimits
+from supervisor.providers.stated_limit import UNLIMITED, StatedLimit
 from supervisor.status.status import RateLimitStatus
 
 WINDOW_SECONDS = 60.0
 MARGIN_SECONDS = 0.1
+STATED_MARGIN_SECONDS = 0.01
 MOST_TOKENS_A_CALL = 300_000
 """OpenAI refuses an embeddings request of more; see its API reference, "Create embeddings"."""
 SMALLEST_SHARE = 1 / 60
-"""A unit of less than a second's worth of the limit waits: many small calls would use up the requests."""
+"""A unit of less than this part of the limit waits: many small calls would use up the requests."""
 FIRST_TOKENS_A_BYTE = 1.0
 RATIO_MARGIN = 1.1
 RATIO_WEIGHT = 0.2
-UNLIMITED = 10**12
 MOST_MODELS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Reserved:
+    """A call that is out: its tokens are estimated until its answer comes."""
+
+    tokens: int
+    sent_at: float
 
 
 @dataclass(slots=True)
 class _Window:
     """What one model was sent: reserved while a call is out, spent for a minute after it."""
 
+    minute_requests: int
+    minute_tokens: int
+    requests: StatedLimit = field(default_factory=StatedLimit)
+    tokens: StatedLimit = field(default_factory=StatedLimit)
     spent: deque[tuple[float, int]] = field(default_factory=deque)
     spent_tokens: int = 0
-    reserved: dict[int, int] = field(default_factory=dict)
-    limit_requests: int = UNLIMITED
-    limit_tokens: int = UNLIMITED
-    foreign_requests: int = 0
-    foreign_tokens: int = 0
-    foreign_until: float = 0.0
+    reserved: dict[int, _Reserved] = field(default_factory=dict)
     tokens_a_byte: float = FIRST_TOKENS_A_BYTE
 
     def roll(self, now: float) -> None:
         while self.spent and self.spent[0][0] <= now - WINDOW_SECONDS - MARGIN_SECONDS:
             self.spent_tokens -= self.spent.popleft()[1]
-        if now >= self.foreign_until:
-            self.foreign_requests = self.foreign_tokens = 0
-
-    def free_requests(self) -> int:
-        return self.limit_requests - len(self.spent) - len(self.reserved) - self.foreign_requests
-
-    def free_tokens(self) -> int:
-        return self.limit_tokens - self.spent_tokens - sum(self.reserved.values()) - self.foreign_tokens
 
     @property
-    def limited(self) -> bool:
-        return min(self.limit_requests, self.limit_tokens) < UNLIMITED
+    def reserved_tokens(self) -> int:
+        return sum(unit.tokens for unit in self.reserved.values())
+
+    def free_requests(self, now: float) -> int:
+        own = self.minute_requests - len(self.spent)
+        return int(min(own, self.requests.free_at(now)) - len(self.reserved))
+
+    def free_tokens(self, now: float) -> int:
+        own = self.minute_tokens - self.spent_tokens
+        return int(min(own, self.tokens.free_at(now)) - self.reserved_tokens)
+
+    @property
+    def limit_requests(self) -> int:
+        return min(self.minute_requests, self.requests.limit)
+
+    @property
+    def limit_tokens(self) -> int:
+        return min(self.minute_tokens, self.tokens.limit)
+
+    @property
+    def enough_tokens(self) -> int:
+        return max(1, int(self.limit_tokens * SMALLEST_SHARE))
 
     @property
     def untouched(self) -> bool:
         return not self.spent and not self.reserved
+
+    def resets_at(self, stated: StatedLimit) -> float | None:
+        """When all of a limit is free again, should nothing more be sent."""
+        own = self.spent[-1][0] + WINDOW_SECONDS if self.spent else None
+        return stated.full_at if stated.is_known else own
+
+    def opens_at(self, now: float) -> Iterator[float]:
+        """Moments, some of them past, at which more may be free than now."""
+        if self.spent and min(self.minute_requests, self.minute_tokens) < UNLIMITED:
+            yield self.spent[0][0] + WINDOW_SECONDS + MARGIN_SECONDS
+        for stated, amount in (
+            (self.requests, 1 + len(self.reserved)),
+            (self.tokens, self.enough_tokens + self.reserved_tokens),
+        ):
+            if stated.is_known:
+                allowed_at = stated.allows_at(amount, now)
+                yield allowed_at + STATED_MARGIN_SECONDS if allowed_at > now else now
+                yield stated.full_at
 
 
 class RateLimiter:
@@ -71,12 +109,12 @@ class RateLimiter:
 
     def most_bytes(self, model: str) -> int:
         """The largest unit, in bytes of text, that may go out now; 0 if it is better to wait."""
+        now = self._clock()
         window = self._window(model)
-        if window.free_requests() < 1:
+        if window.free_requests(now) < 1:
             return 0
-        free = window.free_tokens()
-        enough = max(1, int(window.limit_tokens * SMALLEST_SHARE))
-        if free < enough and not window.untouched:
+        free, enough = window.free_tokens(now), window.enough_tokens
+        if free < enough and not (window.untouched and window.tokens.used_at(now) < 1):
             return 0
         # A text larger than the whole limit is tried when nothing else is out: the provider decides.
         tokens = min(free if free >= enough else UNLIMITED, MOST_TOKENS_A_CALL)
@@ -85,7 +123,8 @@ class RateLimiter:
     def reserve(self, model: str, unit_id: int, size_bytes: int) -> None:
         """A unit goes out; its tokens are estimated until its answer comes."""
         window = self._window(model)
-        window.reserved[unit_id] = min(size_bytes, int(size_bytes * window.tokens_a_byte) + 1)
+        tokens = min(size_bytes, int(size_bytes * window.tokens_a_byte) + 1)
+        window.reserved[unit_id] = _Reserved(tokens, self._clock())
 
     def answered(
         self, model: str, unit_id: int, size_bytes: int, tokens: int, seen: RateLimits | None
@@ -93,7 +132,7 @@ class RateLimiter:
         """A unit's answer: `tokens` were billed, 0 if it was refused; `seen` is what its headers said."""
         now = self._clock()
         window = self._window(model)
-        window.reserved.pop(unit_id, None)
+        reserved = window.reserved.pop(unit_id, None)
         window.spent.append((now, tokens))
         window.spent_tokens += tokens
         if tokens:
@@ -101,25 +140,25 @@ class RateLimiter:
             # Down slowly, up at once: an estimate that is too low is what costs a 429.
             window.tokens_a_byte += RATIO_WEIGHT * (ratio - window.tokens_a_byte)
             window.tokens_a_byte = max(window.tokens_a_byte, ratio)
-        if seen is not None:
-            self._learn(window, seen, now)
+        self._learn(window, seen, reserved.sent_at if reserved else now, tokens)
 
     def lost(self, model: str, unit_id: int) -> None:
         """A unit's answer will never come; what it cost is not known and counts as estimated."""
+        now = self._clock()
         window = self._window(model)
-        tokens = window.reserved.pop(unit_id, 0)
-        window.spent.append((self._clock(), tokens))
+        reserved = window.reserved.pop(unit_id, None)
+        tokens = reserved.tokens if reserved else 0
+        window.spent.append((now, tokens))
         window.spent_tokens += tokens
+        self._learn(window, None, now, tokens)
 
     def opens_at(self) -> float | None:
-        """When the oldest of what was sent leaves a window that is limited; None if nothing is in one."""
+        """The next moment at which a model that is limited may be sent more; None if none is."""
+        now = self._clock()
         moments: list[float] = []
         for window in self._windows.values():
-            window.roll(self._clock())
-            if window.limited and window.spent:
-                moments.append(window.spent[0][0] + WINDOW_SECONDS + MARGIN_SECONDS)
-            if window.foreign_until > self._clock():
-                moments.append(window.foreign_until)
+            window.roll(now)
+            moments.extend(moment for moment in window.opens_at(now) if moment > now)
         return min(moments, default=None)
 
     def rates(self) -> tuple[RateLimitStatus, ...]:
@@ -131,32 +170,50 @@ class RateLimiter:
     def _statuses(self, model: str, window: _Window) -> Iterator[RateLimitStatus]:
         now = self._clock()
         window.roll(now)
-        resets = window.spent[0][0] + WINDOW_SECONDS - now if window.spent else None
-        if window.limit_requests < UNLIMITED:
-            left = max(0, window.free_requests())
-            yield RateLimitStatus(model, "requests", left, window.limit_requests, resets)
-        if window.limit_tokens < UNLIMITED:
-            left = max(0, window.free_tokens())
-            yield RateLimitStatus(model, "tokens", left, window.limit_tokens, resets)
+        for kind, limit, free, stated in (
+            ("requests", window.limit_requests, window.free_requests(now), window.requests),
+            ("tokens", window.limit_tokens, window.free_tokens(now), window.tokens),
+        ):
+            if limit < UNLIMITED:
+                resets_at = window.resets_at(stated)
+                resets = None if resets_at is None else max(0.0, resets_at - now)
+                yield RateLimitStatus(model, kind, max(0, free), limit, resets)
 
     def _window(self, model: str) -> _Window:
         window = self._windows.get(model)
         if window is None:
             if len(self._windows) >= MOST_MODELS:
                 self._windows = {name: kept for name, kept in self._windows.items() if not kept.untouched}
-            window = _Window(limit_requests=self._ceiling_requests, limit_tokens=self._ceiling_tokens)
+            window = _Window(self._ceiling_requests, self._ceiling_tokens)
             self._windows[model] = window
         window.roll(self._clock())
         return window
 
-    def _learn(self, window: _Window, seen: RateLimits, now: float) -> None:
-        window.limit_requests = min(self._ceiling_requests, seen.limit_requests or UNLIMITED)
-        window.limit_tokens = min(self._ceiling_tokens, seen.limit_tokens or UNLIMITED)
-        window.foreign_requests = window.foreign_tokens = 0
-        # Others may share the key: what the provider counts beyond our own calls is theirs.
-        if seen.remaining_requests is not None and window.limit_requests == seen.limit_requests:
-            window.foreign_requests = max(0, window.free_requests() - seen.remaining_requests)
-        if seen.remaining_tokens is not None and window.limit_tokens == seen.limit_tokens:
-            window.foreign_tokens = max(0, window.free_tokens() - seen.remaining_tokens)
-        resets = (seen.reset_requests_seconds or 0.0, seen.reset_tokens_seconds or 0.0)
-        window.foreign_until = now + min(max(resets), WINDOW_SECONDS)
+    def _learn(self, window: _Window, seen: RateLimits | None, sent_at: float, tokens: int) -> None:
+        now = self._clock()
+        said = seen or RateLimits()
+        for stated, amount, limit, remaining, reset in (
+            (window.requests, 1, said.limit_requests, said.remaining_requests, said.reset_requests_seconds),
+            (window.tokens, tokens, said.limit_tokens, said.remaining_tokens, said.reset_tokens_seconds),
+        ):
+            if remaining is not None:
+                stated.state(limit, remaining, reset, sent_at=sent_at, now=now)
+            elif stated.is_known:
+                stated.spend(amount, now)
+        if seen is not None:
+            requests, tokens = _minute_limits(seen)
+            window.minute_requests = min(self._ceiling_requests, requests)
+            window.minute_tokens = min(self._ceiling_tokens, tokens)
+
+
+def _minute_limits(seen: RateLimits) -> tuple[int, int]:
+    """Requests and tokens, where a limit alone is stated: it is taken for one of a minute.
+
+    A limit that takes longer to be full again is one of an hour or a day.
+    """
+    requests = seen.remaining_requests is None and (seen.reset_requests_seconds or 0.0) <= WINDOW_SECONDS
+    tokens = seen.remaining_tokens is None and (seen.reset_tokens_seconds or 0.0) <= WINDOW_SECONDS
+    return (
+        seen.limit_requests or UNLIMITED if requests else UNLIMITED,
+        seen.limit_tokens or UNLIMITED if tokens else UNLIMITED,
+    )

@@ -108,6 +108,71 @@ def test_what_others_use_up_with_the_same_key_is_not_ours_to_send(clock: Clock) 
     assert limiter.most_bytes(MODEL) > 0
 
 
+def answered(limiter: RateLimiter, seen: RateLimits, unit_id: int = 1) -> None:
+    limiter.reserve(MODEL, unit_id, 10)
+    limiter.answered(MODEL, unit_id, 10, 10, seen)
+
+
+def remaining(limiter: RateLimiter) -> dict[str, int]:
+    return {rate.kind: rate.remaining for rate in limiter.rates()}
+
+
+def test_requests_and_tokens_are_full_again_each_in_its_own_time(clock: Clock) -> None:
+    limiter = RateLimiter(0, 0, clock)
+    answered(limiter, RateLimits(100, 1000, 0, 0, 10.0, 200.0))
+    clock.advance(10.0)
+    assert remaining(limiter) == {"requests": 100, "tokens": 50}
+
+
+def test_a_reset_is_when_all_is_back_and_not_when_something_is(clock: Clock) -> None:
+    limiter = RateLimiter(0, 0, clock)
+    answered(limiter, RateLimits(limit_tokens=150_000, remaining_tokens=0, reset_tokens_seconds=360.0))
+    assert limiter.most_bytes(MODEL) == 0
+    opens_at = limiter.opens_at()
+    assert opens_at is not None
+    assert opens_at - clock() < 7.0
+    clock.seconds = opens_at
+    assert limiter.most_bytes(MODEL) >= 2500
+
+
+def test_a_limit_of_a_day_is_none_of_a_minute(clock: Clock) -> None:
+    limiter = RateLimiter(0, 0, clock)
+    answered(limiter, RateLimits(limit_requests=10, reset_requests_seconds=8000.0))
+    for unit_id in range(2, 50):
+        assert limiter.most_bytes(MODEL) > 0
+        send(limiter, unit_id, 10)
+
+
+def test_a_limit_of_half_a_second_holds_nothing_back_for_a_minute(clock: Clock) -> None:
+    limiter = RateLimiter(0, 0, clock)
+    answered(limiter, RateLimits(limit_requests=2, remaining_requests=0, reset_requests_seconds=0.5))
+    assert limiter.most_bytes(MODEL) == 0
+    clock.advance(0.5)
+    assert limiter.most_bytes(MODEL) > 0
+
+
+def test_an_answer_that_was_long_on_its_way_does_not_undo_what_later_ones_said(clock: Clock) -> None:
+    limiter = RateLimiter(0, 0, clock)
+    limiter.reserve(MODEL, 1, 10)
+    clock.advance(1.0)
+    limiter.reserve(MODEL, 2, 10)
+    clock.advance(1.0)
+    late = RateLimits(limit_requests=10, remaining_requests=9, reset_requests_seconds=60.0)
+    limiter.answered(
+        MODEL, 2, 10, 10, RateLimits(limit_requests=10, remaining_requests=1, reset_requests_seconds=60.0)
+    )
+    limiter.answered(MODEL, 1, 10, 10, late)
+    assert remaining(limiter) == {"requests": 1}
+
+
+def test_a_setting_holds_whatever_the_headers_say_is_left(clock: Clock) -> None:
+    limiter = RateLimiter(2, 0, clock)
+    for unit_id in range(2):
+        answered(limiter, RateLimits(500, None, 499, None, 0.1, None), unit_id)
+    clock.advance(1.0)
+    assert limiter.most_bytes(MODEL) == 0
+
+
 def test_text_larger_than_the_whole_limit_is_tried_when_nothing_else_is_out(clock: Clock) -> None:
     limiter = RateLimiter(0, 100, clock)
     limiter.reserve(MODEL, 1, 5000)
@@ -166,9 +231,12 @@ def test_tokens_that_others_use_up_with_the_same_key_are_not_ours_to_send(clock:
     seen = RateLimits(limit_tokens=1000, remaining_tokens=400, reset_tokens_seconds=30.0)
     limiter.answered(MODEL, 1, 100, 100, seen)
     assert [rate.remaining for rate in limiter.rates()] == [400]
+    assert [rate.resets_in_seconds for rate in limiter.rates()] == [30.0]
     assert limiter.opens_at() == clock() + 30.0
-    clock.advance(30.0)
-    assert [rate.remaining for rate in limiter.rates()] == [900]
+    clock.advance(15.0)
+    assert [rate.remaining for rate in limiter.rates()] == [700]
+    clock.advance(15.0)
+    assert [rate.remaining for rate in limiter.rates()] == [1000]
 
 
 def test_bytes_a_token_are_learned_from_the_bill(clock: Clock) -> None:

@@ -165,6 +165,15 @@ def test_limits_are_noted_from_good_answers_and_from_refusals(peer: Peer) -> Non
     assert peer.calls.rate_limits == RateLimits(remaining_tokens=0)
 
 
+def test_a_retry_after_wins_over_what_a_refusal_says_is_left(peer: Peer) -> None:
+    left = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}
+    peer.answer = refusing(429, **left, **{"retry-after": "1"})
+    with pytest.raises(RetryableError) as caught:
+        peer.client.embed(["a"], "m", None)
+    assert caught.value.retry_after_seconds == 1.0
+    assert peer.calls.rate_limits is None
+
+
 def test_limits_of_one_unit_are_not_those_of_the_next(peer: Peer) -> None:
     peer.client.embed(["a"], "m", None)
     peer.calls.begin_unit("label")

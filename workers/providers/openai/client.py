@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import httpx2
 import openai
 
+from shared.retry import parse_retry_after
 from workers.providers.base import Embeddings
 from workers.providers.openai.answer import error_in, parse_answer, read_body
 from workers.providers.openai.api_error import ApiError
@@ -51,6 +52,7 @@ class OpenAIClient:
         logging.getLogger("openai").setLevel(logging.WARNING)
         self._post = sdk.post
         self._calls = calls
+        self._wall_clock = wall_clock
         self._knows_encoding_format = True
         self._errors = OpenAIErrors(
             base_url=url, key=key, timeout_seconds=timeout_seconds, wall_clock=wall_clock
@@ -92,14 +94,20 @@ class OpenAIClient:
             # encoding.
             response = self._post("/embeddings", cast_to=httpx2.Response, body=request)
         except openai.APIStatusError as error:
-            self._calls.rate_limits = parse_rate_limits(error.response.headers)
+            self._note_limits(error.response)
             said = ApiError.parse(error.response.content)
             return _Refused(Refusal(error.status_code, said, model, dimensions), error.response.headers)
         except openai.APIError as error:
             raise self._errors.of_trouble(error) from error
-        self._calls.rate_limits = parse_rate_limits(response.headers)
+        self._note_limits(response)
         body = read_body(response.content)
         said_in_success = error_in(body)
         if said_in_success is None:
             return body
         return _Refused(refusal_in_success(said_in_success, model, dimensions), response.headers)
+
+    def _note_limits(self, response: httpx2.Response) -> None:
+        """What is left, but for a refusal that says how long to wait: that wins over what it says is left."""
+        now = self._wall_clock()
+        waits = not response.is_success and parse_retry_after(response.headers, now) is not None
+        self._calls.rate_limits = None if waits else parse_rate_limits(response.headers, now)
