@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,9 +53,14 @@ class Reply:
 
 
 class ServiceProcess:
-    """Started at once, in `folder`, on a free port. Its output goes to `NAME.log` and `NAME.err` there."""
+    """Started at once, in `folder`, on a free port. Its output goes to `NAME.log` and `NAME.err` there.
 
-    def __init__(self, folder: Path, settings: Mapping[str, str], name: str = "service") -> None:
+    `through` is a command that runs the command it is given, such as `env -u NAME`.
+    """
+
+    def __init__(
+        self, folder: Path, settings: Mapping[str, str], name: str = "service", through: Sequence[str] = ()
+    ) -> None:
         self.log = folder / f"{name}.log"
         self.errors = folder / f"{name}.err"
         self.state_dir = folder / settings.get("STATE_DIR", "state")
@@ -68,7 +73,7 @@ class ServiceProcess:
         }
         with self.log.open("wb") as log, self.errors.open("wb") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, RUN, "run"],
+                [*through, sys.executable, RUN, "run"],
                 cwd=folder,
                 env=clean_environment({**defaults, **settings}),
                 stdin=subprocess.DEVNULL,

@@ -42,6 +42,8 @@ class Answer:
     body: bytes | Iterable[bytes] = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     ending: Ending = Ending.KEEP
+    head: bytes | None = None
+    """Sent in place of the status line and the headers, for what only old or odd servers write."""
 
 
 NO_ANSWER = Answer(0)
@@ -56,8 +58,8 @@ class ScriptedServer(ThreadingHTTPServer):
     daemon_threads = False
     request_queue_size = 128
 
-    def __init__(self, script: Script, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+    def __init__(self, script: Script, port: int = 0, host: str = "127.0.0.1") -> None:
+        super().__init__((host, port), _Handler)
         self.script = script
         self.requests: list[Request] = []
         self.connections = 0
@@ -68,7 +70,7 @@ class ScriptedServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"http://{self.server_address[0]!s}:{self.server_port}"
 
     def seen(self, method: str) -> list[Request]:
         with self._lock:
@@ -155,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
         lines += [f"{name}: {value}" for name, value in headers.items()]
         head = "\r\n".join([*lines, "", ""]).encode("latin-1")
         pieces = [answer.body] if isinstance(answer.body, bytes) else answer.body
-        self.wfile.write(head)
+        self.wfile.write(head if answer.head is None else answer.head)
         for piece in pieces:
             self.wfile.write(piece)
         self.close_connection = self.close_connection or not whole

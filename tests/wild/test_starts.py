@@ -1,0 +1,79 @@
+"""Rows of B and C about the surroundings: each fault is one readable line, before anything is paid."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.command import run_command
+from tests.stubs.scripted_http import Answer
+from tests.wild.conftest import Wild
+
+
+def assert_configuration_fault(wild: Wild, folder: Path, word: str, **settings: str) -> None:
+    wild.api.add(3)
+    outcome = run_command(folder, "run", **wild.settings(METRICS_PORT="0", **settings))
+    assert outcome.exit_code == 2, outcome
+    told = [line for line in outcome.errors if word in line]
+    assert told, outcome.errors
+    assert not any("Traceback" in line for line in outcome.errors)
+    assert wild.provider.calls == []
+    assert wild.api.polls == []
+
+
+def test_b_directory_in_place_of_env_file(wild: Wild, tmp_path: Path) -> None:
+    (tmp_path / ".env").mkdir()
+    assert_configuration_fault(wild, tmp_path, ".env")
+
+
+def test_b_directory_in_place_of_a_secret_file(wild: Wild, tmp_path: Path) -> None:
+    (tmp_path / "credentials" / "api_token").mkdir(parents=True)
+    assert_configuration_fault(
+        wild, tmp_path, "API_TOKEN", CREDENTIALS_DIRECTORY=str(tmp_path / "credentials"), API_TOKEN=""
+    )
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE"])
+def test_b_certificates_that_are_not_there(wild: Wild, tmp_path: Path, name: str) -> None:
+    assert_configuration_fault(wild, tmp_path, name, **{name: str(tmp_path / "nowhere.pem")})
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["your_openai_api_key_here", "your_key", "sk-...", pytest.param("changeme", marks=pytest.mark.slow)],
+)
+def test_c_placeholder_of_another_project_is_no_key(wild: Wild, tmp_path: Path, key: str) -> None:
+    outcome = run_command(
+        tmp_path, "run", API_BASE_URL=wild.api_server.url, OPENAI_API_KEY=key, METRICS_PORT="0"
+    )
+    assert outcome.exit_code == 2
+    assert any(line.startswith("OPENAI_API_KEY") or "OPENAI_API_KEY:" in line for line in outcome.errors)
+
+
+def test_b_misspelt_name_is_said_with_what_was_meant(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("API_BASEURL=http://127.0.0.1:9\nOPENAI_APIKEY=sk-1234567890\n")
+    outcome = run_command(tmp_path, "run", METRICS_PORT="0")
+    told = "\n".join(outcome.errors)
+    assert outcome.exit_code == 2
+    assert "API_BASEURL" in told
+    assert "API_BASE_URL" in told
+    assert "OPENAI_APIKEY" in told
+    assert "sk-1234567890" not in told
+
+
+def checked(wild: Wild, folder: Path, **settings: str) -> tuple[int, str]:
+    outcome = run_command(folder, "check", **wild.settings(METRICS_PORT="0", **settings))
+    return outcome.exit_code, "\n".join([*outcome.lines, *outcome.errors])
+
+
+def test_b_check_takes_204_for_an_api_with_nothing_pending(wild: Wild, tmp_path: Path) -> None:
+    wild.api.front = lambda _: Answer(204)
+    code, told = checked(wild, tmp_path)
+    assert code == 0, told
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_b_env_file_that_may_not_be_read(wild: Wild, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("LOG_LEVEL=INFO\n")
+    (tmp_path / ".env").chmod(0)
+    assert_configuration_fault(wild, tmp_path, ".env")
