@@ -18,6 +18,7 @@ class LogEvent(StrEnum):
     RESUMED = "resumed"
     POLL_FINISHED = "poll_finished"
     POLL_FAILED = "poll_failed"
+    POLL_LIMIT_LEARNED = "poll_limit_learned"
     TASK_REFUSED = "task_refused"
     TASK_FINISHED = "task_finished"
     TASK_RETRIED = "task_retried"

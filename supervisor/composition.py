@@ -15,6 +15,7 @@ from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import Report
 from supervisor.loop import Supervisor
 from supervisor.observer import Conditions, Observer
+from supervisor.polling import Polling
 from supervisor.pool.base import WorkerPool
 from supervisor.pool.slot_table import SlotTable
 from supervisor.providers.circuit_breaker import BreakerState, CircuitBreaker
@@ -35,6 +36,7 @@ from supervisor.tasks.claims import ClaimMessage, Claims
 from supervisor.tasks.completion import Settlement
 from supervisor.tasks.delivery import Delivery
 from supervisor.tasks.dispatcher import Dispatcher, DispatchLimits
+from supervisor.tasks.gone_reports import GoneReports
 from supervisor.tasks.intake import Intake, Shard
 from supervisor.tasks.journal_watcher import AmendmentWatch
 from supervisor.tasks.outcomes import Verdicts
@@ -88,9 +90,9 @@ def compose(settings: Settings, outside: Outside) -> Supervisor:
     """The loop, with everything it owns and everything it uses."""
     clock, journal, metrics = outside.clock, outside.journal, outside.metrics
     state = _state(settings, outside)
-    settlement = Settlement(journal, state.outbox, metrics, state.history, clock)
+    gone_reports = GoneReports(clock, claimed=settings.claim_tasks)
+    settlement = Settlement(journal, state.outbox, gone_reports, metrics, state.history, clock)
     claims = _claims(settings, outside, state)
-    shard = Shard(settings.shard_count, settings.shard_index)
     return Supervisor(
         inbox=outside.inbox,
         journal=journal,
@@ -98,17 +100,7 @@ def compose(settings: Settings, outside: Outside) -> Supervisor:
         outbox=state.outbox,
         table=state.table,
         scheduler=state.scheduler,
-        poller=outside.poller,
-        intake=Intake(
-            journal=journal,
-            claims=claims,
-            settlement=settlement,
-            metrics=metrics,
-            policy=settings.unknown_task_policy,
-            fail_long_texts=_fails_long_texts(settings),
-            shard=shard,
-            clock=clock,
-        ),
+        polling=_polling(settings, outside, state, settlement, gone_reports, claims),
         claims=claims,
         dispatcher=_dispatcher(settings, outside, state, settlement),
         delivery=Delivery(
@@ -126,11 +118,45 @@ def compose(settings: Settings, outside: Outside) -> Supervisor:
         shutdown_manager=state.shutdown_manager,
         conditions=state.conditions,
         observer=_observer(settings, outside, state),
-        metrics=metrics,
         notify=outside.notify,
         outbox_limit=OUTBOX_LIMIT,
-        shard_count=settings.shard_count,
         clock=clock,
+    )
+
+
+def _polling(
+    settings: Settings,
+    outside: Outside,
+    state: _State,
+    settlement: Settlement,
+    gone_reports: GoneReports,
+    claims: Claims,
+) -> Polling:
+    intake = Intake(
+        journal=outside.journal,
+        claims=claims,
+        settlement=settlement,
+        metrics=outside.metrics,
+        policy=settings.unknown_task_policy,
+        fail_long_texts=_fails_long_texts(settings),
+        shard=Shard(settings.shard_count, settings.shard_index),
+        clock=outside.clock,
+    )
+    return Polling(
+        poller=outside.poller,
+        scheduler=state.scheduler,
+        api_gate=state.api_gate,
+        intake=intake,
+        settlement=settlement,
+        gone_reports=gone_reports,
+        backlog=state.backlog,
+        claims=claims,
+        outbox=state.outbox,
+        journal=outside.journal,
+        conditions=state.conditions,
+        metrics=outside.metrics,
+        shard_count=settings.shard_count,
+        clock=outside.clock,
     )
 
 

@@ -1,15 +1,14 @@
 """The loop: the one place where events become changes of state. Commit first, then act."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from shared.log_events import LogEvent
 from shared.logs import get_logger
-from shared.metrics import SupervisorMetrics
 from supervisor.journal.journal import JournalUnwritableError, TaskJournal
 from supervisor.journal.task_record import Claim, Report
 from supervisor.observer import Conditions, Observer
+from supervisor.polling import Polling
 from supervisor.pool.slot_table import SlotTable
 from supervisor.runtime.events import (
     ClaimDone,
@@ -28,22 +27,18 @@ from supervisor.runtime.events import (
 )
 from supervisor.runtime.exit_codes import ExitCode
 from supervisor.runtime.shutdown import ShutdownManager
-from supervisor.task_api.answers import PollRequest, PollResult
 from supervisor.task_api.gate import APIGate
 from supervisor.task_api.outbox import Outbox
 from supervisor.task_api.poll_scheduler import TaskScheduler
-from supervisor.task_api.poller import Poller
 from supervisor.tasks.backlog import Backlog
 from supervisor.tasks.claims import Claims
 from supervisor.tasks.completion import Settlement
 from supervisor.tasks.delivery import Delivery
 from supervisor.tasks.dispatcher import Dispatcher
-from supervisor.tasks.intake import Intake
 from supervisor.tasks.journal_watcher import AmendmentWatch
 
 LONGEST_WAIT_SECONDS = 1.0
 FAILED_STARTS_LIMIT = 5
-MOST_TASKS_ASKED = 100_000
 
 log = get_logger("loop")
 
@@ -58,8 +53,7 @@ class Supervisor:
     outbox: Outbox[Report]
     table: SlotTable
     scheduler: TaskScheduler
-    poller: Poller
-    intake: Intake
+    polling: Polling
     claims: Claims
     dispatcher: Dispatcher
     delivery: Delivery
@@ -69,10 +63,8 @@ class Supervisor:
     shutdown_manager: ShutdownManager
     conditions: Conditions
     observer: Observer
-    metrics: SupervisorMetrics
     notify: Callable[[str], None]
     outbox_limit: int
-    shard_count: int
     clock: Callable[[], float]
 
     def recover(self) -> None:
@@ -115,7 +107,7 @@ class Supervisor:
             self.claims.act()
             self.amendments.look()
             self.delivery.send()
-            self._poll_if_due()
+            self.polling.poll_if_due(may_take_tasks=self._may_start_work())
         self.observer.look()
         self.notify("WATCHDOG=1")
         return self._verdict()
@@ -129,7 +121,8 @@ class Supervisor:
             case ClaimDone():
                 self.claims.answered(event.task_id, event.answer)
             case TasksPolled():
-                self._polled(event)
+                may_take_tasks = not self.shutdown_manager.draining
+                self.polling.answered(event.answer, may_take_tasks=may_take_tasks)
             case WorkerStarted():
                 self._note_ready()
                 self.dispatcher.started(event)
@@ -161,24 +154,6 @@ class Supervisor:
             self.conditions.ever_had_worker = True
             log.info(LogEvent.SERVICE_READY)
 
-    def _polled(self, event: TasksPolled) -> None:
-        answer = event.answer
-        self.metrics.polls.labels(answer.result).inc()
-        self.api_gate.polls.heard(answer.health, answer.began_at, answer.retry_after_seconds)
-        self.conditions.last_poll_result = answer.result
-        if answer.result not in (PollResult.TASKS, PollResult.EMPTY):
-            log.warning(LogEvent.POLL_FAILED, result=answer.result, detail=answer.detail)
-            self.scheduler.failed(answer.retry_after_seconds)
-            return
-        self.conditions.last_poll_success_at_seconds = time.time()
-        if self.shutdown_manager.draining:
-            self.scheduler.found(0, full=False, listed=answer.listed)
-            return
-        taken = self.intake.take(answer, self.scheduler.room(self._waiting(), len(self.outbox)))
-        log.debug(LogEvent.POLL_FINISHED, listed=answer.page.items, new=taken.new, full=taken.full)
-        self.conditions.passed_over = taken.passed_over
-        self.scheduler.found(taken.new, full=taken.full, listed=answer.listed)
-
     def _may_start_work(self) -> bool:
         return not (
             self.shutdown_manager.draining
@@ -186,35 +161,6 @@ class Supervisor:
             or self.conditions.outbox_full
             or not self.conditions.journal_writable
         )
-
-    def _poll_if_due(self) -> None:
-        if not self._may_start_work() or not self.api_gate.allows_new_tasks(self._owed()):
-            return
-        probe = self.api_gate.polls.waits_to_probe
-        if not self.scheduler.due(self._waiting(), len(self.outbox), len(self.journal), probe=probe):
-            return
-        # What is held is pending to the API until it is reported, and so will be listed again.
-        room = self.scheduler.room(self._waiting(), len(self.outbox)) * self.shard_count
-        wanted = room + len(self.journal) + self.conditions.passed_over
-        self.scheduler.started(len(self.journal))
-        self.api_gate.polls.begin()
-        self.poller.poll(PollRequest(min(wanted, MOST_TASKS_ASKED), self.scheduler.held_seconds))
-
-    def _owed(self) -> int:
-        """Reports and claims that the API has yet to be told."""
-        return len(self.outbox) + len(self.claims)
-
-    def _waiting(self) -> int:
-        return len(self.backlog) + len(self.claims)
-
-    def _next_poll_at(self) -> float | None:
-        """When a poll may go out, unless an event comes first."""
-        if not self.api_gate.polls.allows():
-            return self.api_gate.polls.opens_at()
-        if not self.api_gate.allows_new_tasks(self._owed()):
-            return None
-        probe = self.api_gate.polls.waits_to_probe
-        return self.scheduler.due_at(self._waiting(), len(self.outbox), probe=probe)
 
     def _commit(self) -> bool:
         try:
@@ -262,9 +208,9 @@ class Supervisor:
         moments = [self.observer.next_at(), self.table.next_deadline(), self.shutdown_manager.deadline]
         if self.conditions.journal_writable:
             moments.append(self.delivery.next_at())
+            moments.append(self.polling.next_at(may_take_tasks=self._may_start_work()))
         if self._may_start_work():
             moments += [self.dispatcher.next_at(), self.claims.next_at()]
-            moments.append(self._next_poll_at())
         elif self.shutdown_manager.draining:
             moments.append(self.claims.next_at())
         soonest = min(moment for moment in moments if moment is not None)

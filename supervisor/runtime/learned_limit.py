@@ -21,10 +21,12 @@ class LearnedLimit:
         clock: Callable[[], float],
         first_retry_seconds: float = FIRST_RETRY_SECONDS,
         longest_retry_seconds: float = LONGEST_RETRY_SECONDS,
+        smallest: int = 1,
     ) -> None:
         self._clock = clock
         self._first_retry_seconds = first_retry_seconds
         self._longest_retry_seconds = longest_retry_seconds
+        self._smallest = smallest
         self._works_up_to = 0
         self._fails_from: int | None = None
         self._largest_failed = 0
@@ -47,18 +49,18 @@ class LearnedLimit:
         """A limit is known, and the search for it is over."""
         fails_from = self._fails_from
         return fails_from is not None and (
-            fails_from <= 1 or self._next_amount(fails_from) == self._works_up_to
+            fails_from <= self._smallest or self._next_amount(fails_from) == self._works_up_to
         )
 
     def limit(self, wanted: int) -> int:
-        """How much of `wanted` to ask for now, at least 1. Asking changes nothing."""
+        """How much of `wanted` to ask for now, at least `smallest`. Asking changes nothing."""
         if not self._largest_failed:
-            return max(1, wanted)
+            return max(self._smallest, wanted)
         if self._fails_from is None:
-            return max(1, min(wanted, 2 * self._works_up_to))
+            return max(self._smallest, min(wanted, 2 * self._works_up_to))
         if self._clock() >= self._retry_at and not self._retrying:
-            return max(1, min(wanted, self._fails_from))
-        return max(1, min(wanted, self._next_amount(self._fails_from)))
+            return max(self._smallest, min(wanted, self._fails_from))
+        return max(self._smallest, min(wanted, self._next_amount(self._fails_from)))
 
     def began(self, amount: int) -> None:
         """A request of this amount is being made."""

@@ -52,10 +52,11 @@ class Outbox(Generic[M]):
         self._ready: list[tuple[float, int, Letter[M]]] = []
         self._delayed: list[tuple[float, int, Letter[M]]] = []
         self._under_way: dict[str, Letter[M]] = {}
+        self._aside: dict[str, Letter[M]] = {}
         self._order = itertools.count()
 
     def __len__(self) -> int:
-        return len(self._ready) + len(self._delayed) + len(self._under_way)
+        return len(self._ready) + len(self._delayed) + len(self._under_way) + len(self._aside)
 
     @property
     def under_way(self) -> int:
@@ -68,7 +69,7 @@ class Outbox(Generic[M]):
 
     def oldest_age_seconds(self, now: float) -> float:
         """How long the oldest message has waited; 0 if none does."""
-        heads = [letter.since for letter in self._under_way.values()]
+        heads = [letter.since for letter in (*self._under_way.values(), *self._aside.values())]
         heads += [since for since, _, _ in self._ready[:1]]
         heads += [letter.since for _, _, letter in self._delayed]
         return now - min(heads, default=now)
@@ -95,8 +96,20 @@ class Outbox(Generic[M]):
 
     def settle(self, task_id: str) -> Letter[M]:
         """The API has answered for good."""
+        if task_id in self._aside:
+            return self._aside.pop(task_id)
         self._window = min(self._window + 1, self._full_window)
         return self._under_way.pop(task_id)
+
+    def set_aside(self, task_id: str) -> Letter[M]:
+        """Keep it unsent until `settle` or `send_again`."""
+        letter = self._under_way.pop(task_id)
+        letter = self._aside[task_id] = replace(letter, tries=letter.tries + 1)
+        return letter
+
+    def send_again(self, task_id: str, due_at: float) -> None:
+        """What was set aside is to be sent."""
+        heapq.heappush(self._delayed, (due_at, next(self._order), self._aside.pop(task_id)))
 
     def postpone(
         self,

@@ -1,13 +1,23 @@
 """When to poll, and how much to ask for."""
 
+import math
+import sys
 from collections.abc import Callable
 
-from supervisor.task_api.answers import Listed
+from shared.log_events import LogEvent
+from shared.logs import get_logger
+from supervisor.runtime.learned_limit import LearnedLimit
+from supervisor.task_api.answers import Listed, PollRequest
 
 MOST_AHEAD = 10_000
 MOST_AHEAD_BYTES = 32 * 2**20
+SMALLER_LIMIT_SECONDS = 0.2
+FIRST_LONGER_HOLD_SECONDS = 600.0
+LONGEST_HOLD_PAUSE_SECONDS = 3600.0
 SECONDS_AN_ITEM = 1e-4
 """Ten times what it takes to read one: looking for new tasks in long pages takes a tenth of a core."""
+
+log = get_logger("poll_scheduler")
 
 
 class TaskScheduler:
@@ -43,6 +53,13 @@ class TaskScheduler:
         self._bytes_an_item = float(MOST_AHEAD_BYTES)
         self._held_seconds = held_seconds
         self._api_holds_polls = held_seconds > 0
+        self._learned_limit = LearnedLimit(clock)
+        self._learned_hold = LearnedLimit(
+            clock, FIRST_LONGER_HOLD_SECONDS, LONGEST_HOLD_PAUSE_SECONDS, smallest=0
+        )
+        self._told_limit = 0
+        self._request = PollRequest(0)
+        self._wanted = 0
 
     @property
     def polling(self) -> bool:
@@ -55,9 +72,18 @@ class TaskScheduler:
         return self._next_at
 
     @property
-    def held_seconds(self) -> float:
+    def hold_seconds(self) -> float:
         """How long the API may hold the next poll."""
-        return self._held_seconds
+        return min(self._held_seconds, self._learned_hold.limit(math.ceil(self._held_seconds)))
+
+    @property
+    def learned_limit(self) -> LearnedLimit:
+        """How many tasks the API takes as a limit."""
+        return self._learned_limit
+
+    def limit(self, wanted: int) -> int:
+        """How much of `wanted` the API is to be asked for."""
+        return self._learned_limit.limit(wanted)
 
     def room(self, backlog: int, owed: int) -> int:
         """How many more tasks the backlog may take while so many reports are owed."""
@@ -72,7 +98,7 @@ class TaskScheduler:
         if self._polling or backlog >= depth:
             return False
         # Half empty, so that each poll brings enough to be worth listing again what is still held.
-        refill = self._more_waits and backlog <= depth // 2
+        refill = self._more_waits and backlog <= depth // 2 and held <= self._reach() // 2
         return probe or refill or (self._api_holds_polls and not held) or self._clock() >= self._next_at
 
     def due_at(self, backlog: int, owed: int, *, probe: bool = False) -> float | None:
@@ -86,8 +112,11 @@ class TaskScheduler:
         self._next_at = self._clock()
         self._rung = self._polling
 
-    def started(self, held: int) -> None:
-        """A poll goes out while so many tasks are held."""
+    def started(self, held: int, request: PollRequest, wanted: int) -> None:
+        """A poll goes out while so many tasks are held, and so many are wanted."""
+        self._request, self._wanted = request, wanted
+        self._learned_limit.began(request.limit)
+        self._learned_hold.began(math.ceil(request.wait_seconds))
         self._polling = True
         self._ends_at_once = held > 0
         self._more_waits = False
@@ -97,9 +126,11 @@ class TaskScheduler:
         self._polling = self._failing = False
         if listed.items:
             self._bytes_an_item = max(1.0, listed.page_bytes / listed.items)
+        self._learned_limit.worked(self._request.limit)
+        self._tell_limit()
         self._learn_holding(new, listed.took_seconds)
+        self._more_waits = full and (new > 0 or self._reach() < self._wanted)
         if new:
-            self._more_waits = full
             self._wait_seconds = self._shortest_seconds
             self._next_at = self._clock() + self._shortest_seconds
         else:
@@ -109,6 +140,8 @@ class TaskScheduler:
 
     def failed(self, retry_after_seconds: float | None) -> None:
         """A poll brought nothing but trouble."""
+        self._learned_limit.undecided()
+        self._learned_hold.undecided()
         self._polling = False
         self._api_holds_polls = False
         self._rung = False
@@ -118,6 +151,34 @@ class TaskScheduler:
         self._slow_down()
         if retry_after_seconds is not None:
             self._next_at = self._clock() + max(retry_after_seconds, self._shortest_seconds)
+
+    def too_much(self, retry_after_seconds: float | None) -> None:
+        """The API could not serve so large a limit: ask for less, and soon."""
+        self._learned_limit.failed(self._request.limit)
+        self._tell_limit()
+        self._learned_hold.undecided()
+        self._polling = False
+        wait_seconds = SMALLER_LIMIT_SECONDS if retry_after_seconds is None else retry_after_seconds
+        self._next_at = self._clock() + max(wait_seconds, SMALLER_LIMIT_SECONDS)
+
+    def cut_off(self, took_seconds: float) -> None:
+        """Something between us and the API would not hold the poll for so long: ask for a shorter wait."""
+        self._learned_limit.undecided()
+        self._learned_hold.failed(math.ceil(min(took_seconds, self._request.wait_seconds)))
+        self._polling = False
+        self._api_holds_polls = self.hold_seconds > 0
+        self._next_at = self._clock() + self._shortest_seconds
+        self._answer_bell()
+
+    def _reach(self) -> int:
+        """How many tasks the last poll could list: all that matter, unless its limit was cut."""
+        return self._request.limit if self._request.limit < self._wanted else sys.maxsize
+
+    def _tell_limit(self) -> None:
+        works_up_to = self._learned_limit.works_up_to
+        if self._learned_limit.found and works_up_to not in (0, self._told_limit):
+            self._told_limit = works_up_to
+            log.warning(LogEvent.POLL_LIMIT_LEARNED, limit=works_up_to)
 
     def _depth(self, owed: int) -> int:
         """How many tasks may wait to run.
@@ -133,7 +194,12 @@ class TaskScheduler:
         self._wait_seconds = min(self._wait_seconds * 2, self._longest_seconds)
 
     def _learn_holding(self, new: int, took_seconds: float) -> None:
-        held = self._held_seconds > 0 and took_seconds >= self._held_seconds / 2
+        asked_seconds = self._request.wait_seconds
+        held = asked_seconds > 0 and took_seconds >= asked_seconds / 2
+        if held:
+            self._learned_hold.worked(math.ceil(asked_seconds))
+        else:
+            self._learned_hold.undecided()
         if held or not (new or self._ends_at_once):
             self._api_holds_polls = held
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from shared.log_events import LogEvent
 from shared.logs import get_logger
@@ -12,9 +12,10 @@ from supervisor.journal.journal import TaskJournal, Waiting
 from supervisor.journal.task_record import Report, TaskRecord
 from supervisor.status.history import History
 from supervisor.status.redaction import texts_of
-from supervisor.task_api.answers import ReportAnswer, ReportOutcome
+from supervisor.task_api.answers import PollAnswer, ReportAnswer, ReportOutcome
 from supervisor.task_api.outbox import Letter, Outbox
 from supervisor.task_api.wire_formats import TaskAddress, failure_body, success_body
+from supervisor.tasks.gone_reports import GoneReports, Verdict
 from supervisor.tasks.recently_finished import Recollection
 
 REMEMBER_SECONDS = 600.0
@@ -30,6 +31,7 @@ class Settlement:
 
     journal: TaskJournal
     outbox: Outbox[Report]
+    gone_reports: GoneReports
     metrics: SupervisorMetrics
     history: History
     clock: Callable[[], float]
@@ -61,21 +63,31 @@ class Settlement:
 
     def answered(self, task_id: str, answer: ReportAnswer, *, shed: bool = False) -> None:
         """The API answered a report, or did not. `shed`: it refused it because there are too many."""
-        self.metrics.reports.labels(answer.outcome).inc()
-        if answer.outcome in (ReportOutcome.RETRY, ReportOutcome.FOREIGN):
+        if answer.outcome is ReportOutcome.GONE:
+            self.metrics.reports.labels(ReportOutcome.RETRY).inc()
+            self.gone_reports.add(task_id, answer)
+            letter = self.outbox.set_aside(task_id)
+            log.warning(LogEvent.REPORT_FAILED, **_about(letter.message, answer))
+        elif answer.outcome in (ReportOutcome.RETRY, ReportOutcome.FOREIGN):
+            self.metrics.reports.labels(answer.outcome).inc()
             put_off = self.outbox.defer if shed else self.outbox.postpone
             letter = put_off(task_id, self.clock(), answer.retry_after_seconds)
             log.warning(LogEvent.REPORT_FAILED, **_about(letter.message, answer))
-            return
-        letter = self.outbox.settle(task_id)
-        if answer.outcome is ReportOutcome.REJECTED:
-            log.error(LogEvent.REPORT_REJECTED, **_about(letter.message, answer))
-            self.journal.note_rejected(task_id, answer.detail)
         else:
-            self.journal.forget(task_id)
-            kept = self._gone if answer.outcome is ReportOutcome.GONE else self._reported
-            kept.note(task_id, self.clock())
-        self._conclude(letter, answer)
+            self._end(task_id, answer)
+
+    def paged(self, answer: PollAnswer) -> None:
+        """A page came: it decides about the reports that were answered as if their tasks were gone."""
+        for decision in self.gone_reports.decide(answer):
+            said = decision.answer
+            match decision.verdict:
+                case Verdict.GONE:
+                    self._end(decision.task_id, said)
+                case Verdict.REJECTED:
+                    detail = f"{said.detail} (yet the task API lists the task as pending)"
+                    self._end(decision.task_id, replace(said, outcome=ReportOutcome.REJECTED, detail=detail))
+                case Verdict.SEND_AGAIN:
+                    self.outbox.send_again(decision.task_id, self.clock() + decision.wait_seconds)
 
     def stale(self, task_id: str, requested_at: float) -> bool:
         """Is a page asked for at `requested_at` wrong to list the task as pending?
@@ -108,6 +120,20 @@ class Settlement:
         self.outbox.add(report, self.clock())
         self.metrics.processed.labels(report.task_type, report.status).inc()
 
+    def _end(self, task_id: str, answer: ReportAnswer) -> None:
+        """Nothing more is sent: the report was accepted, its task is gone, or a person must look at it."""
+        self.metrics.reports.labels(answer.outcome).inc()
+        self.gone_reports.forget(task_id)
+        letter = self.outbox.settle(task_id)
+        if answer.outcome is ReportOutcome.REJECTED:
+            log.error(LogEvent.REPORT_REJECTED, **_about(letter.message, answer))
+            self.journal.note_rejected(task_id, answer.detail)
+        else:
+            self.journal.forget(task_id)
+            kept = self._gone if answer.outcome is ReportOutcome.GONE else self._reported
+            kept.note(task_id, self.clock())
+        self._conclude(letter, answer)
+
     def _conclude(self, letter: Letter[Report], answer: ReportAnswer) -> None:
         report = letter.message
         created = report.created_at_seconds
@@ -137,6 +163,7 @@ def _about(report: Report, answer: ReportAnswer) -> dict[str, object]:
         "task_type": report.task_type,
         "correlation_id": report.correlation_id,
         "status_code": answer.status,
+        "outcome": answer.outcome,
         # What an API answers may repeat what it was sent, and vectors are never logged; the journal has it.
         "detail": answer.detail if answer.status is None else None,
     }

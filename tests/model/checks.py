@@ -12,7 +12,8 @@ from tests.model.world import World
 def check_every_held_task_has_one_place(world: World) -> None:
     """What the journal holds waits to run, runs, is to be reported or claimed, or was rejected: just one.
 
-    In a drain a claim whose answer was lost has no place: its row is left to the next start.
+    In a drain a claim whose answer was lost has no place, nor has a task whose return was answered by 404:
+    its row is left to the next start.
     """
     house = world.house
     places = Counter(_places(house))
@@ -56,7 +57,7 @@ def check_no_claim_is_forgotten(world: World) -> None:
 
 def _may_be_claimed(world: World, task_id: str) -> bool:
     row = world.on_disk(task_id)
-    return row is not None and row.claim == "asked"
+    return row is not None and row.state == "ready" and row.claim in ("asked", "held")
 
 
 def _places(house: House) -> list[str]:
@@ -74,3 +75,4 @@ def _waiting_in(outbox: Outbox[M]) -> Iterator[str]:
     for _, _, letter in (*outbox._ready, *outbox._delayed):
         yield letter.message.task_id
     yield from outbox._under_way
+    yield from outbox._aside

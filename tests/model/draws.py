@@ -17,10 +17,14 @@ FAILURES = st.one_of(
     st.builds(Failure, st.just("never"), st.none(), st.none(), st.sampled_from(Blame)),
 )
 SIGNALS = [PauseRequested(), ResumeRequested(), ResumeRequested(), StopRequested()]
+NOT_THE_API = ReportAnswer(ReportOutcome.GONE, Health.UNKNOWN, 404, "404 page not found")
+"""A gateway answers in the API's place."""
 ANSWERS = st.sampled_from(
     [
         None,
         None,
+        None,
+        NOT_THE_API,
         ReportAnswer(ReportOutcome.RETRY, Health.UNHEALTHY, None, "no answer"),
         ReportAnswer(ReportOutcome.RETRY, Health.UNHEALTHY, 503, "busy"),
         ReportAnswer(ReportOutcome.RETRY, Health.UNKNOWN, 429, "too many", retry_after_seconds=20.0),

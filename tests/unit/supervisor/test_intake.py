@@ -48,7 +48,7 @@ def test_task_listed_twice_is_taken_once() -> None:
 
 def test_no_more_is_taken_than_there_is_room_for() -> None:
     house = make_house()
-    intake = house.supervisor.intake
+    intake = house.supervisor.polling.intake
     taken = intake.take(house.page("a", "b", "c").answer, room=2)
     assert waiting(house) == ["a", "b"]
     assert taken.new == 2
@@ -58,12 +58,12 @@ def test_no_more_is_taken_than_there_is_room_for() -> None:
 def test_page_is_full_when_the_api_listed_all_it_was_asked_for() -> None:
     house = make_house()
     answer = house.page(*[item(f"t{number}") for number in range(house.poller.limits[0])]).answer
-    assert house.supervisor.intake.take(answer, room=10_000).full
+    assert house.supervisor.polling.intake.take(answer, room=10_000).full
 
 
 def test_page_with_less_than_was_asked_for_is_not_full() -> None:
     house = make_house()
-    taken = house.supervisor.intake.take(house.page("a", "b").answer, room=10)
+    taken = house.supervisor.polling.intake.take(house.page("a", "b").answer, room=10)
     assert (taken.new, taken.full) == (2, False)
 
 
@@ -129,6 +129,9 @@ def test_task_that_the_api_calls_gone_but_lists_all_the_same_is_not_paid_for_at_
     house.list_tasks("a")
     house.finish(0)
     house.answer(outcome=ReportOutcome.GONE)
+    poll_again(house)
+    house.list_tasks()
+    assert len(house.journal) == 0
     for _ in range(10):
         poll_again(house)
         house.list_tasks("a")
@@ -230,13 +233,13 @@ def test_refusal_tells_the_log_which_task_it_was(log_lines: Lines) -> None:
 def test_failed_items_count_as_new_since_the_next_page_is_without_them() -> None:
     house = make_house()
     answer = house.page("a", item("x", type="paint"), item("y", input_data=5)).answer
-    taken = house.supervisor.intake.take(answer, room=10)
+    taken = house.supervisor.polling.intake.take(answer, room=10)
     assert (taken.new, taken.passed_over) == (3, 0)
 
 
 def test_items_that_stay_in_the_way_are_told_from_those_that_are_held() -> None:
     house = make_house(unknown_task_policy=UnknownTaskPolicy.LEAVE)
-    intake = house.supervisor.intake
+    intake = house.supervisor.polling.intake
     page: list[str | dict[str, object]] = [
         "a",
         "b",

@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.task_api.answers import Listed
+from supervisor.task_api.answers import Listed, PollRequest
 from supervisor.task_api.poll_scheduler import MOST_AHEAD, MOST_AHEAD_BYTES, TaskScheduler
 from tests.fakes.clock import Clock
 
 CAPACITY = 100
 LONGEST = 30.0
 SHORTEST = 1.0
+REQUEST = PollRequest(CAPACITY)
 
 
 def few(took_seconds: float) -> Listed:
@@ -23,7 +24,7 @@ def scheduler(clock: Clock) -> TaskScheduler:
 
 
 def poll(scheduler: TaskScheduler, new: int = 0, *, full: bool = False) -> None:
-    scheduler.started(held=0)
+    scheduler.started(0, REQUEST, wanted=100)
     scheduler.found(new, full=full, listed=few(0.01))
 
 
@@ -41,7 +42,7 @@ def test_first_poll_is_due_at_once(scheduler: TaskScheduler) -> None:
 
 
 def test_no_poll_is_due_while_one_is_under_way(scheduler: TaskScheduler, clock: Clock) -> None:
-    scheduler.started(held=0)
+    scheduler.started(0, REQUEST, wanted=100)
     clock.advance(1000)
     assert scheduler.polling
     assert not due(scheduler, 0)
@@ -99,7 +100,7 @@ def test_full_page_of_known_tasks_is_no_reason_to_hurry(scheduler: TaskScheduler
 def test_failures_slow_polling_down(scheduler: TaskScheduler, clock: Clock) -> None:
     waits = []
     for _ in range(3):
-        scheduler.started(held=0)
+        scheduler.started(0, REQUEST, wanted=100)
         scheduler.failed(None)
         waits.append(wait_of(scheduler, clock))
     assert waits == [1, 2, 4]
@@ -107,7 +108,7 @@ def test_failures_slow_polling_down(scheduler: TaskScheduler, clock: Clock) -> N
 
 
 def test_api_that_names_a_wait_gets_it(scheduler: TaskScheduler, clock: Clock) -> None:
-    scheduler.started(held=0)
+    scheduler.started(0, REQUEST, wanted=100)
     scheduler.failed(120.0)
     assert scheduler.due_at(0, owed=0) == clock() + 120.0
 
@@ -115,7 +116,7 @@ def test_api_that_names_a_wait_gets_it(scheduler: TaskScheduler, clock: Clock) -
 def test_api_that_names_no_wait_at_all_is_not_polled_without_a_pause(
     scheduler: TaskScheduler, clock: Clock
 ) -> None:
-    scheduler.started(held=0)
+    scheduler.started(0, REQUEST, wanted=100)
     scheduler.failed(0.0)
     assert not due(scheduler, 0)
     assert wait_of(scheduler, clock) >= SHORTEST
@@ -138,17 +139,17 @@ def test_much_that_is_owed_makes_polls_larger_and_fewer(
 
 
 def test_long_texts_are_not_taken_far_ahead(scheduler: TaskScheduler) -> None:
-    scheduler.started(held=0)
+    scheduler.started(0, REQUEST, wanted=100)
     scheduler.found(1, full=True, listed=Listed(items=10, page_bytes=10 * 30_000, took_seconds=0.01))
     assert scheduler.room(0, owed=50_000) == MOST_AHEAD_BYTES // 30_000
-    scheduler.started(held=0)
+    scheduler.started(0, REQUEST, wanted=100)
     scheduler.found(1, full=True, listed=Listed(items=1, page_bytes=MOST_AHEAD_BYTES, took_seconds=0.01))
     assert scheduler.room(0, owed=50_000) == CAPACITY
 
 
 @pytest.mark.parametrize("new", [0, 1])
 def test_long_pages_are_asked_for_less_often(scheduler: TaskScheduler, clock: Clock, new: int) -> None:
-    scheduler.started(held=0)
+    scheduler.started(0, REQUEST, wanted=100)
     scheduler.found(new, full=False, listed=Listed(50_000, 40_000_000, took_seconds=0.01))
     assert wait_of(scheduler, clock) == pytest.approx(5.0)
 
@@ -163,7 +164,7 @@ def test_next_poll_comes_within_the_longest_wait_and_never_without_one(
     clock = Clock()
     scheduler = TaskScheduler(LONGEST, SHORTEST, CAPACITY, clock)
     for answer, seconds in answers:
-        scheduler.started(held=0)
+        scheduler.started(0, REQUEST, wanted=100)
         if answer in ("failed", "asked"):
             scheduler.failed(seconds if answer == "asked" else None)
         else:

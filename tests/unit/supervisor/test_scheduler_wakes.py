@@ -2,12 +2,13 @@
 
 import pytest
 
-from supervisor.task_api.answers import Listed
+from supervisor.task_api.answers import Listed, PollRequest
 from supervisor.task_api.poll_scheduler import TaskScheduler
 from tests.fakes.clock import Clock
 
 HELD_SECONDS = 20.0
 QUICKLY = 0.01
+REQUEST = PollRequest(100, wait_seconds=HELD_SECONDS)
 
 
 def few(took_seconds: float) -> Listed:
@@ -27,7 +28,7 @@ def plain(clock: Clock) -> TaskScheduler:
 
 
 def poll(scheduler: TaskScheduler, new: int, took_seconds: float, held: int = 0) -> None:
-    scheduler.started(held)
+    scheduler.started(held, PollRequest(100, scheduler.hold_seconds), wanted=100)
     scheduler.found(new, full=False, listed=few(took_seconds))
 
 
@@ -61,13 +62,13 @@ def test_poll_that_our_own_tasks_ended_at_once_says_nothing_about_the_api(
 
 
 def test_api_that_fails_is_not_polled_at_once(scheduler: TaskScheduler) -> None:
-    scheduler.started(held=0)
+    scheduler.started(0, REQUEST, wanted=100)
     scheduler.failed(None)
     assert not scheduler.due(0, owed=0, held=0)
 
 
 def test_api_that_holds_polls_again_is_noticed(scheduler: TaskScheduler, clock: Clock) -> None:
-    scheduler.started(held=0)
+    scheduler.started(0, REQUEST, wanted=100)
     scheduler.failed(None)
     clock.advance(1)
     poll(scheduler, new=0, took_seconds=HELD_SECONDS)
@@ -80,7 +81,7 @@ def test_slow_answer_is_no_held_poll_where_long_polls_are_off(plain: TaskSchedul
 
 
 def test_no_second_poll_is_due_while_one_is_held(scheduler: TaskScheduler) -> None:
-    scheduler.started(held=0)
+    scheduler.started(0, REQUEST, wanted=100)
     assert not scheduler.due(0, owed=0, held=0)
 
 
@@ -94,7 +95,7 @@ def test_bell_makes_a_poll_due_at_once(plain: TaskScheduler, clock: Clock) -> No
 
 @pytest.mark.parametrize("new", [0, 5])
 def test_bell_during_a_poll_is_answered_by_another_poll(plain: TaskScheduler, new: int) -> None:
-    plain.started(held=0)
+    plain.started(0, REQUEST, wanted=100)
     plain.hasten()
     assert not plain.due(0, owed=0, held=1)
     plain.found(new, full=False, listed=few(QUICKLY))
@@ -102,7 +103,7 @@ def test_bell_during_a_poll_is_answered_by_another_poll(plain: TaskScheduler, ne
 
 
 def test_one_bell_is_answered_once(plain: TaskScheduler) -> None:
-    plain.started(held=0)
+    plain.started(0, REQUEST, wanted=100)
     plain.hasten()
     plain.found(0, full=False, listed=few(QUICKLY))
     poll(plain, new=0, took_seconds=QUICKLY)
@@ -110,7 +111,7 @@ def test_one_bell_is_answered_once(plain: TaskScheduler) -> None:
 
 
 def test_bell_does_not_override_an_api_in_trouble(plain: TaskScheduler) -> None:
-    plain.started(held=0)
+    plain.started(0, REQUEST, wanted=100)
     plain.hasten()
     plain.failed(10.0)
     assert not plain.due(0, owed=0, held=1)

@@ -1,0 +1,148 @@
+"""Polls: when one goes out, what it asks for, and what its answer changes."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from shared.log_events import LogEvent
+from shared.logs import get_logger
+from shared.metrics import SupervisorMetrics
+from supervisor.journal.journal import TaskJournal
+from supervisor.journal.task_record import Report
+from supervisor.observer import Conditions
+from supervisor.task_api.answers import Health, PollAnswer, PollRequest, PollResult
+from supervisor.task_api.gate import APIGate
+from supervisor.task_api.outbox import Outbox
+from supervisor.task_api.poll_scheduler import TaskScheduler
+from supervisor.task_api.poller import Poller
+from supervisor.tasks.backlog import Backlog
+from supervisor.tasks.claims import Claims
+from supervisor.tasks.completion import Settlement
+from supervisor.tasks.gone_reports import GoneReports
+from supervisor.tasks.intake import Intake
+
+MOST_TASKS_ASKED = 100_000
+PAGES = frozenset({PollResult.TASKS, PollResult.EMPTY})
+PROXY_SLACK_SECONDS = 1.0
+"""A poll that is cut off no later than this after its wait was cut off for the wait."""
+
+log = get_logger("polling")
+
+
+@dataclass(slots=True)
+class Polling:
+    """One poll at a time. Owned by the loop; `clock` is monotonic.
+
+    A poll brings new tasks, and decides about reports that were answered as if their tasks were gone. For
+    the second alone it goes out too while no tasks may be taken.
+    """
+
+    poller: Poller
+    scheduler: TaskScheduler
+    api_gate: APIGate
+    intake: Intake
+    settlement: Settlement
+    gone_reports: GoneReports
+    backlog: Backlog
+    claims: Claims
+    outbox: Outbox[Report]
+    journal: TaskJournal
+    conditions: Conditions
+    metrics: SupervisorMetrics
+    shard_count: int
+    clock: Callable[[], float]
+    _request: PollRequest = field(init=False, default=PollRequest(0))
+    _takes_tasks: bool = field(init=False, default=False)
+
+    def poll_if_due(self, *, may_take_tasks: bool) -> None:
+        """Poll if it is time to. Call after the commit."""
+        takes_tasks = may_take_tasks and self._is_due_for_tasks()
+        look_at = self._next_look_at()
+        looks = look_at is not None and self.clock() >= look_at
+        if takes_tasks or looks:
+            self._poll(takes_tasks=takes_tasks, looks=looks)
+
+    def next_at(self, *, may_take_tasks: bool) -> float | None:
+        """When the next poll may go out, unless an event comes first."""
+        moments = [self._next_at_for_tasks() if may_take_tasks else None, self._next_look_at()]
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def answered(self, answer: PollAnswer, *, may_take_tasks: bool) -> None:
+        """The poll under way was answered, or not."""
+        self.metrics.polls.labels(answer.result).inc()
+        self.api_gate.polls.heard(answer.health, answer.began_at, answer.retry_after_seconds)
+        if answer.result in PAGES:
+            self._paged(answer, may_take_tasks=may_take_tasks)
+        else:
+            self._failed(answer)
+
+    def _poll(self, *, takes_tasks: bool, looks: bool) -> None:
+        # What is held is pending to the API until it is reported, and so will be listed again.
+        wanted = len(self.journal) + self.conditions.passed_over
+        room = self._room() * self.shard_count if takes_tasks else 0
+        wanted += max(room, self.gone_reports.limit) if looks else room
+        limit = self.scheduler.limit(min(wanted, MOST_TASKS_ASKED))
+        wait_seconds = 0.0 if len(self.gone_reports) else self.scheduler.hold_seconds
+        self._request = PollRequest(limit, wait_seconds, self.gone_reports.seek())
+        self._takes_tasks = takes_tasks
+        self.scheduler.started(len(self.journal), self._request, wanted)
+        self.api_gate.polls.begin()
+        self.poller.poll(self._request)
+
+    def _paged(self, answer: PollAnswer, *, may_take_tasks: bool) -> None:
+        self.conditions.last_poll_result = answer.result
+        self.conditions.last_poll_success_at_seconds = time.time()
+        self.settlement.paged(answer)
+        if not self._takes_tasks or not may_take_tasks:
+            self.scheduler.found(0, full=False, listed=answer.listed)
+            return
+        taken = self.intake.take(answer, self._room())
+        log.debug(LogEvent.POLL_FINISHED, listed=answer.page.items, new=taken.new, full=taken.full)
+        self.conditions.passed_over = taken.passed_over
+        self.scheduler.found(taken.new, full=taken.full, listed=answer.listed)
+
+    def _failed(self, answer: PollAnswer) -> None:
+        log.warning(LogEvent.POLL_FAILED, result=answer.result, detail=answer.detail)
+        self.gone_reports.poll_failed()
+        wait_seconds = self._request.wait_seconds
+        cut_off = answer.health is Health.UNKNOWN and answer.result is not PollResult.UNAUTHORIZED
+        if wait_seconds and cut_off and answer.took_seconds <= wait_seconds + PROXY_SLACK_SECONDS:
+            self.scheduler.cut_off(answer.took_seconds)
+            return
+        self.conditions.last_poll_result = answer.result
+        if answer.too_much and answer.limit > 1:
+            self.scheduler.too_much(answer.retry_after_seconds)
+        else:
+            self.scheduler.failed(answer.retry_after_seconds)
+
+    def _room(self) -> int:
+        return self.scheduler.room(self._waiting(), len(self.outbox))
+
+    def _waiting(self) -> int:
+        """Tasks that wait to run."""
+        return len(self.backlog) + len(self.claims)
+
+    def _allows_new_tasks(self) -> bool:
+        return self.api_gate.allows_new_tasks(owed=len(self.outbox) + len(self.claims))
+
+    def _is_due_for_tasks(self) -> bool:
+        probe = self.api_gate.polls.waits_to_probe
+        return self._allows_new_tasks() and self.scheduler.due(
+            self._waiting(), len(self.outbox), len(self.journal), probe=probe
+        )
+
+    def _next_at_for_tasks(self) -> float | None:
+        if not self.api_gate.polls.allows():
+            return self.api_gate.polls.opens_at()
+        if not self._allows_new_tasks():
+            return None
+        probe = self.api_gate.polls.waits_to_probe
+        return self.scheduler.due_at(self._waiting(), len(self.outbox), probe=probe)
+
+    def _next_look_at(self) -> float | None:
+        """When to poll for the sake of reports that wait for a page."""
+        if self.scheduler.polling or not len(self.gone_reports):
+            return None
+        if not self.api_gate.polls.allows():
+            return self.api_gate.polls.opens_at()
+        return self.gone_reports.next_poll_at()
