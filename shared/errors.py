@@ -35,6 +35,8 @@ class Blame(StrEnum):
     """At least one task of the unit is bad; which one shows when the unit is split."""
     WHOLE_UNIT = "whole_unit"
     """What the unit's tasks share (their model) is refused: no split will help."""
+    PROCESSOR = "processor"
+    """Our own code failed on the input; no provider said anything."""
     MODEL_OR_ADDRESS = "model_or_address"
     """Nothing is there, and the provider does not say what: the model if others are served, else the API."""
 

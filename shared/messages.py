@@ -23,10 +23,17 @@ class Unit:
         return self.tasks[0].key
 
     @property
+    def inputs(self) -> int:
+        """Different texts that the provider gets: one that stands in several tasks is sent once."""
+        return len(self._sizes())
+
+    @property
     def size_bytes(self) -> int:
-        """Bytes of text that the provider gets: a text that stands in several tasks is sent once."""
-        sizes = {content_of(task) or task.id: task.size_bytes for task in self.tasks}
-        return sum(sizes.values())
+        """Bytes of these texts."""
+        return sum(self._sizes().values())
+
+    def _sizes(self) -> dict[str, int]:
+        return {content_of(task) or task.id: task.size_bytes for task in self.tasks}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from shared.embedding_input import EmbeddingInput
-from shared.models import BatchKey, JsonValue, Task, TaskType
+from shared.models import BatchKey, JsonValue, Task, TaskType, WireShape
 from shared.text_length import TextLength, judge_length
 
 
@@ -42,3 +42,21 @@ def content_of(task: Task) -> str | None:
     payload = task.payload
     text = payload.get("text") if isinstance(payload, dict) else None
     return text if isinstance(text, str) else None
+
+
+CANARY_INPUTS: Mapping[TaskType, Callable[[str], JsonValue]] = {
+    TaskType.TEXT_EMBEDDING: lambda word: {"text": word},
+}
+"""The smallest question of a task type, around one word."""
+
+
+def has_canary(task_type: TaskType) -> bool:
+    return task_type in CANARY_INPUTS
+
+
+def canary_task(key: BatchKey, number: int) -> Task:
+    """A task that the API does not know: one word, for the type and model of `key`, with no other wish."""
+    word = f"canary{number}"
+    plain = BatchKey(key.task_type, key.model)
+    payload = CANARY_INPUTS[key.task_type](word)
+    return Task(f"canary-{number}", plain, payload, WireShape.FLAT, f"canary-{number}", len(word))

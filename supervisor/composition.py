@@ -18,8 +18,11 @@ from supervisor.observer import Conditions, Observer
 from supervisor.polling import Polling
 from supervisor.pool.base import WorkerPool
 from supervisor.pool.slot_table import SlotTable
+from supervisor.providers.canaries import Canaries
 from supervisor.providers.circuit_breaker import BreakerState, CircuitBreaker
+from supervisor.providers.evidence import Evidence
 from supervisor.providers.gate import ProviderGate
+from supervisor.providers.model_limits import ModelLimits
 from supervisor.providers.rate_limiter import RateLimiter
 from supervisor.runtime.events import Inbox
 from supervisor.runtime.shutdown import ShutdownManager
@@ -39,7 +42,7 @@ from supervisor.tasks.dispatcher import Dispatcher, DispatchLimits
 from supervisor.tasks.gone_reports import GoneReports
 from supervisor.tasks.intake import Intake, Shard
 from supervisor.tasks.journal_watcher import AmendmentWatch
-from supervisor.tasks.outcomes import Verdicts
+from supervisor.tasks.outcomes import OutcomeHandler
 
 UNITS_AHEAD = 4
 CLAIMED_UNITS_AHEAD = 2
@@ -201,11 +204,18 @@ def _claims(settings: Settings, outside: Outside, state: _State) -> Claims:
 
 
 def _dispatcher(settings: Settings, outside: Outside, state: _State, settlement: Settlement) -> Dispatcher:
-    verdicts = Verdicts(
+    canaries = Canaries()
+    model_limits = ModelLimits(
+        settings.openai_timeout, settings.concurrency_limit, outside.clock, _tell_learned
+    )
+    outcomes = OutcomeHandler(
         journal=outside.journal,
         backlog=state.backlog,
         settlement=settlement,
         gate=state.provider_gate,
+        evidence=Evidence(outside.clock),
+        limits=model_limits,
+        canaries=canaries,
         backoff=Backoff(settings.retry_backoff_factor, outside.draw),
         metrics=outside.metrics,
         max_retries=settings.max_retries,
@@ -219,7 +229,9 @@ def _dispatcher(settings: Settings, outside: Outside, state: _State, settlement:
         journal=outside.journal,
         gate=state.provider_gate,
         limiter=state.limiter,
-        verdicts=verdicts,
+        model_limits=model_limits,
+        canaries=canaries,
+        outcomes=outcomes,
         metrics=outside.metrics,
         history=state.history,
         limits=_limits(settings),
@@ -246,6 +258,10 @@ def _observer(settings: Settings, outside: Outside, state: _State) -> Observer:
         clock=outside.clock,
         limiter=state.limiter,
     )
+
+
+def _tell_learned(model: str, what: str, value: float) -> None:
+    log.info(LogEvent.LIMIT_LEARNED, model=model, what=what, value=value)
 
 
 def _fails_long_texts(settings: Settings) -> bool:

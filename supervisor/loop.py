@@ -1,7 +1,7 @@
 """The loop: the one place where events become changes of state. Commit first, then act."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.log_events import LogEvent
 from shared.logs import get_logger
@@ -71,7 +71,8 @@ class Supervisor:
         """Take up what an earlier run left."""
         left = self.journal.recover(self.clock())
         for record in left.records:
-            self.claims.admit(record)
+            # What failed before may have failed by chance, and how likely that is must be learned anew.
+            self.claims.admit(replace(record, attempts=0))
         for waiting in left.waiting:
             self.settlement.restore(waiting)
         log.info(

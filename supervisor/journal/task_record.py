@@ -37,10 +37,14 @@ class TaskRecord:
     task: Task
     received_at: float
     attempts: int = 0
-    """Failed attempts that count toward MAX_RETRIES."""
+    """Failures of the task alone, which count toward MAX_RETRIES."""
     crashes: int = 0
     """Workers that died while they held the task."""
     claim: Claim = Claim.NONE
+    setbacks: int = 0
+    """Failures that do not count: in company, or told to come later. Forgotten at a restart."""
+    failed_among: int = 0
+    """Inputs of the largest unit in which it met one."""
 
     @property
     def suspect(self) -> bool:
@@ -57,6 +61,9 @@ class TaskRecord:
 
     def after_attempt(self) -> "TaskRecord":
         return replace(self, attempts=self.attempts + 1)
+
+    def after_setback(self, inputs: int) -> "TaskRecord":
+        return replace(self, setbacks=self.setbacks + 1, failed_among=max(self.failed_among, inputs))
 
     def after_crash(self) -> "TaskRecord":
         return replace(self, crashes=self.crashes + 1)

@@ -27,6 +27,11 @@ class Assignment:
     deadline: float = float("inf")
     """Set when the unit is handed over: on a full disk that may be long after it was formed."""
 
+    @property
+    def is_canary(self) -> bool:
+        """It asks a question of our own and holds no task."""
+        return not self.records
+
 
 @dataclass(slots=True)
 class Slot:
@@ -64,10 +69,16 @@ class SlotTable:
     def tasks_in_flight(self) -> int:
         return sum(len(slot.assignment.records) for slot in self._slots if slot.assignment)
 
+    def calls_under_way(self, model: str) -> int:
+        """How many units of the model are in the hands of workers."""
+        return sum(
+            slot.assignment is not None and slot.assignment.unit.key.model == model for slot in self._slots
+        )
+
     def suspects(self) -> int:
         """How many slots run a task that may be what kills workers."""
         held = [slot.assignment.records for slot in self._slots if slot.assignment]
-        return sum(records[0].suspect for records in held)
+        return sum(records[0].suspect for records in held if records)
 
     def most_suspects(self) -> int:
         """At most half of the slots run suspects while other tasks wait."""

@@ -8,6 +8,7 @@ from shared.errors import HOLD_REASONS, RetryReason
 from shared.log_events import LogEvent
 from shared.logs import get_logger
 from shared.messages import Failure
+from shared.models import BatchKey
 from supervisor.providers.circuit_breaker import BreakerState, CircuitBreaker
 
 SHORTEST_PAUSE_SECONDS = 0.1
@@ -28,10 +29,12 @@ class Blocked(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The provider refuses us as a whole; a person must act."""
+    """The provider refuses us as a whole, or one model; a person must act."""
 
     reason: RetryReason
     message: str
+    key: BatchKey
+    """What was asked for when it refused."""
 
 
 class ProviderGate:
@@ -44,6 +47,7 @@ class ProviderGate:
         self._next_pause_seconds = FIRST_PAUSE_SECONDS
         self._hold: Hold | None = None
         self._next_probe_at = 0.0
+        self._model_holds: dict[str, tuple[Hold, float]] = {}
 
     @property
     def breaker(self) -> CircuitBreaker:
@@ -54,14 +58,19 @@ class ProviderGate:
         return self._hold
 
     @property
-    def counts_attempts(self) -> bool:
+    def model_holds(self) -> tuple[Hold, ...]:
+        """The models that the provider seems not to have."""
+        return tuple(hold for hold, _ in self._model_holds.values())
+
+    @property
+    def is_up(self) -> bool:
         """False while the provider as a whole is in trouble: then a failure is not the task's."""
         return self._breaker.state is BreakerState.CLOSED and self._hold is None
 
     @property
     def probing(self) -> bool:
         """Work let through now is a probe: one unit, as small as can be."""
-        return not self.counts_attempts
+        return not self.is_up
 
     def blocked(self) -> Blocked | None:
         """Why no unit may go out now; None if one may."""
@@ -77,6 +86,7 @@ class ProviderGate:
     def opens_at(self) -> float | None:
         """The next moment (monotonic) at which `blocked` may change by itself; None if it never will."""
         moments = [self._paused_until, self._breaker.reopens_at or 0.0]
+        moments += [until for _, until in self._model_holds.values()]
         if self._hold is not None:
             moments.append(self._next_probe_at)
         later = [moment for moment in moments if moment > self._clock()]
@@ -89,23 +99,49 @@ class ProviderGate:
             self._next_probe_at = self._clock() + PROBE_INTERVAL_SECONDS
 
     def succeeded(self) -> None:
-        """The provider answered a unit, be it by refusing what was in it."""
-        self._breaker.succeeded()
+        """The provider served a unit, or a canary."""
+        self.answered()
         self._next_pause_seconds = FIRST_PAUSE_SECONDS
         if self._hold is not None:
             log.info(LogEvent.PROVIDER_RELEASED, reason=self._hold.reason)
             self._hold = None
 
-    def failed(self, reason: RetryReason, failure: Failure) -> None:
-        """The provider could not or would not answer."""
-        if reason is RetryReason.RATE_LIMIT:
+    def answered(self) -> None:
+        """The provider answered a unit, be it by refusing what was in it."""
+        self._breaker.succeeded()
+
+    def failed(self, failure: Failure, key: BatchKey, began_at: float) -> None:
+        """The provider could not or would not answer a unit of `key` that went out at `began_at`."""
+        if failure.retry is RetryReason.RATE_LIMIT:
             self._breaker.succeeded()
             self._pause(failure.retry_after_seconds)
-        elif reason in HOLD_REASONS:
+        elif failure.retry in HOLD_REASONS:
             self._breaker.succeeded()
-            self._hold_on(Hold(reason, failure.message))
+            self.hold_on(Hold(failure.retry, failure.message, key))
         else:
-            self._breaker.failed(self._clock())
+            self._breaker.failed(began_at)
+
+    def hold_on(self, hold: Hold) -> None:
+        """Nothing but a probe goes to the provider until it has served one."""
+        if self._hold is None:
+            self._next_probe_at = self._clock() + PROBE_INTERVAL_SECONDS
+            log.error(LogEvent.PROVIDER_HELD, reason=hold.reason, message=hold.message)
+        self._hold = hold
+
+    def hold_model(self, hold: Hold) -> None:
+        """No task of the model goes to the provider until it is due to be tried again."""
+        model = hold.key.model
+        if model not in self._model_holds:
+            log.error(LogEvent.PROVIDER_HELD, reason=hold.reason, message=hold.message, model=model)
+        self._model_holds[model] = (hold, self._clock() + PROBE_INTERVAL_SECONDS)
+
+    def models_due(self) -> list[str]:
+        """Held models that may be tried again."""
+        now = self._clock()
+        return [model for model, (_, until) in self._model_holds.items() if now >= until]
+
+    def release_model(self, model: str) -> None:
+        self._model_holds.pop(model, None)
 
     def undecided(self) -> None:
         """A unit ended without any word from the provider: its worker died."""
@@ -124,9 +160,3 @@ class ProviderGate:
         self._paused_until = max(self._paused_until, now + seconds)
         if not already:
             log.warning(LogEvent.PROVIDER_THROTTLED, seconds=round(seconds, 3))
-
-    def _hold_on(self, hold: Hold) -> None:
-        if self._hold is None:
-            self._next_probe_at = self._clock() + PROBE_INTERVAL_SECONDS
-            log.error(LogEvent.PROVIDER_HELD, reason=hold.reason, message=hold.message)
-        self._hold = hold

@@ -91,6 +91,14 @@ class LearnedLimit:
         self._fails_from = amount
         self._retry_at = self._clock() + self._retry_seconds
 
+    def excused(self, amount: int) -> None:
+        """What failed at this amount failed for another reason."""
+        if self._fails_from is not None and self._fails_from <= amount:
+            self._fails_from = None
+            self._retrying = False
+            if not self._works_up_to:
+                self._largest_failed = 0
+
     def undecided(self) -> None:
         """A request ended in a way that says nothing about its amount."""
         self._retrying = False

@@ -1,19 +1,33 @@
-"""What may run next: ready tasks, pieces of split units, suspects, and those that wait for a time."""
+"""What may run next: ready tasks, pieces of split units, suspects, and those that wait for something."""
 
 import heapq
 import itertools
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
+from shared.messages import Failure
 from shared.models import BatchKey
 from shared.task_inputs import content_of
 from shared.text_length import TextLength
 from supervisor.journal.task_record import TaskRecord
+from supervisor.providers.model_limits import Allowance
 
 Group = tuple[TaskRecord, ...]
+Allow = Callable[[BatchKey], Allowance]
+"""How large a unit of this key may be at this moment; nothing of it may go out at 0 inputs."""
 Twins = list[TaskRecord]
 """Tasks that ask the same: one place in a batch, one text paid for, each reported."""
 MOST_TWINS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """Tasks that failed in one unit and wait until it is known whose fault that was."""
+
+    group: Group
+    failure: Failure
+    began_at: float
 
 
 class Backlog:
@@ -24,7 +38,8 @@ class Backlog:
         self._twins: dict[tuple[BatchKey, str], Twins] = {}
         self._fragments: deque[Group] = deque()
         self._suspects: deque[TaskRecord] = deque()
-        self._delayed: list[tuple[float, int, TaskRecord]] = []
+        self._delayed: list[tuple[float, int, Group]] = []
+        self._aside: dict[str, list[SetAside]] = {}
         self._order = itertools.count()
         self._size = 0
 
@@ -38,8 +53,13 @@ class Backlog:
 
     @property
     def delayed(self) -> int:
-        """How many of the tasks wait for a time rather than for a worker."""
-        return len(self._delayed)
+        """How many of the tasks wait for a time or an answer rather than for a worker."""
+        return sum(len(group) for _, _, group in self._delayed) + self.set_aside
+
+    @property
+    def set_aside(self) -> int:
+        """How many of the tasks wait until it is known whose fault their failure was."""
+        return sum(len(each.group) for aside in self._aside.values() for each in aside)
 
     def records(self) -> Iterable[TaskRecord]:
         """Everything that waits, in no particular order."""
@@ -47,12 +67,21 @@ class Backlog:
             yield from itertools.chain.from_iterable(queue)
         yield from itertools.chain.from_iterable(self._fragments)
         yield from self._suspects
-        yield from (record for _, _, record in self._delayed)
+        yield from itertools.chain.from_iterable(group for _, _, group in self._delayed)
+        for aside in self._aside.values():
+            yield from itertools.chain.from_iterable(each.group for each in aside)
 
     def take_all(self) -> list[TaskRecord]:
         """Empty it."""
         records = list(self.records())
-        for kept in (self._ready, self._twins, self._fragments, self._suspects, self._delayed):
+        for kept in (
+            self._ready,
+            self._twins,
+            self._fragments,
+            self._suspects,
+            self._delayed,
+            self._aside,
+        ):
             kept.clear()
         self._size = 0
         return records
@@ -68,8 +97,16 @@ class Backlog:
             self._queue(record.task.key).append(self._twins_of(record))
 
     def put_back(self, records: Iterable[TaskRecord]) -> None:
-        """The tasks were taken but did not get their turn: they go to the front, in their order."""
-        for record in reversed(list(records)):
+        """The tasks were taken but did not get their turn: they go to the front, in their order.
+
+        Those that met a failure together stay together, so that the next one can be compared with it.
+        """
+        group = tuple(records)
+        if len(group) > 1 and any(record.setbacks for record in group):
+            self._size += len(group)
+            self._fragments.appendleft(group)
+            return
+        for record in reversed(group):
             self._size += 1
             if record.suspect:
                 self._suspects.appendleft(record)
@@ -78,32 +115,45 @@ class Backlog:
             elif not self._joined_twins(record):
                 self._queue(record.task.key).appendleft(self._twins_of(record))
 
-    def add_later(self, record: TaskRecord, due_at: float) -> None:
-        """The task may run from `due_at` on."""
-        self._size += 1
-        heapq.heappush(self._delayed, (due_at, next(self._order), record))
+    def add_later(self, group: Group, due_at: float) -> None:
+        """The tasks may run from `due_at` on, together."""
+        self._size += len(group)
+        heapq.heappush(self._delayed, (due_at, next(self._order), group))
 
     def add_fragment(self, group: Group) -> None:
         """A piece of a split unit: to run as it is, joined with nothing else."""
         self._size += len(group)
         self._fragments.append(group)
 
+    def add_aside(self, model: str, aside: SetAside) -> None:
+        """The tasks wait, and with them all tasks of the model, until `take_aside`."""
+        self._size += len(aside.group)
+        self._aside.setdefault(model, []).append(aside)
+
+    def take_aside(self, model: str) -> list[SetAside]:
+        """What waits for an answer about the model; its tasks may run again."""
+        aside = self._aside.pop(model, [])
+        self._size -= sum(len(each.group) for each in aside)
+        return aside
+
+    def waits_for_answer(self, model: str) -> bool:
+        return model in self._aside
+
     def wake(self, now: float) -> None:
         """Delayed tasks whose time has come become ready, ahead of younger ones."""
-        due: list[TaskRecord] = []
+        due: list[Group] = []
         while self._delayed and self._delayed[0][0] <= now:
             due.append(heapq.heappop(self._delayed)[2])
-        self._size -= len(due)
-        self.put_back(due)
+        for group in reversed(due):
+            self._size -= len(group)
+            self.put_back(group)
 
-    def take(
-        self, slots: int, most: int, suspects: int, most_bytes: Callable[[BatchKey], int]
-    ) -> Iterator[Group]:
-        """Groups for up to `slots` idle workers, of up to `most` different texts, each formed when asked for.
+    def take(self, slots: int, suspects: int, allow: Allow) -> Iterator[Group]:
+        """Groups for up to `slots` idle workers, each formed when asked for.
 
         Suspects run alone, no more than `suspects` of them while others wait too. The rest is spread over
-        the slots evenly, batch keys in turn. A group holds no more bytes of text than `most_bytes` of its
-        key allows at that moment, but one task in any case; at 0 the key has to wait.
+        the slots evenly, batch keys in turn. `allow` is asked for each group; what it does not let through
+        waits, and the next is served. A group holds one task in any case.
         """
         others = bool(self._fragments or self._ready)
         alone = min(len(self._suspects), suspects if others else slots)
@@ -117,37 +167,42 @@ class Backlog:
         for source in sources:
             if not left:
                 return
-            group = source(left, most, most_bytes)
+            group = source(left, allow)
             if group:
                 left -= 1
                 self._size -= len(group)
                 yield group
 
-    def _next_suspect(self, _slots: int, _most: int, most_bytes: Callable[[BatchKey], int]) -> Group:
-        if not self._suspects or not most_bytes(self._suspects[0].task.key):
-            return ()
-        return (self._suspects.popleft(),)
-
-    def _next_fragment(self, _slots: int, most: int, most_bytes: Callable[[BatchKey], int]) -> Group:
-        if not self._fragments:
-            return ()
-        group = self._fragments.popleft()
-        size = _fitting(group, most, most_bytes(group[0].task.key))
-        if group[size:]:
-            self._fragments.appendleft(group[size:])
-        return group[:size]
-
-    def _next_batch(self, slots: int, most: int, most_bytes: Callable[[BatchKey], int]) -> Group:
-        for key in list(self._ready):
-            allowed = most_bytes(key)
-            if allowed:
-                return self._batch(key, slots, most, allowed)
+    def _next_suspect(self, _slots: int, allow: Allow) -> Group:
+        for place, record in enumerate(self._suspects):
+            if allow(record.task.key).inputs:
+                del self._suspects[place]
+                return (record,)
         return ()
 
-    def _batch(self, key: BatchKey, slots: int, most: int, allowed_bytes: int) -> Group:
+    def _next_fragment(self, _slots: int, allow: Allow) -> Group:
+        for place, group in enumerate(self._fragments):
+            allowed = allow(group[0].task.key)
+            if allowed.inputs:
+                del self._fragments[place]
+                size = _fitting(group, allowed)
+                if group[size:]:
+                    self._fragments.appendleft(group[size:])
+                return group[:size]
+        return ()
+
+    def _next_batch(self, slots: int, allow: Allow) -> Group:
+        for key in list(self._ready):
+            allowed = allow(key)
+            if allowed.inputs:
+                return self._batch(key, slots, allowed)
+        return ()
+
+    def _batch(self, key: BatchKey, slots: int, allowed: Allowance) -> Group:
         queue = self._ready[key]
         share = -(-len(queue) // max(1, slots // len(self._ready)))
-        size = _fitting((twins[0] for twins in queue), min(most, share), allowed_bytes)
+        inputs = min(allowed.inputs, share)
+        size = _fitting((twins[0] for twins in queue), replace(allowed, inputs=inputs))
         chosen = [queue.popleft() for _ in range(size)]
         for twins in chosen:
             self._twins.pop((key, content_of(twins[0].task) or ""), None)
@@ -178,14 +233,23 @@ class Backlog:
         return queue
 
 
-def _fitting(records: Iterable[TaskRecord], most: int, allowed_bytes: int) -> int:
-    """How many of the first records make a unit: at least one, unless nothing is allowed."""
-    if not allowed_bytes:
-        return 0
+def halves(group: Group) -> tuple[Group, Group]:
+    """The group in two, tasks that ask the same together."""
+    inputs: dict[str, list[TaskRecord]] = {}
+    for record in group:
+        inputs.setdefault(content_of(record.task) or record.task.id, []).append(record)
+    parts = list(inputs.values())
+    middle = len(parts) // 2
+    first, second = parts[:middle], parts[middle:]
+    return tuple(itertools.chain.from_iterable(first)), tuple(itertools.chain.from_iterable(second))
+
+
+def _fitting(records: Iterable[TaskRecord], allowed: Allowance) -> int:
+    """How many of the first records make a unit: at least one."""
     total = size = 0
-    for record in itertools.islice(records, most):
+    for record in itertools.islice(records, allowed.inputs):
         total += record.task.size_bytes
-        if total > allowed_bytes and size:
+        if total > allowed.size_bytes and size:
             break
         size += 1
     return size

@@ -4,19 +4,23 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from shared.errors import RetryReason
 from shared.log_events import LogEvent
 from shared.logs import get_logger
 from shared.messages import Unit
 from shared.metrics import BoundedLabels, SupervisorMetrics
+from shared.models import BatchKey, Task
 from supervisor.journal.journal import TaskJournal
 from supervisor.pool.base import WorkerPool
 from supervisor.pool.slot_table import Assignment, Slot, SlotState, SlotTable
+from supervisor.providers.canaries import Canaries
 from supervisor.providers.gate import ProviderGate
+from supervisor.providers.model_limits import NOTHING, Allowance, ModelLimits
 from supervisor.providers.rate_limiter import RateLimiter
 from supervisor.runtime.events import UnitFinished, WorkerDied, WorkerStarted
 from supervisor.status.history import History
 from supervisor.tasks.backlog import Backlog, Group
-from supervisor.tasks.outcomes import Verdicts, describe_death
+from supervisor.tasks.outcomes import OutcomeHandler, describe_death
 
 HELD_BACK_SECONDS = 1.0
 
@@ -43,7 +47,9 @@ class Dispatcher:
     journal: TaskJournal
     gate: ProviderGate
     limiter: RateLimiter
-    verdicts: Verdicts
+    model_limits: ModelLimits
+    canaries: Canaries
+    outcomes: OutcomeHandler
     metrics: SupervisorMetrics
     history: History
     limits: DispatchLimits
@@ -54,19 +60,39 @@ class Dispatcher:
 
     def plan(self) -> None:
         """Form units for idle workers, as the provider's gate allows, and note them in the journal."""
+        self.outcomes.wake()
         self.backlog.wake(self.clock())
         idle = self.table.idle()
-        if not idle or not len(self.backlog) or self.gate.blocked():
+        if not idle or self.gate.blocked():
             return
-        probing = self.gate.probing
-        groups = self.backlog.take(
-            1 if probing else len(idle),
-            1 if probing else self.limits.batch_max_tasks,
-            max(0, self.table.most_suspects() - self.table.suspects()),
-            lambda key: self.limiter.most_bytes(key.model),
-        )
-        for slot, group in zip(idle, groups, strict=False):
-            self._plan_unit(slot, group)
+        if self._ask_canaries(idle) and self.gate.probing:
+            return
+        suspects = max(0, self.table.most_suspects() - self.table.suspects())
+        groups = self.backlog.take(1 if self.gate.probing else len(idle), suspects, self._allow)
+        for group in groups:
+            self._plan_unit(idle.pop(0), group)
+
+    def _ask_canaries(self, idle: list[int]) -> bool:
+        """Give the canaries that wait to idle workers. Was there one?"""
+        hold = self.gate.hold
+        if hold is not None and hold.reason is RetryReason.REFUSED:
+            self.canaries.want(hold.key)
+        asked = False
+        while self.canaries and idle and not self.gate.blocked():
+            task = self.canaries.take()
+            log.info(LogEvent.CANARY_ASKED, model=self._models.bound(task.key.model))
+            self._assign(idle.pop(0), (task,), ())
+            asked = True
+        return asked
+
+    def _allow(self, key: BatchKey) -> Allowance:
+        """How large a unit of this key may be now."""
+        size_bytes = self.limiter.most_bytes(key.model)
+        if not size_bytes or self.backlog.waits_for_answer(key.model):
+            return NOTHING
+        inputs = 1 if self.gate.probing else self.limits.batch_max_tasks
+        wanted = Allowance(inputs, size_bytes)
+        return self.model_limits.allowance(key.model, wanted, self.table.calls_under_way(key.model))
 
     def act(self) -> None:
         """Hand over what was planned. Call after the commit: what runs must be on disk as running."""
@@ -85,7 +111,7 @@ class Dispatcher:
         assignment = self.table.finished(slot, unit.id, self.clock())
         self.limiter.lost(unit.key.model, unit.id)
         if assignment is not None:
-            self.verdicts.undone(assignment)
+            self.outcomes.undone(assignment)
         return True
 
     def started(self, event: WorkerStarted) -> None:
@@ -106,10 +132,10 @@ class Dispatcher:
         )
         unit, done = assignment.unit, event.done
         processing = self.metrics.processing.labels(unit.key.task_type)
-        for _ in unit.tasks:
+        for _ in assignment.records:
             processing.observe(seconds)
         self.limiter.answered(unit.key.model, unit.id, unit.size_bytes, done.total_tokens, done.rate_limits)
-        self.verdicts.answered(assignment, done)
+        self.outcomes.answered(assignment, done)
         self._recycle_if_due(event.slot)
 
     def died(self, event: WorkerDied) -> None:
@@ -120,9 +146,9 @@ class Dispatcher:
         if assignment is not None:
             self.limiter.lost(assignment.unit.key.model, assignment.unit.id)
         if assignment is not None and assignment.unit.id == event.unit_id:
-            self.verdicts.worker_died(assignment, how)
+            self.outcomes.worker_died(assignment, how)
         elif assignment is not None:
-            self.verdicts.undone(assignment)
+            self.outcomes.undone(assignment)
 
     def kill_overdue(self) -> None:
         """End workers whose unit has run longer than it may."""
@@ -143,17 +169,20 @@ class Dispatcher:
         return min((moment for moment in moments if moment is not None), default=None)
 
     def _plan_unit(self, slot: int, group: Group) -> None:
+        self._assign(slot, tuple(record.task for record in group), group)
+        self.journal.note_running(record.task.id for record in group)
         now = self.clock()
-        tasks = tuple(record.task for record in group)
-        unit = Unit(next(self._unit_ids), tasks, self._models.bound(tasks[0].key.model))
-        self.table.assign(slot, Assignment(unit, group, now))
-        self.journal.note_running(task.id for task in tasks)
-        self.gate.begin()
-        self.limiter.reserve(unit.key.model, unit.id, unit.size_bytes)
-        self._planned.append((slot, self.table[slot].pid or 0, unit))
-        queue_wait = self.metrics.queue_wait.labels(unit.key.task_type)
+        queue_wait = self.metrics.queue_wait.labels(group[0].task.task_type)
         for record in group:
             queue_wait.observe(now - record.received_at)
+
+    def _assign(self, slot: int, tasks: tuple[Task, ...], group: Group) -> None:
+        unit = Unit(next(self._unit_ids), tasks, self._models.bound(tasks[0].key.model))
+        self.table.assign(slot, Assignment(unit, group, self.clock()))
+        self.gate.begin()
+        self.limiter.reserve(unit.key.model, unit.id, unit.size_bytes)
+        self.model_limits.began(unit.key.model, unit.inputs, unit.size_bytes)
+        self._planned.append((slot, self.table[slot].pid or 0, unit))
 
     def _tell_death(self, event: WorkerDied, row: Slot) -> str:
         if row.state is SlotState.RECYCLING:

@@ -1,37 +1,51 @@
-"""What becomes of a unit's tasks when its worker answers or dies: done, again, split, or failed."""
+"""What becomes of a unit's tasks when its worker answers or dies: done, again, halved, or FAILED."""
 
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from shared.errors import HOLD_REASONS, Blame, RetryReason
+from shared.errors import Blame, RetryReason
 from shared.log_events import LogEvent
 from shared.logs import get_logger
 from shared.messages import Failure, UnitDone
 from shared.metrics import SupervisorMetrics
-from shared.models import Output
+from shared.models import BatchKey, Output
 from shared.retry import Backoff
+from shared.task_inputs import content_of, has_canary
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import TaskRecord
 from supervisor.pool.slot_table import Assignment
-from supervisor.providers.gate import ProviderGate
-from supervisor.tasks.backlog import Backlog
+from supervisor.providers.canaries import Canaries
+from supervisor.providers.decision import (
+    CanaryAnswer,
+    Decision,
+    Facts,
+    FailedUnit,
+    attempts_needed,
+    decide,
+)
+from supervisor.providers.evidence import Evidence
+from supervisor.providers.gate import Hold, ProviderGate
+from supervisor.providers.model_limits import ModelLimits
+from supervisor.tasks.backlog import Backlog, Group, SetAside, halves
 from supervisor.tasks.completion import Settlement
 
-UNCOUNTED_REASONS = HOLD_REASONS | {RetryReason.RATE_LIMIT}
-NO_OUTCOME = Failure("the processor gave no outcome for this task")
+NO_OUTCOME = Failure("the processor gave no outcome for this task", blame=Blame.PROCESSOR)
 
-log = get_logger("verdicts")
+log = get_logger("outcomes")
 
 
 @dataclass(slots=True)
-class Verdicts:
+class OutcomeHandler:
     """Owned by the loop; `clock` is monotonic."""
 
     journal: TaskJournal
     backlog: Backlog
     settlement: Settlement
     gate: ProviderGate
+    evidence: Evidence
+    limits: ModelLimits
+    canaries: Canaries
     backoff: Backoff
     metrics: SupervisorMetrics
     max_retries: int
@@ -40,26 +54,19 @@ class Verdicts:
 
     def answered(self, assignment: Assignment, done: UnitDone) -> None:
         """The worker answered for the unit as a whole, or for each of its tasks."""
-        if done.failure is not None:
-            self._unit_failed(assignment, done.failure)
-            return
-        retries: dict[RetryReason, tuple[Failure, list[TaskRecord]]] = {}
-        for record in assignment.records:
-            outcome = done.outcomes.get(record.task.id, NO_OUTCOME)
-            if isinstance(outcome, Output):
-                self.settlement.succeed(record, outcome, assignment.started_at)
-            elif outcome.retry is None:
-                self.settlement.fail(record, outcome.message, assignment.started_at)
-            else:
-                retries.setdefault(outcome.retry, (outcome, []))[1].append(record)
-        if sum(len(records) for _, records in retries.values()) < len(assignment.records):
-            self.gate.succeeded()
-        for reason, (failure, records) in retries.items():
-            self._retry(records, reason, failure, assignment.started_at)
+        if assignment.is_canary:
+            self._canary_answered(assignment, done)
+        elif done.failure is not None:
+            self._failed(assignment, assignment.records, done.failure)
+        else:
+            self._finished(assignment, done)
 
     def worker_died(self, assignment: Assignment, how: str) -> None:
         """The tasks run again, each alone; one that saw too many deaths, the last alone, is FAILED."""
         self.gate.undecided()
+        self.limits.undecided(assignment.unit.key.model)
+        if assignment.is_canary:
+            self._resolve(assignment.unit.key.model, CanaryAnswer.FAILED)
         alone = len(assignment.records) == 1
         for before in assignment.records:
             record = before.after_crash()
@@ -75,61 +82,204 @@ class Verdicts:
     def undone(self, assignment: Assignment) -> None:
         """The unit never reached a worker."""
         self.gate.undecided()
+        self.limits.undecided(assignment.unit.key.model)
+        if assignment.is_canary:
+            self._resolve(assignment.unit.key.model, CanaryAnswer.FAILED)
         self.journal.note_ready(assignment.records)
         self.backlog.put_back(assignment.records)
 
-    def _unit_failed(self, assignment: Assignment, failure: Failure) -> None:
-        records = assignment.records
+    def wake(self) -> None:
+        """Models that were held are tried again when they are due."""
+        for model in self.gate.models_due():
+            self.gate.release_model(model)
+            for aside in self.backlog.take_aside(model):
+                self.backlog.put_back(aside.group)
+
+    def _finished(self, assignment: Assignment, done: UnitDone) -> None:
+        outcomes = [(record, done.outcomes.get(record.task.id, NO_OUTCOME)) for record in assignment.records]
+        served = [record for record, outcome in outcomes if isinstance(outcome, Output)]
+        alone = assignment.unit.inputs == 1
+        if served:
+            self._served(assignment, done, setbacks=_setbacks(served), alone=alone)
+        again: dict[RetryReason, tuple[Failure, list[TaskRecord]]] = {}
+        for record, outcome in outcomes:
+            if isinstance(outcome, Output):
+                self.settlement.succeed(record, outcome, assignment.started_at)
+            elif outcome.retry is None and not alone:
+                self.settlement.fail(record, outcome.message, assignment.started_at)
+            elif outcome.retry is not None and served and not alone:
+                # The call was served but for this task: the next one shows whether that is the task's fault.
+                again_alone = record.after_setback(assignment.unit.inputs)
+                self._note_retry(again_alone, outcome.retry)
+                self.backlog.add_fragment((again_alone,))
+            elif outcome.retry is None:
+                self._failed(assignment, (record,), outcome)
+            else:
+                again.setdefault(outcome.retry, (outcome, []))[1].append(record)
+        for failure, records in again.values():
+            self._failed(assignment, tuple(records), failure)
+
+    def _failed(self, assignment: Assignment, group: Group, failure: Failure) -> None:
+        unit = assignment.unit
         log.warning(
             LogEvent.UNIT_FAILED,
-            unit_id=assignment.unit.id,
-            tasks=len(records),
+            unit_id=unit.id,
+            tasks=len(group),
             reason=failure.retry or failure.blame,
             # A refusal may quote a task's text, which is never logged; the API is told.
             detail=failure.message if failure.retry else None,
         )
+        if failure.retry is RetryReason.TIMEOUT:
+            self.limits.timed_out(unit.key.model, unit.inputs)
+        else:
+            self.limits.undecided(unit.key.model)
+        aside = SetAside(group, failure, assignment.started_at)
+        decision = self._decide(aside, CanaryAnswer.NOT_ASKED)
+        was_probe = self.gate.probing
         if failure.retry is not None:
-            self._retry(records, failure.retry, failure, assignment.started_at)
-            return
+            self.gate.failed(failure, unit.key, assignment.started_at)
+        else:
+            self.gate.answered()
+        if was_probe and self.gate.probing and self.gate.hold is None and has_canary(unit.key.task_type):
+            # The task that was the probe may itself be at fault: the next probe is not.
+            self.canaries.want(unit.key)
+        self._carry_out(decision, aside)
+
+    def _canary_answered(self, assignment: Assignment, done: UnitDone) -> None:
+        key = assignment.unit.key
+        (outcome,) = done.outcomes.values() or (done.failure or NO_OUTCOME,)
+        if isinstance(outcome, Output):
+            answer = CanaryAnswer.SERVED
+            self._served(assignment, done, setbacks=0, alone=True)
+        elif outcome.retry is not None:
+            answer = CanaryAnswer.FAILED
+            self.gate.failed(outcome, key, assignment.started_at)
+        else:
+            answer = CanaryAnswer.REFUSED
+            self.gate.answered()
+        log.info(
+            LogEvent.CANARY_ANSWERED, model=assignment.unit.model_label, answer=answer, detail=_words(outcome)
+        )
+        self._resolve(key.model, answer, outcome if isinstance(outcome, Failure) else None)
+
+    def _resolve(self, model: str, answer: CanaryAnswer, said: Failure | None = None) -> None:
+        """Decide about the tasks that wait for the canary of this model."""
+        self.canaries.answered(model)
+        # Where not even a word is taken, it is the model, and what was said of it counts.
+        of_model = said is not None and said.blame in (Blame.WHOLE_UNIT, Blame.MODEL_OR_ADDRESS)
+        for waiting in self.backlog.take_aside(model):
+            aside = replace(waiting, failure=said) if said is not None and of_model else waiting
+            self._carry_out(self._decide(aside, answer), aside)
+
+    def _served(self, assignment: Assignment, done: UnitDone, *, setbacks: int, alone: bool) -> None:
+        """The provider served a call: all that is to be learned from it."""
+        unit, key = assignment.unit, assignment.unit.key
         self.gate.succeeded()
-        if failure.blame is Blame.WHOLE_UNIT or len(records) == 1:
-            for record in records:
-                self.settlement.fail(record, failure.message, assignment.started_at)
-            return
-        log.info(LogEvent.UNIT_SPLIT, unit_id=assignment.unit.id, tasks=len(records))
-        middle = len(records) // 2
-        self.journal.note_ready(records)
-        self.backlog.add_fragment(records[:middle])
-        self.backlog.add_fragment(records[middle:])
+        self.limits.worked(key.model, unit.inputs, unit.size_bytes, done.duration_seconds)
+        attempts = max((record.attempts for record in assignment.records), default=0)
+        # What was halved says nothing of chance: the cause may be in the other half.
+        if setbacks <= 1 or alone:
+            self.evidence.served(key.model, assignment.started_at, attempts or setbacks)
+        else:
+            self.evidence.served(key.model, assignment.started_at)
+        for hold in self.gate.model_holds:
+            if hold.key.model != key.model:
+                self.gate.release_model(hold.key.model)
+                self._resolve(hold.key.model, CanaryAnswer.NOT_ASKED)
 
-    def _retry(
-        self, records: Sequence[TaskRecord], reason: RetryReason, failure: Failure, started_at: float
-    ) -> None:
-        counted = self.gate.counts_attempts and reason not in UNCOUNTED_REASONS
-        self.gate.failed(reason, failure)
-        if counted:
-            self._retry_later(records, reason, failure, started_at)
-            return
-        for record in records:
-            self._note_retry(record, reason)
-        self.backlog.put_back(records)
+    def _decide(self, aside: SetAside, canary: CanaryAnswer) -> Decision:
+        key, failure = aside.group[0].task.key, aside.failure
+        needed = attempts_needed(self.max_retries, self.evidence.chance_of_failure(key.model))
+        return decide(
+            FailedUnit(
+                failure=failure,
+                inputs=_inputs(aside.group),
+                setbacks=_setbacks(aside.group),
+                attempts=max(record.attempts for record in aside.group),
+            ),
+            Facts(
+                provider_up=self.gate.is_up,
+                served_since=self.evidence.served_since(key.model, aside.began_at),
+                served_lately=self.evidence.served_lately(key.model),
+                others_served=self.evidence.others_served_lately(key.model),
+                known_refusal=self.evidence.is_known_refusal(key.model, failure.message),
+                congested=self.limits.is_congested(key.model),
+                can_ask=has_canary(key.task_type),
+                attempts_needed=needed,
+                canary=canary,
+            ),
+        )
 
-    def _retry_later(
-        self, records: Sequence[TaskRecord], reason: RetryReason, failure: Failure, started_at: float
-    ) -> None:
+    def _carry_out(self, decision: Decision, aside: SetAside) -> None:
+        group, failure = aside.group, aside.failure
+        key = group[0].task.key
+        if decision in (Decision.FAIL, Decision.HALVE) and failure.blame is Blame.SOME_TASKS:
+            self.evidence.others_pass(key.model, failure.message)
+        match decision:
+            case Decision.FAIL:
+                self._fail(aside, key)
+            case Decision.HALVE:
+                self._halve(group, failure, key)
+            case Decision.RETRY_COUNTED:
+                self._retry_later(tuple(record.after_attempt() for record in group), failure)
+            case Decision.RETRY:
+                self._retry_later(_with_setback(group), failure)
+            case Decision.PUT_BACK:
+                again = _with_setback(group) if failure.retry is RetryReason.RATE_LIMIT else group
+                for record in again:
+                    self._note_retry(record, failure.retry or RetryReason.REFUSED)
+                self.backlog.put_back(again)
+            case Decision.ASK_CANARY:
+                self._set_aside(aside, key)
+                self.canaries.want(key)
+            case Decision.HOLD_PROVIDER:
+                self.gate.hold_on(Hold(RetryReason.REFUSED, failure.message, key))
+                self.journal.note_ready(group)
+                self.backlog.put_back(group)
+            case Decision.HOLD_MODEL:
+                self.gate.hold_model(Hold(RetryReason.WRONG_URL, failure.message, key))
+                self._set_aside(aside, key)
+
+    def _fail(self, aside: SetAside, key: BatchKey) -> None:
+        failure = aside.failure
+        for before in aside.group:
+            if failure.retry is None:
+                record, message = before, failure.message
+            else:
+                record = before.after_attempt()
+                times = f"{record.attempts} attempt{'s' if record.attempts > 1 else ''}"
+                message = f"{failure.message} (gave up after {times})"
+            self.settlement.fail(record, message, aside.began_at)
+            self.limits.excused(key.model, record.failed_among)
+        if failure.retry is None:
+            self.evidence.task_failed(key.model)
+
+    def _halve(self, group: Group, failure: Failure, key: BatchKey) -> None:
+        inputs = _inputs(group)
+        log.info(LogEvent.UNIT_SPLIT, tasks=len(group), inputs=inputs)
+        self.limits.too_much(key.model, inputs, _size_bytes(group))
+        # Two setbacks: a half that fails as well is halved at once.
+        group = tuple(record.after_setback(inputs).after_setback(inputs) for record in group)
+        if failure.retry is None:
+            self.journal.note_ready(group)
+        else:
+            for record in group:
+                self._note_retry(record, failure.retry)
+        for half in halves(group):
+            self.backlog.add_fragment(half)
+
+    def _set_aside(self, aside: SetAside, key: BatchKey) -> None:
+        self.journal.note_ready(aside.group)
+        self.backlog.add_aside(key.model, aside)
+
+    def _retry_later(self, group: Group, failure: Failure) -> None:
         # One draw for all that failed together, so that what was one batched call becomes one again.
-        delays: dict[int, float] = {}
-        for before in records:
-            record = before.after_attempt()
-            if record.attempts > self.max_retries:
-                message = f"{failure.message} (gave up after {record.attempts} attempts)"
-                self.settlement.fail(record, message, started_at)
-                continue
-            if record.attempts not in delays:
-                asked = failure.retry_after_seconds
-                delays[record.attempts] = self.backoff.seconds(record.attempts) if asked is None else asked
-            self._note_retry(record, reason)
-            self.backlog.add_later(record, self.clock() + delays[record.attempts])
+        asked = failure.retry_after_seconds
+        number = max(1, *(record.attempts for record in group))
+        seconds = self.backoff.seconds(number) if asked is None else asked
+        for record in group:
+            self._note_retry(record, failure.retry or RetryReason.REFUSED)
+        self.backlog.add_later(group, self.clock() + seconds)
 
     def _note_retry(self, record: TaskRecord, reason: RetryReason) -> None:
         task = record.task
@@ -144,6 +294,28 @@ class Verdicts:
             attempts=record.attempts,
             crashes=record.crashes,
         )
+
+
+def _inputs(group: Group) -> int:
+    return len({content_of(record.task) or record.task.id for record in group})
+
+
+def _size_bytes(group: Group) -> int:
+    sizes = {content_of(record.task) or record.task.id: record.task.size_bytes for record in group}
+    return sum(sizes.values())
+
+
+def _setbacks(records: Sequence[TaskRecord]) -> int:
+    return max(record.setbacks for record in records)
+
+
+def _with_setback(group: Group) -> Group:
+    inputs = _inputs(group)
+    return tuple(record.after_setback(inputs) for record in group)
+
+
+def _words(outcome: Output | Failure) -> str | None:
+    return None if isinstance(outcome, Output) else outcome.message
 
 
 def describe_death(exit_code: int | None, *, timed_out_after_seconds: float | None, rss_bytes: int) -> str:

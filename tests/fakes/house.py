@@ -203,6 +203,14 @@ class House:
         failure = Failure(message, retry, retry_after_seconds, blame)
         return self.turn(UnitFinished(slot, UnitDone(self.held[slot].id, failure=failure)))
 
+    def serve_canaries(self) -> int:
+        """Let every worker that asks a canary have it served; how many there were."""
+        asking = [slot for slot, unit in self.held.items() if unit.tasks[0].id.startswith("canary-")]
+        for slot in asking:
+            self.clock.advance(0.01)
+            self.finish(slot)
+        return len(asking)
+
     def die(self, slot: int, exit_code: int | None = -9) -> ExitCode | None:
         """Let the slot's worker die with what it holds, and another take its place."""
         return self.turn(self.worker_died(slot, exit_code), self.worker_started(slot))

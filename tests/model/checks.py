@@ -64,7 +64,7 @@ def _places(house: House) -> list[str]:
     supervisor = house.supervisor
     return [
         *(record.task.id for record in supervisor.backlog.records()),
-        *(task.id for unit in house.held.values() for task in unit.tasks),
+        *(record.task.id for slot in house.table if slot.assignment for record in slot.assignment.records),
         *_waiting_in(supervisor.outbox),
         *_waiting_in(supervisor.claims.outbox),
         *house.journal._rejected,

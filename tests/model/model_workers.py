@@ -5,6 +5,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass
 
 from shared.messages import Unit
+from shared.models import Task
 from supervisor.runtime.events import WorkerDied, WorkerStarted
 from tests.fakes.pool import FakePool
 
@@ -13,6 +14,11 @@ from tests.fakes.pool import FakePool
 class ModelWorker:
     pid: int
     unit: Unit | None = None
+
+
+def tasks_of(unit: Unit) -> list[Task]:
+    """The unit's tasks; none for a canary, which the API does not know."""
+    return [task for task in unit.tasks if not task.id.startswith("canary-")]
 
 
 class ModelWorkers:
@@ -76,7 +82,7 @@ class ModelWorkers:
     def held_by(self, slot: int) -> list[str]:
         """The ids of the tasks that this worker has now."""
         worker = self.alive.get(slot)
-        return [task.id for task in worker.unit.tasks] if worker and worker.unit else []
+        return [task.id for task in tasks_of(worker.unit)] if worker and worker.unit else []
 
     def held(self) -> list[str]:
         """The ids of all tasks that workers have now."""

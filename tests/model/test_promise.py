@@ -133,14 +133,14 @@ class Promise(RuleBasedStateMachine):
     @rule(slot=SLOTS, later=LATER)
     def a_worker_succeeds(self, slot: int, later: bool) -> None:
         self.world.hear(slot)
-        if self.world.workers.held_by(slot):
+        if slot in self.world.workers.busy():
             self.world.finish_unit(slot, lambda _: self.world.new_output())
         self._step(later)
 
     @rule(slot=SLOTS, failure=FAILURES, later=LATER)
     def a_unit_fails(self, slot: int, failure: Failure, later: bool) -> None:
         self.world.hear(slot)
-        if self.world.workers.held_by(slot):
+        if slot in self.world.workers.busy():
             self.world.fail_unit(slot, failure)
         self._step(later)
 
@@ -150,7 +150,7 @@ class Promise(RuleBasedStateMachine):
             return data.draw(st.one_of(st.builds(self.world.new_output), FAILURES, st.none()))
 
         self.world.hear(slot)
-        if self.world.workers.held_by(slot):
+        if slot in self.world.workers.busy():
             self.world.finish_unit(slot, outcome)
         self._step(later)
 

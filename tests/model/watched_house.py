@@ -16,6 +16,7 @@ from tests.fakes.clock import Clock
 from tests.fakes.house import House
 from tests.fakes.pool import FakePool
 from tests.model.fuse import Fuse, Place
+from tests.model.model_workers import tasks_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class WatchedPool(FakePool):
         self._alive = alive
 
     def dispatch(self, slot: int, pid: int, unit: Unit) -> None:
-        for task in unit.tasks if self._alive(slot, pid) else ():
+        for task in tasks_of(unit) if self._alive(slot, pid) else ():
             row = self._on_disk(task.id)
             assert row is not None, f"{task.id} was dispatched without a row on disk"
             assert row.state == "running", f"{task.id} was dispatched as {row}"

@@ -234,7 +234,7 @@ class World:
         return make_output(value=b"[%d]" % next(self._outputs))
 
     def _blame(self, task_ids: Iterable[str]) -> None:
-        for task_id in task_ids:
+        for task_id in self.api.tasks.keys() & set(task_ids):
             self.api.tasks[task_id].blamed = True
 
     def _leave_behind(self, request: Request) -> None:

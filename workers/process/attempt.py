@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from shared.errors import NonRetryableError, RetryableError, TaskError
+from shared.errors import Blame, NonRetryableError, RetryableError, TaskError
 from shared.log_events import LogEvent
 from shared.logs import get_logger
 from shared.messages import Failure
@@ -29,7 +29,7 @@ def attempt(work: Callable[[], Result]) -> Result | Failure:
         raise
     except Exception as error:  # noqa: BLE001  the only one here: processors are extended by users and may raise anything
         _log.error(LogEvent.UNIT_FAILED, error_type=type(error).__name__, where=_where(error))
-        return Failure(safe_message(f"{type(error).__name__}: {error}", secret=""))
+        return Failure(safe_message(f"{type(error).__name__}: {error}", secret=""), blame=Blame.PROCESSOR)
 
 
 def _failure(error: TaskError) -> Failure:

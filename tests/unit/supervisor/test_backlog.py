@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from shared.text_length import TextLength
 from supervisor.journal.task_record import TaskRecord
+from supervisor.providers.model_limits import NOTHING, Allowance
 from supervisor.tasks.backlog import Backlog, Group
 from tests.builders import make_record, make_records
 
@@ -17,7 +18,7 @@ def ids(groups: list[Group]) -> list[list[str]]:
 
 
 def take(backlog: Backlog, slots: int, most: int, most_bytes: int = 10**9) -> list[Group]:
-    return list(backlog.take(slots, most, max(1, slots // 2), lambda _: most_bytes))
+    return list(backlog.take(slots, max(1, slots // 2), lambda _: Allowance(most, most_bytes)))
 
 
 def filled(count: int, model: str = "m") -> Backlog:
@@ -134,8 +135,8 @@ def test_suspect_put_back_is_still_alone() -> None:
 
 def test_delayed_task_waits_for_its_time() -> None:
     backlog = Backlog()
-    backlog.add_later(make_record("later"), 20.0)
-    backlog.add_later(make_record("sooner"), 10.0)
+    backlog.add_later((make_record("later"),), 20.0)
+    backlog.add_later((make_record("sooner"),), 10.0)
     assert (len(backlog), backlog.next_due_at) == (2, 10.0)
     backlog.wake(9.9)
     assert take(backlog, 5, 100) == []
@@ -146,15 +147,15 @@ def test_delayed_task_waits_for_its_time() -> None:
 
 def test_tasks_delayed_together_run_together_and_before_younger_ones() -> None:
     backlog = filled(2)
-    backlog.add_later(make_record("d1", model="m"), 10.0)
-    backlog.add_later(make_record("d2", model="m"), 10.0)
+    backlog.add_later((make_record("d1", model="m"),), 10.0)
+    backlog.add_later((make_record("d2", model="m"),), 10.0)
     backlog.wake(10.0)
     assert ids(take(backlog, 1, 100)) == [["d1", "d2", "task-1", "task-2"]]
 
 
 def test_delayed_suspect_wakes_as_a_suspect() -> None:
     backlog = filled(2)
-    backlog.add_later(make_record("s", model="m", crashes=1), 10.0)
+    backlog.add_later((make_record("s", model="m", crashes=1),), 10.0)
     backlog.wake(10.0)
     assert ["s"] in ids(take(backlog, 2, 100))
 
@@ -163,7 +164,7 @@ def test_delayed_suspect_wakes_as_a_suspect() -> None:
 def test_records_lists_all_that_waits(slots: int) -> None:
     backlog = filled(3)
     backlog.add(make_record("suspect", crashes=1))
-    backlog.add_later(make_record("delayed"), 10.0)
+    backlog.add_later((make_record("delayed"),), 10.0)
     backlog.add_fragment((make_record("piece"),))
     waiting = {record.task.id for record in backlog.records()}
     assert waiting == {"task-1", "task-2", "task-3", "suspect", "delayed", "piece"}
@@ -173,7 +174,7 @@ def test_records_lists_all_that_waits(slots: int) -> None:
 def test_backlog_can_be_emptied_at_once() -> None:
     backlog = filled(3)
     backlog.add(make_record("suspect", crashes=1))
-    backlog.add_later(make_record("delayed"), 10.0)
+    backlog.add_later((make_record("delayed"),), 10.0)
     backlog.add_fragment((make_record("piece"),))
     assert len(backlog.take_all()) == 6
     assert len(backlog) == 0
@@ -195,15 +196,15 @@ def test_group_of_one_may_be_larger_than_allowed() -> None:
 def test_key_that_is_allowed_nothing_waits_while_others_go_on() -> None:
     backlog = filled(2, model="waits")
     backlog.add(make_record("goes", model="goes"))
-    groups = list(backlog.take(5, 100, 2, lambda key: 0 if key.model == "waits" else 1000))
+    groups = list(backlog.take(5, 2, lambda key: Allowance(0 if key.model == "waits" else 100)))
     assert ids(groups) == [["goes"]]
     assert len(backlog) == 2
 
 
 def test_what_is_allowed_is_asked_anew_for_each_group() -> None:
     backlog = filled(3)
-    allowances = iter([1000, 0, 0])
-    assert ids(list(backlog.take(3, 1, 1, lambda _: next(allowances, 0)))) == [["task-1"]]
+    allowances = iter([Allowance(1), NOTHING, NOTHING])
+    assert ids(list(backlog.take(3, 1, lambda _: next(allowances, NOTHING)))) == [["task-1"]]
     assert len(backlog) == 2
 
 
@@ -222,6 +223,6 @@ def test_text_that_may_be_too_long_goes_alone(how: str) -> None:
         case "put back":
             backlog.put_back([doubtful("long")])
         case "woken":
-            backlog.add_later(doubtful("long"), 1.0)
+            backlog.add_later((doubtful("long"),), 1.0)
             backlog.wake(1.0)
     assert sorted(ids(take(backlog, 2, 100))) == [["long"], ["task-1", "task-2"]]

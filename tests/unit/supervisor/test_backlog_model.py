@@ -4,9 +4,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from shared.messages import Failure
 from shared.task_inputs import content_of
 from supervisor.journal.task_record import TaskRecord
-from supervisor.tasks.backlog import Backlog, Group
+from supervisor.providers.model_limits import NOTHING, Allowance
+from supervisor.tasks.backlog import Backlog, Group, SetAside
 from tests.builders import make_record
 
 # An empty text stands for one of its own, any other may be that of several tasks.
@@ -38,7 +40,7 @@ class BacklogMachine(RuleBasedStateMachine):
 
     @rule(model=MODELS, seconds=st.floats(0, 5), crashes=st.integers(0, 1))
     def add_later(self, model: str, seconds: float, crashes: int) -> None:
-        self.backlog.add_later(self.new(model, crashes), self.now + seconds)
+        self.backlog.add_later((self.new(model, crashes),), self.now + seconds)
 
     @rule(model=MODELS, count=st.integers(1, 5))
     def add_fragment(self, model: str, count: int) -> None:
@@ -53,8 +55,9 @@ class BacklogMachine(RuleBasedStateMachine):
 
     @rule(slots=st.integers(0, 6), most=st.integers(1, 4), most_bytes=st.integers(0, 40))
     def take(self, slots: int, most: int, most_bytes: int) -> None:
-        ready = len(self.backlog) - len(self.backlog._delayed)
-        groups = list(self.backlog.take(slots, most, max(1, slots // 2), lambda _: most_bytes))
+        ready = len(self.backlog) - self.backlog.delayed
+        allowed = Allowance(most, most_bytes) if most_bytes else NOTHING
+        groups = list(self.backlog.take(slots, max(1, slots // 2), lambda _: allowed))
         assert len(groups) <= slots
         assert bool(groups) == bool(ready and slots and most_bytes)
         for group in groups:
@@ -73,6 +76,20 @@ class BacklogMachine(RuleBasedStateMachine):
             group = self.outside.pop(data.draw(st.integers(0, len(self.outside) - 1)))
             self.backlog.put_back(group)
             self.inside.update(record.task.id for record in group)
+
+    @rule(data=st.data())
+    def set_aside(self, data: st.DataObject) -> None:
+        if self.outside:
+            group = self.outside.pop(data.draw(st.integers(0, len(self.outside) - 1)))
+            self.backlog.add_aside(group[0].task.key.model, SetAside(group, Failure("who knows"), self.now))
+            self.inside.update(record.task.id for record in group)
+
+    @rule(model=MODELS)
+    def take_aside(self, model: str) -> None:
+        for aside in self.backlog.take_aside(model):
+            self.outside.append(aside.group)
+            self.inside.difference_update(record.task.id for record in aside.group)
+        assert not self.backlog.waits_for_answer(model)
 
     @rule(data=st.data())
     def split(self, data: st.DataObject) -> None:
@@ -97,7 +114,9 @@ class BacklogMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.backlog.wake(float("inf"))
-        while groups := list(self.backlog.take(3, 2, 1, lambda _: 1000)):
+        for model in ("a", "b", "c"):
+            self.take_aside(model)
+        while groups := list(self.backlog.take(3, 1, lambda _: Allowance(2, 1000))):
             for group in groups:
                 self.inside.difference_update(record.task.id for record in group)
         assert not self.inside

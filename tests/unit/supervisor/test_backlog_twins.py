@@ -2,6 +2,7 @@
 
 import pytest
 
+from supervisor.providers.model_limits import Allowance
 from supervisor.tasks.backlog import MOST_TWINS, Backlog, Group
 from tests.builders import make_record
 
@@ -11,7 +12,7 @@ def ids(groups: list[Group]) -> list[list[str]]:
 
 
 def take(backlog: Backlog, slots: int, most: int, most_bytes: int = 10**9) -> list[Group]:
-    return list(backlog.take(slots, most, max(1, slots // 2), lambda _: most_bytes))
+    return list(backlog.take(slots, max(1, slots // 2), lambda _: Allowance(most, most_bytes)))
 
 
 def test_same_text_takes_one_place_in_a_unit() -> None:

@@ -197,7 +197,9 @@ def test_restart_takes_up_what_an_earlier_run_left(tmp_path: Path, log_lines: Li
     first = House(path=tmp_path / "journal")
     first.start_workers()
     first.list_tasks("finished", "runs", "rejected", "fails")
+    first.clock.advance(1.0)
     first.fail(3, retry=None)
+    assert first.serve_canaries() == 1
     first.finish(0)
     first.finish(2)
     rejected = next(p for p in first.reporter.parcels if p.task_id == "rejected")

@@ -137,9 +137,9 @@ def test_tasks_never_tried_are_left_to_whoever_polls_next(tmp_path: Path) -> Non
     assert on_disk(house) == ["waits-2"]
 
 
-@pytest.mark.parametrize("how", ["untouched", "attempted", "suspect", "split", "throttled"])
+@pytest.mark.parametrize("how", ["untouched", "attempted", "suspect", "refused", "throttled"])
 def test_only_tasks_that_something_was_learned_about_stay(how: str) -> None:
-    house = House(make_settings(concurrency_limit=1))
+    house = House(make_settings(concurrency_limit=1, batch_max_tasks=1 if how == "attempted" else 2))
     house.start_workers()
     house.list_tasks("a", "b")
     house.turn(PauseRequested())
@@ -150,13 +150,13 @@ def test_only_tasks_that_something_was_learned_about_stay(how: str) -> None:
             house.fail(0, retry=RetryReason.TIMEOUT)
         case "suspect":
             house.turn(house.worker_died(0))
-        case "split":
+        case "refused":
             house.fail(0)
         case "throttled":
             house.fail(0, retry=RetryReason.RATE_LIMIT)
     assert len(house.backlog) == 2
     assert run_to_the_end(house) is ExitCode.DRAINED
-    assert on_disk(house) == (["a", "b"] if how in ("attempted", "suspect") else [])
+    assert on_disk(house) == {"attempted": ["a"], "suspect": ["a", "b"]}.get(how, [])
 
 
 def test_task_that_fails_during_the_drain_waits_for_the_next_run(house: House) -> None:

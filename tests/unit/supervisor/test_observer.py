@@ -34,6 +34,7 @@ def test_finished_failed_and_died_are_in_the_history(house: House) -> None:
     slots = {unit.tasks[0].id: slot for slot, unit in house.held.items()}
     house.finish(slots["good"], make_output(tokens=7))
     house.fail(slots["bad"], "no such thing as 'text of bad'")
+    assert house.serve_canaries() == 1
     house.die(slots["poison"])
     status = house.status
     assert (status.activity.total.succeeded, status.activity.total.failed) == (1, 1)

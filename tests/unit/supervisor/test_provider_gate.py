@@ -7,12 +7,16 @@ import pytest
 
 from shared.errors import HOLD_REASONS, RetryReason
 from shared.messages import Failure
+from shared.models import BatchKey, TaskType
 from supervisor.providers.circuit_breaker import BreakerState, CircuitBreaker
 from supervisor.providers.gate import Blocked, Hold, ProviderGate
 from tests.fakes.clock import Clock
 
 THRESHOLD = 5
 RECOVERY_SECONDS = 45.0
+KEY = BatchKey(TaskType.TEXT_EMBEDDING, "m")
+AFTER_ALL = 10.0**9
+"""When calls began, where that does not matter: after everything else."""
 TROUBLE = sorted(set(RetryReason) - HOLD_REASONS - {RetryReason.RATE_LIMIT, RetryReason.CRASH})
 
 
@@ -23,7 +27,7 @@ def gate(clock: Clock) -> ProviderGate:
 
 def fail(gate: ProviderGate, reason: RetryReason, retry_after_seconds: float | None = None) -> None:
     gate.begin()
-    gate.failed(reason, Failure(f"because of {reason}", reason, retry_after_seconds))
+    gate.failed(Failure(f"because of {reason}", reason, retry_after_seconds), KEY, AFTER_ALL)
 
 
 def refuse(gate: ProviderGate, retry_after_seconds: float | None = None) -> None:
@@ -41,7 +45,7 @@ def pause_of(gate: ProviderGate, clock: Clock) -> float:
 def test_well_provider_gets_work(gate: ProviderGate) -> None:
     assert gate.blocked() is None
     assert gate.opens_at() is None
-    assert gate.counts_attempts
+    assert gate.is_up
     assert not gate.probing
 
 
@@ -100,7 +104,7 @@ def test_rate_limit_is_no_failure_of_the_provider(gate: ProviderGate) -> None:
     for _ in range(THRESHOLD * 2):
         refuse(gate, 1.0)
     assert gate.breaker.state is BreakerState.CLOSED
-    assert gate.counts_attempts
+    assert gate.is_up
 
 
 @pytest.mark.parametrize("reason", TROUBLE)
@@ -108,10 +112,10 @@ def test_repeated_trouble_opens_the_breaker(gate: ProviderGate, clock: Clock, re
     for _ in range(THRESHOLD - 1):
         fail(gate, reason)
         assert gate.blocked() is None
-        assert gate.counts_attempts
+        assert gate.is_up
     fail(gate, reason)
     assert gate.blocked() is Blocked.CIRCUIT_OPEN
-    assert not gate.counts_attempts
+    assert not gate.is_up
     assert gate.opens_at() == clock() + RECOVERY_SECONDS / 16
 
 
@@ -126,7 +130,7 @@ def test_open_breaker_lets_one_probe_through(gate: ProviderGate, clock: Clock) -
     assert gate.opens_at() is None
     gate.succeeded()
     assert gate.blocked() is None
-    assert gate.counts_attempts
+    assert gate.is_up
 
 
 def test_probe_whose_worker_died_is_followed_by_another(gate: ProviderGate, clock: Clock) -> None:
@@ -144,9 +148,9 @@ def test_refusal_of_the_service_as_a_whole_is_a_hold(
     gate: ProviderGate, reason: RetryReason, log_lines: list[MutableMapping[str, Any]]
 ) -> None:
     fail(gate, reason)
-    assert gate.hold == Hold(reason, f"because of {reason}")
+    assert gate.hold == Hold(reason, f"because of {reason}", KEY)
     assert gate.blocked() is Blocked.HOLD
-    assert not gate.counts_attempts
+    assert not gate.is_up
     assert gate.breaker.state is BreakerState.CLOSED
     assert [line["event"] for line in log_lines] == ["provider_held"]
 
@@ -178,7 +182,7 @@ def test_units_that_were_out_when_the_hold_began_do_not_put_the_probe_off(
     gate.begin()
     fail(gate, RetryReason.UNAUTHORIZED)
     clock.advance(30)
-    gate.failed(RetryReason.UNAUTHORIZED, Failure("again", RetryReason.UNAUTHORIZED))
+    gate.failed(Failure("again", RetryReason.UNAUTHORIZED), KEY, AFTER_ALL)
     assert gate.opens_at() == clock() + 30
 
 
@@ -191,7 +195,7 @@ def test_hold_ends_with_the_first_success(
     gate.succeeded()
     assert gate.hold is None
     assert gate.blocked() is None
-    assert gate.counts_attempts
+    assert gate.is_up
     assert [line["event"] for line in log_lines] == ["provider_held", "provider_released"]
 
 

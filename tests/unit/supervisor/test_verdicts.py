@@ -1,4 +1,4 @@
-"""What becomes of a unit's tasks when its worker answers: done, again, split, or failed."""
+"""What becomes of a unit's tasks when its worker answers: done, again, halved, or failed."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,8 @@ from tests.fakes.house import House
 from tests.readings import reading
 from tests.unit.supervisor.one_worker import held, make_house, told
 
-TROUBLE = sorted(set(RetryReason) - HOLD_REASONS - {RetryReason.RATE_LIMIT, RetryReason.CRASH})
+NOT_ITS_OWN = {RetryReason.RATE_LIMIT, RetryReason.CRASH, RetryReason.CONNECTION}
+TROUBLE = sorted(set(RetryReason) - HOLD_REASONS - NOT_ITS_OWN)
 TYPE = "text-embedding"
 
 
@@ -40,7 +41,7 @@ def test_outcomes_may_differ_within_a_unit() -> None:
     later = Failure("busy", RetryReason.SERVER_ERROR)
     outcomes(house, good=make_output(), bad=Failure("too long"), later=later)
     assert told(house) == {"good": "succeeded", "bad": "too long"}
-    assert [record.task.id for record in house.backlog.records()] == ["later"]
+    assert held(house) == ["later"]
 
 
 def test_task_without_an_outcome_is_failed_and_never_given_an_invented_one() -> None:
@@ -69,6 +70,8 @@ def test_task_is_retried_with_backoff_and_failed_once_the_retries_are_used_up(re
         assert held(house) == ["a"]
     assert waits == [2.0, 4.0, 8.0]
     house.fail(0, "it broke", retry=reason)
+    assert told(house) == {}
+    assert house.serve_canaries() == 1
     assert told(house) == {"a": "it broke (gave up after 4 attempts)"}
     assert reading(house.metrics.retries, TYPE, reason) == 3
 
@@ -76,7 +79,8 @@ def test_task_is_retried_with_backoff_and_failed_once_the_retries_are_used_up(re
 def test_no_retries_means_the_first_failure_is_the_last() -> None:
     house = make_house("a", max_retries=0)
     house.fail(0, "it broke", retry=RetryReason.TIMEOUT)
-    assert told(house) == {"a": "it broke (gave up after 1 attempts)"}
+    assert house.serve_canaries() == 1
+    assert told(house) == {"a": "it broke (gave up after 1 attempt)"}
 
 
 def test_wait_that_the_provider_asks_for_wins_over_the_backoff() -> None:
@@ -100,26 +104,36 @@ def test_waiting_for_a_retry_holds_up_no_other_task() -> None:
     assert held(house) == ["b"]
 
 
-def test_attempts_are_not_counted_while_the_providers_breaker_is_not_closed() -> None:
-    house = make_house("a", max_retries=3, circuit_breaker_threshold=2)
-    for _ in range(2):
-        house.fail(0, retry=RetryReason.CONNECTION)
-        house.pass_time(60.0)
-    for _ in range(20):
-        assert held(house) == ["a"]
-        house.fail(0, retry=RetryReason.CONNECTION)
-        assert held(house) == []
-        house.pass_time(60.0)
-    (record,) = house.table[0].assignment.records if house.table[0].assignment else ()
-    assert record.attempts == 2
+@pytest.mark.parametrize("reason", [*TROUBLE, RetryReason.CONNECTION])
+def test_outage_fails_no_task_however_long_it_lasts_and_however_few_wait(reason: RetryReason) -> None:
+    house = make_house("a", max_retries=3)
+    for _ in range(200):
+        if house.held:
+            house.fail(0, "nobody there", retry=reason)
+        house.pass_time(10.0)
+        assert told(house) == {}
+    while "a" not in held(house):
+        house.serve_canaries()
+        house.pass_time(10.0)
     house.finish(0)
     assert told(house) == {"a": "succeeded"}
+
+
+def test_what_never_left_the_machine_is_no_attempt() -> None:
+    house = make_house("a", max_retries=0, circuit_breaker_threshold=100)
+    for _ in range(50):
+        house.fail(0, retry=RetryReason.CONNECTION)
+        house.pass_time(5.0)
+        assert held(house) == ["a"]
+    assert {
+        record.attempts for slot in house.table if slot.assignment for record in slot.assignment.records
+    } == {0}
 
 
 def test_only_one_task_probes_a_provider_whose_breaker_is_open() -> None:
     house = make_house("a", "b", "c", circuit_breaker_threshold=1)
     house.fail(0, retry=RetryReason.CONNECTION)
-    house.pass_time(60.0)
+    house.pass_time(3.75)
     assert held(house) == ["a"]
     house.finish(0)
     assert held(house) == ["b", "c"]
@@ -131,7 +145,7 @@ def test_one_unit_is_one_failure_to_the_breaker_however_many_tasks_it_had() -> N
     outcomes(house, **dict.fromkeys("abcdefgh", later))
     breaker = house.supervisor.dispatcher.gate.breaker
     assert breaker.state is BreakerState.CLOSED
-    assert {record.attempts for record in house.backlog.records()} == {1}
+    assert {(record.attempts, record.setbacks) for record in house.backlog.records()} == {(0, 1)}
 
 
 def test_tasks_of_one_unit_that_failed_apart_for_one_reason_are_retried_together() -> None:
@@ -154,6 +168,7 @@ def work(house: House, refuses: Callable[[set[str]], bool]) -> int:
     units = 0
     while house.held:
         units += 1
+        house.clock.advance(0.1)
         if refuses(set(held(house))):
             house.fail(0, "bad input")
         else:
@@ -169,7 +184,8 @@ def test_unit_is_split_until_the_guilty_stand_alone(size: int, data: st.DataObje
     house = make_house(*names)
     units = work(house, lambda tasks: bool(tasks & guilty))
     assert told(house) == {name: "bad input" if name in guilty else "succeeded" for name in names}
-    assert units <= 1 + 2 * max(1, len(guilty)) * size.bit_length()
+    canaries = 1 + len(guilty)
+    assert units <= 1 + canaries + 2 * max(1, len(guilty)) * size.bit_length()
 
 
 def test_split_counts_no_attempt_and_is_no_trouble_of_the_provider() -> None:

@@ -31,7 +31,7 @@ def test_a_bare_task_error_is_final() -> None:
 
 
 def test_anything_else_fails_with_its_type_and_message() -> None:
-    assert raising(KeyError("colour")) == Failure("KeyError: 'colour'")
+    assert raising(KeyError("colour")) == Failure("KeyError: 'colour'", blame=Blame.PROCESSOR)
 
 
 def test_an_endless_message_is_cut() -> None:

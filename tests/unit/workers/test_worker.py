@@ -69,9 +69,9 @@ def test_a_refusal_of_the_unit_keeps_its_blame() -> None:
     assert done.failure == Failure("no", blame=Blame.WHOLE_UNIT)
 
 
-def test_an_unexpected_error_blames_some_tasks_so_that_a_split_finds_them() -> None:
+def test_an_unexpected_error_blames_the_processor_and_no_provider() -> None:
     done = run(make_unit(["a", "b"]), RuntimeError("what"))
-    assert done.failure == Failure("RuntimeError: what", blame=Blame.SOME_TASKS)
+    assert done.failure == Failure("RuntimeError: what", blame=Blame.PROCESSOR)
 
 
 def test_want_of_memory_ends_the_worker() -> None:

@@ -2,7 +2,7 @@ from typing import ClassVar
 
 import pytest
 
-from shared.errors import RetryableError, RetryReason
+from shared.errors import Blame, RetryableError, RetryReason
 from shared.messages import Failure
 from shared.models import Output, Task, TaskType, Usage
 from tests.unit.workers.units import make_task
@@ -28,7 +28,7 @@ def test_each_task_of_a_batch_stands_or_falls_alone() -> None:
     assert outcomes == {
         "good": Output("echo", b"good", "none", Usage(0, 0)),
         "later": Failure("not now", retry=RetryReason.SERVER_ERROR),
-        "broken": Failure("ZeroDivisionError: by zero"),
+        "broken": Failure("ZeroDivisionError: by zero", blame=Blame.PROCESSOR),
         "fine": Output("echo", b"fine", "none", Usage(0, 0)),
     }
 

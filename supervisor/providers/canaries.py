@@ -1,0 +1,36 @@
+"""Canaries: questions with a known answer. They tell a task's fault from the provider's."""
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from shared.models import BatchKey, Task
+from shared.task_inputs import canary_task
+
+
+class Canaries:
+    """Which models are to be asked, and which were asked and have not answered. Owned by the loop."""
+
+    def __init__(self) -> None:
+        self._wanted: OrderedDict[str, BatchKey] = OrderedDict()
+        self._asked: set[str] = set()
+        self._numbers: Iterator[int] = itertools.count(1)
+
+    def __bool__(self) -> bool:
+        """Is any to be asked?"""
+        return bool(self._wanted)
+
+    def want(self, key: BatchKey) -> None:
+        """Ask the model of `key` as soon as the provider may be called, if it is not being asked already."""
+        if key.model not in self._asked:
+            self._wanted.setdefault(key.model, key)
+
+    def take(self) -> Task:
+        """The next one to ask. It is asked until `answered`."""
+        model, key = self._wanted.popitem(last=False)
+        self._asked.add(model)
+        return canary_task(key, next(self._numbers))
+
+    def answered(self, model: str) -> None:
+        """It was served, refused or lost."""
+        self._asked.discard(model)

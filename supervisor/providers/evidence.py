@@ -1,0 +1,105 @@
+"""What is known about a provider, model by model: what it served, which refusals were a task's fault."""
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+LATELY_SECONDS = 600.0
+MAX_MODELS = 200
+MAX_REFUSALS = 50
+MAX_REFUSAL_CHARACTERS = 200
+MAX_REFUSED_IN_A_ROW = 3
+"""So many tasks refused in a row look like trouble of the account: a canary is asked again."""
+MAX_SAMPLES = 200.0
+PRIOR_SAMPLES = 5.0
+"""Calls without a failure that are taken for granted, so that the first failure is not half of all calls."""
+NEVER = float("-inf")
+
+_VARIABLE_PARTS = re.compile(r"\d+|'[^']*'|\"[^\"]*\"|`[^`]*`")
+
+
+@dataclass(slots=True)
+class _Model:
+    served_at: float = NEVER
+    began_at: float = NEVER
+    """When the latest call that was served began."""
+    refusals: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    refused_in_a_row: int = 0
+    failures: float = 0.0
+    successes: float = 0.0
+
+
+class Evidence:
+    """Of bounded size. Owned by the loop; all times are those of `clock`, which is monotonic."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._models: OrderedDict[str, _Model] = OrderedDict()
+
+    def served(self, model: str, began_at: float, failures_before: int = 0) -> None:
+        """A call that began at `began_at` was served.
+
+        `failures_before` is how often just this call failed before: those failures were chance.
+        """
+        known = self._model(model)
+        known.served_at = self._clock()
+        known.began_at = max(known.began_at, began_at)
+        known.refused_in_a_row = 0
+        known.failures += failures_before
+        known.successes += 1
+        if known.failures + known.successes > MAX_SAMPLES:
+            known.failures /= 2
+            known.successes /= 2
+
+    def served_since(self, model: str, moment: float) -> bool:
+        """Was a call for the model served that began after `moment`?"""
+        return self._model(model).began_at > moment
+
+    def served_lately(self, model: str) -> bool:
+        return self._is_late(self._model(model))
+
+    def others_served_lately(self, model: str) -> bool:
+        return any(self._is_late(known) for name, known in self._models.items() if name != model)
+
+    def chance_of_failure(self, model: str) -> float:
+        """The share of calls that fail and succeed when they are made again."""
+        known = self._model(model)
+        return known.failures / (known.failures + known.successes + PRIOR_SAMPLES)
+
+    def task_failed(self, model: str) -> None:
+        """A task is FAILED because it was refused."""
+        self._model(model).refused_in_a_row += 1
+
+    def others_pass(self, model: str, message: str) -> None:
+        """Some tasks meet this refusal while the model is served: it is theirs."""
+        known = self._model(model)
+        known.refusals[_kind_of(message)] = None
+        known.refusals.move_to_end(_kind_of(message))
+        if len(known.refusals) > MAX_REFUSALS:
+            known.refusals.popitem(last=False)
+
+    def is_known_refusal(self, model: str, message: str) -> bool:
+        """Was this kind of refusal a task's fault before, and is the model served since?"""
+        known = self._model(model)
+        return (
+            self._is_late(known)
+            and known.refused_in_a_row < MAX_REFUSED_IN_A_ROW
+            and _kind_of(message) in known.refusals
+        )
+
+    def _is_late(self, known: _Model) -> bool:
+        return self._clock() - known.served_at <= LATELY_SECONDS
+
+    def _model(self, name: str) -> _Model:
+        known = self._models.get(name)
+        if known is None:
+            known = self._models[name] = _Model()
+            if len(self._models) > MAX_MODELS:
+                self._models.popitem(last=False)
+        return known
+
+
+def _kind_of(message: str) -> str:
+    """The message without what differs from task to task: numbers and quotations."""
+    return _VARIABLE_PARTS.sub("#", message[:MAX_REFUSAL_CHARACTERS])
