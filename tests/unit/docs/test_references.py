@@ -11,7 +11,6 @@ from tests.unit.docs.markdown import ROOT, Document, documents
 
 ROOMS = ("supervisor", "workers", "shared")
 A_PATH = re.compile(r"(?:supervisor|workers|shared|examples|tests|docs|deploy|grafana)/[\w./-]*")
-A_TEST = re.compile(r"test_\w+")
 
 
 def name_of(document: Document) -> str:
@@ -43,16 +42,6 @@ def test_files_that_are_named_exist(document: Document) -> None:
 def test_no_code_is_broken_over_two_lines(document: Document) -> None:
     """It reads badly, and the tests here would misread it."""
     assert not [line for line in document.prose.splitlines() if line.count("`") % 2]
-
-
-def test_tests_that_are_named_exist() -> None:
-    defined = {
-        name
-        for path in (ROOT / "tests").rglob("test_*.py")
-        for name in re.findall(r"^ *def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
-    }
-    named = {span for document in documents() for span in document.spans() if A_TEST.fullmatch(span)}
-    assert named <= defined
 
 
 def test_architecture_lists_every_package_and_no_other() -> None:
