@@ -1,6 +1,5 @@
 """Reads the settings of this process, once, at its start, and says what is wrong with them."""
 
-import contextlib
 import logging
 import os
 from pathlib import Path
@@ -101,8 +100,4 @@ def _why_missing(name: str, env_file: EnvFile) -> str:
     for unknown in unknown_names(_names(Settings), os.environ, env_file.names):
         if unknown.meant == name:
             return f"; {unknown.source} has {unknown.name}: did you mean that?"
-    if env_file.exists:
-        return ""
-    with contextlib.suppress(OSError):  # the directory is gone
-        return f"; there is no .env in {Path.cwd()}"
-    return ""
+    return "" if env_file.exists else f"; there is no .env in {Path.cwd()}"

@@ -4,6 +4,7 @@ The files are those of Prometheus' multiprocess mode, but one set a worker slot 
 respawned worker goes on where the dead one stopped, so no counter falls and no file piles up.
 """
 
+import mmap
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -48,13 +49,14 @@ def reserve_metric_files(directory: Path, processes: Iterable[str]) -> None:
     """Set disk space aside for the metric files of `processes`.
 
     They are written through memory maps: on a full disk the first write to a page that has no space yet
-    would kill the writer with SIGBUS. Raises OSError if there is no room.
+    would kill the writer with SIGBUS. Raises OSError if there is no room, or no memory map.
     """
     for process in processes:
         for kind in ("counter", "histogram"):
             descriptor = os.open(directory / f"{kind}_{process}.db", os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 os.posix_fallocate(descriptor, 0, METRIC_FILE_BYTES)
+                mmap.mmap(descriptor, METRIC_FILE_BYTES).close()
             finally:
                 os.close(descriptor)
 

@@ -28,6 +28,12 @@ class EnvFile:
 def look_at_env_file(settings: Iterable[str]) -> EnvFile:
     """`settings` are names in upper case: a line about one of them that cannot be read is a fault."""
     try:
+        Path.cwd()
+    except OSError:
+        return _env_file_fault(
+            "cannot be looked for: the current directory is gone; start in one that exists"
+        )
+    try:
         mode = ENV_FILE.stat().st_mode
     except FileNotFoundError:
         return (
@@ -54,7 +60,7 @@ def faults_of_value_files(directory: Path, settings: Iterable[str]) -> Iterator[
     try:
         files = {path.name.upper(): path for path in directory.iterdir()}
     except OSError as error:
-        yield f"{directory}: cannot be searched for settings: {_why(error)}"
+        yield f"{directory}: the settings in it {_why(error)}"
         return
     inside = directory.resolve()
     for name in sorted(names & files.keys()):

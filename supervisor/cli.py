@@ -1,6 +1,8 @@
 """The command line: which command, and what its end means to the shell."""
 
 import argparse
+import errno
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -10,20 +12,38 @@ from shared.loading import load_settings, load_whereabouts
 from supervisor.journal.state_directory import JOURNAL_FILE
 from supervisor.journal.task_record import TaskState
 from supervisor.runtime.exit_codes import ExitCode
+from supervisor.runtime.standard_streams import open_standard_streams
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+INTERRUPTED = 128 + signal.SIGINT
+NO_ROOM_FOR_OUTPUT = (errno.EPIPE, errno.ENOSPC)
+METRIC_FILE_VARIABLES = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
+"""Those of another program's metric files must not be ours. Prometheus' library reads them when imported."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the process's exit code."""
+    open_standard_streams()
+    for name in METRIC_FILE_VARIABLES:
+        os.environ.pop(name, None)
     options = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
     try:
-        return run(options)
+        code = run(options)
+        sys.stdout.flush()
     except ConfigurationError as error:
         for fault in error.faults:
             print(fault, file=sys.stderr)  # noqa: T201  for the person at the terminal
         return ExitCode.CONFIGURATION
+    except OSError as error:
+        if error.errno not in NO_ROOM_FOR_OUTPUT:
+            raise
+        # `head` has seen enough, or the disk is full. At its end the interpreter flushes again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.UNEXPECTED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return code
 
 
 # Each command imports what it needs when it is called: the demo wants no service in its process, and the

@@ -43,6 +43,7 @@ from supervisor.task_api.transport import Transport, make_target
 from supervisor.task_api.wake import Doorbell
 from supervisor.task_api.wire import Wire
 from workers.process.config import WorkerConfig
+from workers.process.forkserver import check_socket_directory
 
 PROCESS_NAME = "supervisor"
 CLAIMS_AT_ONCE = 4
@@ -66,6 +67,7 @@ def run(settings: Settings) -> ExitCode:
     configure_logs(settings.log_level, settings.log_format, PROCESS_NAME)
     _tell_unknown_names()
     notifier = Notifier.from_environment()
+    check_socket_directory()
     state = StateDirectory(settings.state_dir)
     _prepare_metric_files(state.metrics, settings.concurrency_limit)
     service = _build(settings, state, notifier)
@@ -103,7 +105,10 @@ def _prepare_metric_files(directory: Path, workers: int) -> None:
         clean_metric_files(directory)
         reserve_metric_files(directory, [f"worker-{slot}" for slot in range(workers)])
     except OSError as error:
-        raise ConfigurationError(f"STATE_DIR: no room for {directory}: {error.strerror}") from error
+        raise ConfigurationError(
+            f"STATE_DIR: metric files cannot be kept in {directory}: {error.strerror};"
+            " they need a local disk with room"
+        ) from error
 
 
 def _make_registry(directory: Path, board: StatusBoard) -> CollectorRegistry:

@@ -13,6 +13,7 @@ from shared.settings import Settings
 from supervisor.journal.state_directory import StateDirectory
 from supervisor.runtime.exit_codes import ExitCode
 from supervisor.task_api.endpoints import PENDING_PATH
+from workers.process.forkserver import check_socket_directory
 
 DEFAULT_OPENAI_BASE_URL = "https://api.openai.com/v1"
 LONGEST_PROBE_SECONDS = 10.0
@@ -54,6 +55,7 @@ def _findings() -> Iterator[Finding]:
     yield Finding(Mark.OK, "settings", "complete and valid")
     yield from _unknown_names()
     yield from _advice(settings)
+    yield from _socket_directory()
     yield _state_directory(settings)
     yield _task_api(settings)
     yield _provider(settings)
@@ -81,6 +83,14 @@ def _advice(settings: Settings) -> Iterator[Finding]:
             "MAX_RETRIES",
             "is below CIRCUIT_BREAKER_THRESHOLD: in an outage a lone task can fail before the breaker opens",
         )
+
+
+def _socket_directory() -> Iterator[Finding]:
+    try:
+        check_socket_directory()
+    except ConfigurationError as error:
+        subject, _, text = str(error).partition(": ")
+        yield Finding(Mark.FAILED, subject, text)
 
 
 def _state_directory(settings: Settings) -> Finding:

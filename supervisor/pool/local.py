@@ -1,5 +1,6 @@
 """The pool on this machine: a worker process a slot, forked from a server with the heavy libraries loaded."""
 
+import functools
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -7,6 +8,7 @@ from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 
 from shared.messages import Unit
+from supervisor.pool.orphans import collect_orphans, inherits_orphans
 from supervisor.pool.worker_slot import WorkerSlot
 from supervisor.runtime.events import Event
 from supervisor.runtime.threads import start_thread
@@ -23,8 +25,9 @@ class LocalPool:
     def __init__(self, slots: int, config: WorkerConfig, post: Callable[[Event], None]) -> None:
         self._config = config
         self._post = post
-        lock = threading.Lock()
-        self._slots = [WorkerSlot(number, self._launch, lock, post) for number in range(slots)]
+        self._process_lock = threading.Lock()
+        self._closing = threading.Event()
+        self._slots = [WorkerSlot(number, self._launch, self._process_lock, post) for number in range(slots)]
         self._threads: list[threading.Thread] = []
         self._context: ForkServerContext
 
@@ -33,6 +36,9 @@ class LocalPool:
         self._threads = [
             start_thread(f"slot-{number}", slot.run, self._post) for number, slot in enumerate(self._slots)
         ]
+        if inherits_orphans():
+            collect = functools.partial(collect_orphans, self._closing, self._process_lock)
+            self._threads.append(start_thread("orphans", collect, self._post))
 
     def dispatch(self, slot: int, pid: int, unit: Unit) -> None:
         self._slots[slot].dispatch(pid, unit)
@@ -47,6 +53,7 @@ class LocalPool:
         return self._slots[slot].rss_bytes()
 
     def close(self) -> None:
+        self._closing.set()
         for slot in self._slots:
             slot.close()
         for thread in self._threads:

@@ -1,8 +1,9 @@
 """One command of `run.py` that ends by itself."""
 
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +21,23 @@ class Outcome:
     """Lines of stderr."""
 
 
+AS_ORDINARY_USER = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+
+
 def run_command(folder: Path, *arguments: str, **settings: str) -> Outcome:
     """Run `python run.py ARGUMENTS` in `folder` with these settings and no others."""
+    return _run(folder, [sys.executable, RUN, *arguments], settings)
+
+
+def run_command_as_ordinary_user(folder: Path, *arguments: str, **settings: str) -> Outcome:
+    """The same without the power of root to read and write everything."""
+    as_user = AS_ORDINARY_USER if os.geteuid() == 0 else ()
+    return _run(folder, [*as_user, sys.executable, RUN, *arguments], settings)
+
+
+def _run(folder: Path, command: Sequence[str], settings: Mapping[str, str]) -> Outcome:
     done = subprocess.run(
-        [sys.executable, RUN, *arguments],
+        command,
         cwd=folder,
         env=clean_environment(settings),
         stdin=subprocess.DEVNULL,

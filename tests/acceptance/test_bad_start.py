@@ -1,16 +1,16 @@
 """A service that cannot start says why, in lines that a person can act on."""
 
-import os
 import sqlite3
 from pathlib import Path
 
 import orjson
 import pytest
 
-from tests.acceptance.command import Outcome, run_command
+from tests.acceptance.command import Outcome, run_command, run_command_as_ordinary_user
 from tests.acceptance.conftest import House, StartService
 from tests.acceptance.exposition import Exposition
 from tests.acceptance.service import API_TOKEN, OPENAI_KEY
+from tests.acceptance.task_api import Peer
 from tests.eventually import eventually
 
 GOOD = {"API_BASE_URL": "http://127.0.0.1:9", "OPENAI_API_KEY": OPENAI_KEY, "METRICS_PORT": "0"}
@@ -97,11 +97,42 @@ def test_state_directory_that_cannot_be_written_is_refused(tmp_path: Path) -> No
     assert str(tmp_path / "file" / "state") in outcome.errors[0]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_state_directory_without_permission_is_refused(tmp_path: Path) -> None:
+def test_what_may_not_be_read_or_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir(mode=0o500)
-    outcome = run_command(tmp_path, "run", **GOOD, STATE_DIR=str(tmp_path / "locked" / "state"))
-    assert_refused(outcome, "STATE_DIR")
+    refused = run_command_as_ordinary_user(tmp_path, "run", **GOOD, STATE_DIR="locked/state")
+    assert_refused(refused, "STATE_DIR")
+    assert "Permission denied for user" in refused.errors[0]
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "api_token").touch(mode=0o000)
+    (tmp_path / ".env").touch(mode=0o000)
+    refused = run_command_as_ordinary_user(tmp_path, "run", **GOOD, CREDENTIALS_DIRECTORY=str(credentials))
+    assert_refused(refused, "API_TOKEN", ".env")
+    assert all("cannot be read by user" in line for line in refused.errors)
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_long_path_for_temporary_files_is_refused(tmp_path: Path, command: str) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    outcome = run_command(tmp_path, command, **GOOD, TMPDIR=str(long))
+    assert outcome.exit_code == 2
+    said = outcome.errors if command == "run" else outcome.lines
+    assert any("TMPDIR: workers cannot have a socket there: AF_UNIX path too long" in line for line in said)
+    assert not any("Traceback" in line for line in outcome.errors)
+
+
+def test_metric_files_of_another_program_are_left_alone(
+    tmp_path: Path, start_service: StartService, task_api: Peer
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    task_api.add(3)
+    service = start_service(PROMETHEUS_MULTIPROC_DIR=str(elsewhere), CONCURRENCY_LIMIT="1")
+    task_api.wait_until_done()
+    eventually(lambda: reports(service.metrics()) == 3, what="each report counts once")
+    assert service.metrics().sum("openai_requests_total") == 1
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_journal_of_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:

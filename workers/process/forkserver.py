@@ -3,19 +3,39 @@
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import socket
+import tempfile
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
+from shared.errors import ConfigurationError
 from shared.models import Provider
 from workers.preload import preload_modules
 
+_MEND = "set it to a directory with a short path that can be written, such as /tmp"
 _CHECKOUT = Path(__file__).resolve().parent.parent.parent
+
+
+def check_socket_directory() -> None:
+    """Workers are asked for through a socket in TMPDIR. Raises ConfigurationError where none can be."""
+    wanted = os.environ.get("TMPDIR")
+    try:
+        if wanted and Path(wanted).resolve() != Path(tempfile.gettempdir()).resolve():
+            raise ConfigurationError(f"TMPDIR: {wanted} does not exist or cannot be written; {_MEND}")
+        # Names as long as those that multiprocessing gives.
+        with tempfile.TemporaryDirectory(prefix="pymp-") as folder, socket.socket(socket.AF_UNIX) as trial:
+            trial.bind(f"{folder}/listener-of_trial")
+    except OSError as error:
+        raise ConfigurationError(
+            f"TMPDIR: workers cannot have a socket there: {error.strerror or error}; {_MEND}"
+        ) from error
 
 
 def start_forkserver(provider: Provider) -> ForkServerContext:
     """Start the forkserver with the imports of `provider`'s workers done; a context to make workers with.
 
-    It ends with this process. Should it die before, the next Process.start() starts another.
+    It ends with this process. Should it die before, the next Process.start() starts another. Raises
+    ConfigurationError where the system does not let it start.
     """
     # The forkserver knows nothing of this process's sys.path, and passes over preloads it cannot import.
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
@@ -23,5 +43,11 @@ def start_forkserver(provider: Provider) -> ForkServerContext:
         os.environ["PYTHONPATH"] = os.pathsep.join([str(_CHECKOUT), *filter(None, paths)])
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(preload_modules(provider))
-    multiprocessing.forkserver.ensure_running()
+    try:
+        multiprocessing.forkserver.ensure_running()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the system starts no process for the workers: {error.strerror or error};"
+            " look at its limits of processes and memory (ulimit -u, those of the container)"
+        ) from error
     return context

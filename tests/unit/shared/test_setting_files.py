@@ -105,6 +105,11 @@ def named_pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
+def test_current_directory_that_is_gone_is_named(complete: Surroundings) -> None:
+    complete.working_directory.rmdir()
+    assert fault().startswith(".env: cannot be looked for: the current directory is gone")
+
+
 Make = Callable[[Path], None]
 
 

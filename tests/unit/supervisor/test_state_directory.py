@@ -1,7 +1,12 @@
 """The state directory is private, and one service's alone."""
 
+import errno
+import fcntl
+import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -48,3 +53,50 @@ def test_path_that_is_no_directory_is_a_readable_fault(tmp_path: Path, path: str
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match=r"STATE_DIR: cannot write to .*file"):
         StateDirectory(tmp_path / path)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a link", "a link is a link to nowhere"),
+        ("a file", "a file is no directory"),
+        ("bad bodies", "bad bodies/bodies is no directory"),
+        ("x" * 300, "File name too long"),
+    ],
+)
+def test_fault_says_what_stands_in_the_way(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "a link").symlink_to("nowhere")
+    (tmp_path / "a file").touch()
+    (tmp_path / "bad bodies").mkdir()
+    (tmp_path / "bad bodies" / "bodies").touch()
+    with pytest.raises(ConfigurationError, match=f"STATE_DIR: cannot write to .*{said}"):
+        StateDirectory(tmp_path / name)
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL])
+def test_file_system_that_locks_nothing_is_not_taken_for_another_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", failing(code))
+    with pytest.raises(ConfigurationError, match=f"cannot be locked: {os.strerror(code)}; use a local disk"):
+        StateDirectory(tmp_path)
+
+
+@pytest.mark.parametrize("call", ["fdatasync", "fsync", "write"])
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOSPC, errno.EIO])
+def test_file_system_that_keeps_nothing_for_sure_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: int
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(os, call, failing(code))
+        said = f"STATE_DIR: what is written to .* cannot be brought to its disk: {os.strerror(code)}"
+        with pytest.raises(ConfigurationError, match=said):
+            StateDirectory(tmp_path)
+    StateDirectory(tmp_path).close()
+
+
+def failing(code: int) -> Callable[..., NoReturn]:
+    def fail(*_: object) -> NoReturn:
+        raise OSError(code, os.strerror(code))
+
+    return fail
