@@ -52,19 +52,21 @@ def _embedding_provider(config: WorkerConfig, calls: ProviderCalls) -> Embedding
 def _openai(config: WorkerConfig, calls: ProviderCalls) -> EmbeddingProvider:
     import httpx2  # noqa: PLC0415  heavy, and of no use to the local provider
 
-    from workers.providers.openai.client import OpenAIClient  # noqa: PLC0415
-    from workers.providers.openai.guarded_http import make_http_client  # noqa: PLC0415
+    from workers.providers.openai.client import DEFAULT_BASE_URL, OpenAIClient  # noqa: PLC0415
+    from workers.providers.openai.guarded_http import ProviderHttp  # noqa: PLC0415
 
     if config.openai_api_key is None:
         raise ConfigurationError("OPENAI_API_KEY: is required for EMBEDDING_PROVIDER=openai")
     try:
+        http = ProviderHttp(config.openai_timeout_seconds, time.monotonic)
         return OpenAIClient(
             key=config.openai_api_key.get_secret_value(),
             base_url=config.openai_base_url,
             timeout_seconds=config.openai_timeout_seconds,
-            http=make_http_client(config.openai_timeout_seconds, time.monotonic),
+            http=http,
             calls=calls,
             wall_clock=time.time,
+            proxy=http.proxy_of(config.openai_base_url or DEFAULT_BASE_URL),
         )
     except httpx2.InvalidURL as error:
         raise ConfigurationError(f"OPENAI_BASE_URL or a proxy variable is no address: {error}") from error

@@ -17,7 +17,7 @@ from tests.stubs.provider_answer import tokens_in, vector_for
 from tests.stubs.provider_faults import Delivery, Fault
 from workers.providers.base import Embeddings
 from workers.providers.openai.client import OpenAIClient
-from workers.providers.openai.guarded_http import make_http_client
+from workers.providers.openai.guarded_http import ProviderHttp
 from workers.providers.openai.provider_calls import ProviderCalls
 from workers.providers.vectors import BadVector
 
@@ -32,7 +32,7 @@ class Connection:
 
     def __init__(self, base_url: str) -> None:
         self.calls = ProviderCalls(WorkerMetrics(), time.monotonic)
-        self.http = make_http_client(TIMEOUT_SECONDS, time.monotonic)
+        self.http = ProviderHttp(TIMEOUT_SECONDS, time.monotonic)
         self._client = OpenAIClient(
             key=KEY,
             base_url=base_url,
@@ -40,6 +40,7 @@ class Connection:
             http=self.http,
             calls=self.calls,
             wall_clock=time.time,
+            proxy=self.http.proxy_of(base_url),
         )
 
     def embed(self, texts: Sequence[str] = TEXTS, dimensions: int | None = None) -> Embeddings:

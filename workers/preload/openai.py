@@ -20,7 +20,7 @@ def _rehearse() -> None:
 
     with httpx2.Client(transport=httpx2.MockTransport(answer)) as http:
         sdk = openai.OpenAI(api_key="none", base_url="http://localhost", max_retries=0, http_client=http)
-        sdk.embeddings.with_raw_response.create(model="none", input=["none"], encoding_format="base64")
+        sdk.post("/embeddings", cast_to=httpx2.Response, body={"model": "none", "input": ["none"]})
 
 
 _rehearse()

@@ -31,7 +31,8 @@ class _Refused:
 class OpenAIClient:
     """An EmbeddingProvider. Every error it raises is already a RetryableError or a NonRetryableError.
 
-    The SDK retries nothing by itself: retries are the supervisor's. `http` comes from `make_http_client`.
+    The SDK retries nothing by itself: retries are the supervisor's. `http` is a ProviderHttp,
+    and `proxy` the address of the proxy that it goes through, if it does.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class OpenAIClient:
         http: httpx2.Client,
         calls: ProviderCalls,
         wall_clock: Callable[[], float],
+        proxy: str = "",
     ) -> None:
         url = base_url or DEFAULT_BASE_URL
         sdk = openai.OpenAI(
@@ -55,7 +57,7 @@ class OpenAIClient:
         self._wall_clock = wall_clock
         self._knows_encoding_format = True
         self._errors = OpenAIErrors(
-            base_url=url, key=key, timeout_seconds=timeout_seconds, wall_clock=wall_clock
+            base_url=url, key=key, timeout_seconds=timeout_seconds, wall_clock=wall_clock, proxy=proxy
         )
 
     def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embeddings:

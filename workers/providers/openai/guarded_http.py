@@ -3,14 +3,17 @@
 import contextlib
 import functools
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
+import httpcore2
 import httpx2
 import openai
 
 from shared.errors import RetryableError, RetryReason
 from workers.providers.openai.bad_answer import bad_answer
 from workers.providers.openai.inflate import inflate
+from workers.providers.openai.network import Clock, Network
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 """Twice what 2,048 vectors of 3,072 numbers take as decimal text. Counted after inflation."""
@@ -20,31 +23,61 @@ MAX_REFUSAL_BYTES = 4 * 1024 * 1024
 
 MAX_CONNECT_SECONDS = 10.0
 
-Clock = Callable[[], float]
+_LOST = (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError)
 
 
-def make_http_client(timeout_seconds: float, clock: Clock) -> httpx2.Client:
+class ProviderHttp(openai.DefaultHttpxClient):
     """A client that carries the key to no other host and reads no more and no longer than it should.
 
     Redirects are not followed. Answers are asked for uncompressed, since base64 vectors hardly shrink
     and cost more to inflate than to fetch; one that comes compressed all the same is inflated. Proxy and
     certificate variables of the environment work as with the SDK's own client. Close it after use.
+    Raises httpx2's errors: a ConnectError, whatever went wrong, where nothing of the request was sent.
     """
-    return openai.DefaultHttpxClient(
-        verify=tls_context(),
-        timeout=call_timeout(timeout_seconds),
-        headers={"Accept-Encoding": "identity"},
-        follow_redirects=False,
-        event_hooks={"response": [functools.partial(_guard, timeout_seconds=timeout_seconds, clock=clock)]},
-    )
+
+    def __init__(self, timeout_seconds: float, clock: Clock) -> None:
+        super().__init__(
+            verify=tls_context(),
+            timeout=call_timeout(timeout_seconds),
+            headers={"Accept-Encoding": "identity"},
+            follow_redirects=False,
+            event_hooks={"response": [_guard]},
+        )
+        self._timeout_seconds = timeout_seconds
+        self._network = Network(clock)
+        # The client makes its own transports, as the proxy variables say, and takes no backend for them.
+        for transport in (self._transport, *self._mounts.values()):
+            if isinstance(transport, httpx2.HTTPTransport):
+                transport._pool._network_backend = self._network
+
+    def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        """As the base class. A call that finds its idle connection closed is sent once more."""
+        call = self._network.begin(self._timeout_seconds)
+        try:
+            return super().send(request, **options)
+        except _LOST as error:
+            if not call.is_sent:
+                raise httpx2.ConnectError(str(error)) from error
+            if call.is_answered or not call.is_reused:
+                raise
+        except httpx2.ReadTimeout as error:
+            if not call.is_sent:
+                raise httpx2.ConnectTimeout(str(error)) from error
+            raise
+        return super().send(request, **options)
+
+    def proxy_of(self, url: str) -> str:
+        """The address of the proxy that calls to `url` go through, without its password; "" without one."""
+        transport = self._transport_for_url(httpx2.URL(url))
+        pool = transport._pool if isinstance(transport, httpx2.HTTPTransport) else None
+        if not isinstance(pool, httpcore2.HTTPProxy | httpcore2.SOCKSProxy):
+            return ""
+        proxy = pool._proxy_url
+        return f"{proxy.scheme.decode()}://{proxy.host.decode()}:{proxy.port}"
 
 
 def call_timeout(timeout_seconds: float) -> httpx2.Timeout:
-    """Bounds on connecting and on each wait for bytes.
-
-    Headers sent a byte at a time could still take longer in all; that is left to the deadline of the
-    unit, at which the supervisor kills the worker.
-    """
+    """Bounds on connecting and on each wait for bytes; the deadline of the whole call is the network's."""
     return httpx2.Timeout(timeout_seconds, connect=min(timeout_seconds, MAX_CONNECT_SECONDS))
 
 
@@ -59,32 +92,22 @@ def tls_context() -> ssl.SSLContext:
 
 
 class BoundedBody(httpx2.SyncByteStream):
-    """A body, inflated, that ends in an error once it is too large, too slow as a whole, or broken off.
+    """A body, inflated, that ends in an error once it is too large or broken off.
 
     Raises RetryableError from within the SDK, which lets it pass.
     """
 
-    def __init__(
-        self, body: httpx2.SyncByteStream, timeout_seconds: float, clock: Clock, encoding: str = ""
-    ) -> None:
+    def __init__(self, body: httpx2.SyncByteStream, encoding: str = "") -> None:
         self._body = body
-        self._timeout_seconds = timeout_seconds
-        self._clock = clock
         self._encoding = encoding
 
     def __iter__(self) -> Iterator[bytes]:
-        deadline = self._clock() + self._timeout_seconds
         size_bytes = 0
         try:
             for chunk in inflate(self._body, self._encoding):
                 size_bytes += len(chunk)
                 if size_bytes > MAX_ANSWER_BYTES:
                     raise bad_answer(f"it is larger than {MAX_ANSWER_BYTES} bytes")
-                if self._clock() > deadline:
-                    raise RetryableError(
-                        f"the provider's answer was not complete after {self._timeout_seconds:g} s",
-                        reason=RetryReason.TIMEOUT,
-                    )
                 yield chunk
         except httpx2.TimeoutException:
             raise
@@ -117,13 +140,13 @@ class RefusalBody(httpx2.SyncByteStream):
         self._body.close()
 
 
-def _guard(response: httpx2.Response, timeout_seconds: float, clock: Clock) -> None:
+def _guard(response: httpx2.Response) -> None:
     if not isinstance(response.stream, httpx2.SyncByteStream):
         return
     encoding = response.headers.get("content-encoding", "")
     if encoding:
         # Else the client would inflate without a bound, and only what the header names rightly.
         del response.headers["content-encoding"]
-    response.stream = BoundedBody(response.stream, timeout_seconds, clock, encoding)
+    response.stream = BoundedBody(response.stream, encoding)
     if not response.is_success:
         response.stream = RefusalBody(response.stream)

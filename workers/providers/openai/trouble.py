@@ -1,6 +1,5 @@
 """Trouble on the way to the provider: what was reached, and so whether a call can have been paid for."""
 
-import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,10 +47,8 @@ def _failed_part(cause: BaseException) -> str:
             "for line breaks and letters that are not ASCII"
         )
     if isinstance(cause, httpx2.UnsupportedProtocol):
-        return "the address must begin with http:// or https://, check OPENAI_BASE_URL"
+        return f"{cause}, check http or https in OPENAI_BASE_URL"
     for deeper in _chain(cause):
-        if isinstance(deeper, socket.gaierror):
-            return f"the name is not resolved ({deeper}), check OPENAI_BASE_URL and the network"
         if isinstance(deeper, ssl.SSLCertVerificationError):
             return f"TLS: {deeper}, check SSL_CERT_FILE"
         if isinstance(deeper, ssl.SSLError):
