@@ -26,11 +26,13 @@ from supervisor.status.status import (
     StatusBoard,
     WorkerStatus,
 )
+from supervisor.task_api.answers import PollResult
 from supervisor.task_api.gate import APIGate
 from supervisor.task_api.outbox import Outbox
 from supervisor.task_api.poll_scheduler import TaskScheduler
 from supervisor.tasks.backlog import Backlog
 
+NO_POLL = "none"
 LOOK_EVERY_SECONDS = 0.1
 WEIGH_EVERY_SECONDS = 1.0
 
@@ -50,7 +52,7 @@ class Conditions:
     outbox_full: bool = False
     passed_over: int = 0
     ever_had_worker: bool = False
-    last_poll_result: str = "none"
+    last_poll_result: str = NO_POLL
     last_poll_success_at_seconds: float = 0.0
 
 
@@ -175,16 +177,22 @@ class Observer:
             if holds:
                 return reason
         if not len(self.backlog):
-            return Idle.API_CIRCUIT_OPEN if self.api_gate.probing else Idle.NO_WORK
+            return self._idle_without_tasks()
         if blocked is not None:
             return Idle(blocked.value)
         # The provider's gate is open and a worker is idle, so what is ready waits for the limiter.
         return Idle.RATE_LIMITED if len(self.backlog) > self.backlog.delayed else Idle.RETRY_WAIT
 
+    def _idle_without_tasks(self) -> Idle:
+        if self.api_gate.probing:
+            return Idle.API_CIRCUIT_OPEN
+        fails = self.conditions.last_poll_result not in (NO_POLL, PollResult.TASKS, PollResult.EMPTY)
+        return Idle.POLLS_FAILING if fails else Idle.NO_WORK
+
     def _ends_at(self, idle: Idle, blocked: Blocked | None) -> float | None:
         """When (monotonic) this reason may end by itself; None if only an event or a person can end it."""
         match idle:
-            case Idle.NO_WORK:
+            case Idle.NO_WORK | Idle.POLLS_FAILING:
                 return self._next_poll_at()
             case Idle.API_CIRCUIT_OPEN:
                 return self.api_gate.breaker.reopens_at

@@ -23,6 +23,7 @@ from supervisor.tasks.intake import Intake
 
 MOST_TASKS_ASKED = 100_000
 PAGES = frozenset({PollResult.TASKS, PollResult.EMPTY})
+ENDINGS_OF_HELD_POLLS = frozenset({PollResult.SERVER_ERROR, PollResult.UNREACHABLE, PollResult.TIMEOUT})
 PROXY_SLACK_SECONDS = 1.0
 """A poll that is cut off no later than this after its wait was cut off for the wait."""
 
@@ -53,6 +54,11 @@ class Polling:
     clock: Callable[[], float]
     _request: PollRequest = field(init=False, default=PollRequest(0))
     _takes_tasks: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        # Prometheus sees no increase in a series that begins with its first poll, which may be held long.
+        for result in PollResult:
+            self.metrics.polls.labels(result)
 
     def poll_if_due(self, *, may_take_tasks: bool) -> None:
         """Poll if it is time to. Call after the commit."""
@@ -104,9 +110,7 @@ class Polling:
     def _failed(self, answer: PollAnswer) -> None:
         log.warning(LogEvent.POLL_FAILED, result=answer.result, detail=answer.detail)
         self.gone_reports.poll_failed()
-        wait_seconds = self._request.wait_seconds
-        cut_off = answer.health is Health.UNKNOWN and answer.result is not PollResult.UNAUTHORIZED
-        if wait_seconds and cut_off and answer.took_seconds <= wait_seconds + PROXY_SLACK_SECONDS:
+        if self._was_cut_off(answer):
             self.scheduler.cut_off(answer.took_seconds)
             return
         self.conditions.last_poll_result = answer.result
@@ -114,6 +118,17 @@ class Polling:
             self.scheduler.too_much(answer.retry_after_seconds)
         else:
             self.scheduler.failed(answer.retry_after_seconds)
+
+    def _was_cut_off(self, answer: PollAnswer) -> bool:
+        """Did something between us and the API end the poll for being held too long?"""
+        wait_seconds = self._request.wait_seconds
+        within_wait = 0 < answer.took_seconds <= wait_seconds + PROXY_SLACK_SECONDS
+        return (
+            wait_seconds > 0
+            and within_wait
+            and answer.result in ENDINGS_OF_HELD_POLLS
+            and answer.health is Health.UNKNOWN
+        )
 
     def _room(self) -> int:
         return self.scheduler.room(self._waiting(), len(self.outbox))

@@ -36,6 +36,7 @@ class Idle(StrEnum):
     JOURNAL_UNWRITABLE = "journal_unwritable"
     OUTBOX_FULL = "outbox_full"
     API_CIRCUIT_OPEN = "api_circuit_open"
+    POLLS_FAILING = "polls_failing"
     PROVIDER_HOLD = "provider_hold"
     PROVIDER_CIRCUIT_OPEN = "provider_circuit_open"
     RATE_LIMITED = "rate_limited"

@@ -159,7 +159,12 @@ class House:
         """Answer the poll under way with these: whole items, or ids of ordinary tasks."""
         return self.turn(self.page(*tasks))
 
-    def page(self, *tasks: str | dict[str, object], requested_at: float | None = None) -> TasksPolled:
+    def page(
+        self,
+        *tasks: str | dict[str, object],
+        requested_at: float | None = None,
+        took_seconds: float = 0.0,
+    ) -> TasksPolled:
         """The answer to the oldest poll under way; it was asked for just now, if not said otherwise."""
         items = [item(task) if isinstance(task, str) else task for task in tasks]
         request = self.poller.requests.pop(0)
@@ -168,18 +173,29 @@ class House:
         )
         result = PollResult.TASKS if items else PollResult.EMPTY
         asked_at = self.clock() if requested_at is None else requested_at
-        return TasksPolled(PollAnswer(result, Health.HEALTHY, request.limit, asked_at, page=page))
+        answer = PollAnswer(result, Health.HEALTHY, request.limit, asked_at, took_seconds, page=page)
+        return TasksPolled(answer)
 
     def poll_fails(
-        self, result: PollResult, health: Health, retry_after_seconds: float | None = None
+        self,
+        result: PollResult,
+        health: Health,
+        retry_after_seconds: float | None = None,
+        *,
+        took_seconds: float = 0.0,
+        too_much: bool = False,
     ) -> None:
         """Answer the poll under way with trouble."""
-        limit = self.poller.requests.pop(0).limit
-        self.turn(
-            TasksPolled(
-                PollAnswer(result, health, limit, self.clock(), retry_after_seconds=retry_after_seconds)
-            )
+        answer = PollAnswer(
+            result,
+            health,
+            self.poller.requests.pop(0).limit,
+            self.clock(),
+            took_seconds,
+            retry_after_seconds=retry_after_seconds,
+            too_much=too_much,
         )
+        self.turn(TasksPolled(answer))
 
     def finish(self, slot: int, output: Output | None = None) -> ExitCode | None:
         """Let the slot's worker answer with an output for each task."""

@@ -9,10 +9,13 @@ from supervisor.status.status import Idle, Status
 from supervisor.task_api.answers import PollResult
 
 
+def _polls_failing(status: Status) -> Bulletin:
+    return poll_trouble(status) or Bulletin(
+        Tone.CAUTION, "The task API lists no tasks: polls fail", next_poll(status)
+    )
+
+
 def _no_work(status: Status) -> Bulletin:
-    trouble = poll_trouble(status)
-    if trouble is not None:
-        return trouble
     if status.poll.last_result == "none":
         return Bulletin(Tone.CALM, "Idle: the first poll is on its way", "")
     done = status.poll.last_result == PollResult.TASKS
@@ -115,6 +118,7 @@ def _next_try(seconds: float | None) -> str:
 
 SENTENCES: Mapping[Idle, Callable[[Status], Bulletin]] = {
     Idle.NO_WORK: _no_work,
+    Idle.POLLS_FAILING: _polls_failing,
     Idle.STARTING: _starting,
     Idle.PAUSED: _paused,
     Idle.DRAINING: _draining,

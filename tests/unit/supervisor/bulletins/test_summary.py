@@ -126,7 +126,7 @@ def test_full_disk_is_the_headline() -> None:
 
 @pytest.mark.parametrize("result", [r for r in PollResult if r not in (PollResult.TASKS, PollResult.EMPTY)])
 def test_idle_because_polls_fail_is_not_told_as_no_work(result: PollResult) -> None:
-    status = replace(idle(Idle.NO_WORK), poll=replace(WORKING.poll, last_result=result))
+    status = replace(idle(Idle.POLLS_FAILING), poll=replace(WORKING.poll, last_result=result))
     told, *others = bulletins(status)
     assert told.title.startswith("The task API ")
     assert told.tone in (Tone.CAUTION, Tone.ALARM)
