@@ -11,6 +11,9 @@ HTML = {"Content-Type": "text/html; charset=utf-8"}
 PLAIN = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 
 
+XML = {"Content-Type": "application/xml"}
+
+
 def json_answer(status: int, body: object, headers: Mapping[str, str] | None = None) -> Answer:
     return Answer(status, orjson.dumps(body), headers or {})
 
@@ -64,6 +67,12 @@ CLOUDFLARE_CHALLENGE = Answer(
 )
 LOGIN_PAGE = Answer(
     200, b"<!doctype html>\n<html><head><title>Sign in</title></head><body><form></form></body></html>", HTML
+)
+F5_REJECTED = Answer(
+    200,
+    b"<html><head><title>Request Rejected</title></head><body>The requested URL was rejected. Please consult "
+    b"with your administrator.<br><br>Your support ID is: 8349502384</body></html>",
+    {"Content-Type": "text/html", "Cache-Control": "no-cache"},
 )
 MAINTENANCE_PAGE = Answer(
     202, b"\n\n<html><body><h1>We will be back soon</h1></body></html>", {"Content-Type": "text/html"}

@@ -5,9 +5,73 @@ import time
 
 import pytest
 
+from tests.eventually import eventually
 from tests.stubs.scripted_http import Answer, Request
 from tests.wild import answers
 from tests.wild.conftest import Wild
+from tests.wild.world import limit_of
+
+
+def test_a15_page_that_takes_too_long_is_asked_for_smaller(wild: Wild) -> None:
+    """10 ms a task; the first page of 800 would take 8 s."""
+
+    def slow_page(request: Request) -> Answer | None:
+        if request.method == "GET":
+            listed = min(limit_of(request), len(wild.api.pending()))
+            wild.api_server.closing.wait(0.01 * listed)
+        return None
+
+    wild.api.front = slow_page
+    texts = wild.api.add(300)
+    service = wild.start(REQUEST_TIMEOUT="1")
+    wild.api.wait_until_done(30.0)
+    wild.assert_each_succeeded_once(texts)
+    assert sum(line["result"] == "timeout" for line in service.log_lines("poll_failed")) <= 6
+
+
+@pytest.mark.slow
+def test_a15_page_that_is_too_large_is_asked_for_smaller(wild: Wild) -> None:
+    texts = wild.api.add_texts(f"{number} " + "x" * 60_000 for number in range(1_900))
+    wild.provider.front = lambda _: None
+    wild.start(CONCURRENCY_LIMIT="5", LONG_TEXT="mean", OPENAI_BASE_URL="http://127.0.0.1:9/v1")
+    eventually(
+        lambda: any(0 < poll.limit < 1_500 for poll in wild.api.polls), 40.0, "a smaller page is asked for"
+    )
+    assert texts
+
+
+@pytest.mark.parametrize(
+    ("most", "says"),
+    [
+        pytest.param(100, lambda limit: answers.fastapi_limit(limit, 100), id="fastapi-422"),
+        pytest.param(50, lambda _: answers.nestjs_limit(50), id="nestjs-400", marks=pytest.mark.slow),
+        pytest.param(
+            30,
+            lambda _: answers.nginx_page(413, "413 Request Entity Too Large"),
+            id="nginx-413",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a16_limit_that_the_api_refuses_is_made_smaller(wild: Wild, most: int, says: object) -> None:
+    assert callable(says)
+
+    def guarded(request: Request) -> Answer | None:
+        if request.method == "GET" and limit_of(request) > most:
+            answer = says(limit_of(request))
+            assert isinstance(answer, Answer)
+            return answer
+        return None
+
+    wild.api.front = guarded
+    texts = wild.api.add(300)
+    service = wild.start(CIRCUIT_BREAKER_RECOVERY_SECONDS="60")
+    wild.api.wait_until_done(20.0)
+    wild.assert_each_succeeded_once(texts)
+    refused = [poll for poll in wild.api.polls if poll.status_code >= 400]
+    assert len(refused) <= 8, [poll.limit for poll in refused]
+    assert max(poll.limit for poll in wild.api.polls if poll.status_code == 200) > most / 4
+    assert service.not_ready() == []
 
 
 class Shedder:
@@ -31,6 +95,19 @@ class Shedder:
                 return self._says
             self._room -= 1
             return None
+
+
+def test_a18_load_shedding_slows_the_pace_and_nothing_else(wild: Wild) -> None:
+    """nginx's limit_req with 50 a second and a burst of 10: 2 s for 110 reports at best."""
+    wild.api.front = Shedder(50, 10, answers.NGINX_SHEDS)
+    texts = wild.api.add(110)
+    service = wild.start(CIRCUIT_BREAKER_RECOVERY_SECONDS="60")
+    eventually(lambda: wild.provider.paid.total() >= 110, what="the results are there")
+    began_at = time.monotonic()
+    wild.api.wait_until_done(15.0)
+    assert time.monotonic() - began_at < 6
+    wild.assert_each_succeeded_once(texts)
+    assert service.log_lines("breaker_changed") == []
 
 
 @pytest.mark.slow
@@ -66,3 +143,27 @@ def test_b_one_429_pauses_all_reports(wild: Wild) -> None:
     wild.api.wait_until_done(20.0)
     wild.assert_each_succeeded_once(texts)
     assert wild.api.refused_patches() <= 60
+
+
+def test_a19_retry_after_wins_over_the_reset_of_a_window(wild: Wild) -> None:
+    refused = answers.openai_error(
+        429,
+        "Rate limit reached for text-embedding-3-small",
+        code="rate_limit_exceeded",
+        kind="tokens",
+        headers={
+            "Retry-After": "1",
+            "x-ratelimit-limit-tokens": "1000000",
+            "x-ratelimit-remaining-tokens": "0",
+            "x-ratelimit-reset-tokens": "6m0s",
+            "x-ratelimit-limit-requests": "3000",
+            "x-ratelimit-remaining-requests": "2999",
+            "x-ratelimit-reset-requests": "20ms",
+        },
+    )
+    wild.provider.front = lambda _: refused if len(wild.provider.calls) <= 2 else None
+    texts = wild.api.add(40)
+    wild.start(BATCH_MAX_TASKS="10")
+    eventually(lambda: wild.provider.calls, what="the first call")
+    wild.api.wait_until_done(10.0)
+    wild.assert_each_succeeded_once(texts)

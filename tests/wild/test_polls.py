@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.eventually import eventually
-from tests.stubs.scripted_http import Answer, Request
+from tests.stubs.scripted_http import Answer, Ending, Request
 from tests.wild import answers
 from tests.wild.conftest import Wild
 
@@ -68,6 +68,51 @@ def test_c_redirect_to_the_same_path_with_a_slash_is_named_and_is_not_no_work(wi
     eventually(lambda: len(service.log_lines("poll_failed")) >= 2, what="it stays so")
     assert service.metrics().sum("ai_idle", reason="no_work") == 0
     assert service.running()
+
+
+def odd_heads(answer: Answer, number: int) -> Answer:
+    """Status lines and headers as old or odd servers write them, one kind after the other."""
+    assert isinstance(answer.body, bytes)
+    length = f"Content-Length: {len(answer.body)}\r\n".encode()
+    heads = [
+        (b"HTTP/1.0 200 OK\r\n" + length + b"\r\n", Ending.CLOSE_UNSAID),
+        (b"HTTP/1.1 200\r\n" + length + b"\r\n", Ending.KEEP),
+        (b"HTTP/1.1 200 \r\n" + length + b"\r\n", Ending.KEEP),
+        (b"HTTP/1.1 200 OK\r\nX-Note: one\r\n two\r\n" + length + b"\r\n", Ending.KEEP),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n" + length + b"\r\n", Ending.KEEP),
+        (b"HTTP/1.1 200 OK\r\nserver:x\r\n" + length.lower() + b"\r\n", Ending.KEEP),
+    ]
+    head, ending = heads[number % len(heads)]
+    return Answer(200, answer.body, ending=ending, head=head)
+
+
+def test_c_old_and_odd_heads_of_answers_are_read(wild: Wild) -> None:
+    answer = wild.api.answer
+    count = iter(range(10**6))
+    wild.api.front = lambda request: odd_heads(answer(request), next(count))
+    texts = wild.api.add(20)
+    service = wild.start()
+    wild.api.wait_until_done()
+    wild.assert_each_succeeded_once(texts)
+    eventually(lambda: len(wild.api.polls) >= 6, what="each kind answered a poll")
+    assert service.log_lines("poll_failed") == []
+    assert service.log_lines("report_failed") == []
+
+
+def test_c_connection_that_is_closed_between_requests_harms_nothing(wild: Wild) -> None:
+    answer = wild.api.answer
+
+    def hang_up(request: Request) -> Answer:
+        good = answer(request)
+        return Answer(good.status, good.body, good.headers, Ending.CLOSE_UNSAID)
+
+    wild.api.front = hang_up
+    texts = wild.api.add(100)
+    service = wild.start(CIRCUIT_BREAKER_THRESHOLD="1")
+    wild.api.wait_until_done()
+    wild.assert_each_succeeded_once(texts)
+    assert service.log_lines("breaker_changed") == []
+    assert service.log_lines("poll_failed") == []
 
 
 @pytest.mark.slow

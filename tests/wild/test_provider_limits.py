@@ -1,5 +1,7 @@
 """Rows of B: limits of a provider, said by headers or by refusals, and its errors in every shape."""
 
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +10,7 @@ from tests.eventually import eventually
 from tests.stubs.scripted_http import Answer
 from tests.wild import answers
 from tests.wild.conftest import Wild, run_wild
+from tests.wild.provider import Call
 
 
 def test_b_retry_after_zero_of_a_provider_is_no_invitation_to_hammer(wild: Wild) -> None:
@@ -21,6 +24,60 @@ def test_b_retry_after_zero_of_a_provider_is_no_invitation_to_hammer(wild: Wild)
     wild.watch(3.5)
     assert len(wild.provider.calls) <= 8
     assert wild.api.final == {}
+
+
+class Window:
+    """A limit of two requests that is full again after half a second, said as Groq says it."""
+
+    MOST = 2
+    SECONDS = 0.5
+
+    def __init__(self, wild: Wild) -> None:
+        self._wild = wild
+        self._room = float(self.MOST)
+        self._at = time.monotonic()
+        self._lock = threading.Lock()
+        self.refused = 0
+
+    def __call__(self, call: Call) -> Answer:
+        with self._lock:
+            now = time.monotonic()
+            self._room = min(self.MOST, self._room + (now - self._at) * self.MOST / self.SECONDS)
+            self._at = now
+            taken = self._room >= 1
+            self._room -= taken
+            self.refused += not taken
+            headers = {
+                "x-ratelimit-limit-requests": str(self.MOST),
+                "x-ratelimit-remaining-requests": str(int(self._room)),
+                "x-ratelimit-reset-requests": f"{(self.MOST - self._room) * 250:.0f}ms",
+                "x-ratelimit-limit-tokens": "6000",
+                "x-ratelimit-remaining-tokens": "5990",
+                "x-ratelimit-reset-tokens": "70ms",
+            }
+        if taken:
+            return Answer(200, self._wild.provider.good(call).body, headers)
+        return answers.openai_error(
+            429,
+            "Rate limit reached for model in organization on requests per minute (RPM): Limit 2, Used 2, "
+            "Requested 1. Please try again in 250ms.",
+            code="rate_limit_exceeded",
+            kind="requests",
+            headers={**headers, "retry-after": "1"},
+        )
+
+
+def test_b_window_of_half_a_second_is_used_and_not_overrun(wild: Wild) -> None:
+    """Twelve calls at four a second: 2.5 s at best."""
+    wild.provider.front = window = Window(wild)
+    texts = wild.api.add(60)
+    wild.start(BATCH_MAX_TASKS="5", CONCURRENCY_LIMIT="3")
+    eventually(lambda: wild.provider.calls, what="the first call")
+    began_at = time.monotonic()
+    wild.api.wait_until_done(20.0)
+    wild.assert_each_succeeded_once(texts)
+    assert time.monotonic() - began_at < 6
+    assert window.refused <= 4
 
 
 def test_b_limits_by_the_day_are_not_taken_for_limits_by_the_minute(wild: Wild) -> None:

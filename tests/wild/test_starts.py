@@ -10,6 +10,14 @@ from tests.stubs.scripted_http import Answer
 from tests.wild.conftest import Wild
 
 
+def test_b_host_name_of_61_characters_with_a_port_is_only_not_there(wild: Wild) -> None:
+    host = "a" * 61
+    service = wild.start(API_BASE_URL=f"http://{host}:8080")
+    failed = service.wait_for_log("poll_failed", 20.0)
+    assert service.running()
+    assert host[:20] in failed["detail"]
+
+
 def assert_configuration_fault(wild: Wild, folder: Path, word: str, **settings: str) -> None:
     wild.api.add(3)
     outcome = run_command(folder, "run", **wild.settings(METRICS_PORT="0", **settings))
@@ -59,6 +67,16 @@ def test_b_misspelt_name_is_said_with_what_was_meant(tmp_path: Path) -> None:
     assert "API_BASE_URL" in told
     assert "OPENAI_APIKEY" in told
     assert "sk-1234567890" not in told
+
+
+def test_c_proxy_that_is_dead_is_named_for_polls(wild: Wild) -> None:
+    service = wild.start(
+        API_BASE_URL="http://tasks.example.test", HTTP_PROXY="http://user:secret@127.0.0.1:9", NO_PROXY="x"
+    )
+    detail = service.wait_for_log("poll_failed", 20.0)["detail"]
+    assert "proxy" in detail.lower()
+    assert "127.0.0.1:9" in detail
+    assert "secret" not in service.output()
 
 
 def checked(wild: Wild, folder: Path, **settings: str) -> tuple[int, str]:

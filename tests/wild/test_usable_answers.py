@@ -1,15 +1,131 @@
 """Rows A7, A9, A10 and A11: an unusual answer is used where it is certain what it says."""
 
 import gzip
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.service import ServiceProcess
+from tests.acceptance.service import Json, ServiceProcess
+from tests.eventually import eventually
 from tests.stubs.scripted_http import Answer, Request
 from tests.wild import answers
-from tests.wild.conftest import Wild
-from tests.wild.provider import Call
+from tests.wild.conftest import Wild, run_wild
+from tests.wild.provider import Call, Provider
+
+Edit = Callable[[Json], None]
+
+
+@pytest.fixture(scope="module")
+def tolerant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wild]:
+    """A running service. The model chooses what the provider does, so that each test has its own batch."""
+    with run_wild(tmp_path_factory.mktemp("tolerant")) as wild:
+        wild.provider.front = lambda call: ANSWERS[call.model](wild.provider, call)
+        wild.start(CIRCUIT_BREAKER_THRESHOLD="100", CONCURRENCY_LIMIT="1")
+        yield wild
+
+
+def edited(edit: Edit) -> Callable[[Provider, Call], Answer]:
+    return lambda provider, call: provider.good(call, edit)
+
+
+def without_any_index(body: Json) -> None:
+    for item in body["data"]:
+        del item["index"]
+
+
+def without_zero(body: Json) -> None:
+    """Protobuf leaves out what is zero."""
+    del body["data"][0]["index"]
+
+
+def null_everywhere(body: Json) -> None:
+    for item in body["data"]:
+        item["index"] = None
+
+
+def index_as_string(body: Json) -> None:
+    for item in body["data"]:
+        item["index"] = str(item["index"])
+
+
+def reversed_with_zero_missing(body: Json) -> None:
+    without_zero(body)
+    body["data"].reverse()
+
+
+def float_usage(body: Json) -> None:
+    body["usage"] = {"prompt_tokens": 12.0, "total_tokens": 12.0}
+
+
+def null_usage(body: Json) -> None:
+    body["usage"] = None
+
+
+def no_object_names(body: Json) -> None:
+    """No `object` anywhere, as small servers answer."""
+    del body["object"]
+    for item in body["data"]:
+        del item["object"]
+
+
+def declared_but_plain(provider: Provider, call: Call) -> Answer:
+    good = provider.good(call)
+    return Answer(200, good.body, {"Content-Encoding": "gzip"})
+
+
+def deflated(provider: Provider, call: Call) -> Answer:
+    good = provider.good(call)
+    assert isinstance(good.body, bytes)
+    return Answer(200, zlib.compress(good.body), {"Content-Encoding": "deflate"})
+
+
+def in_two_members(provider: Provider, call: Call) -> Answer:
+    good = provider.good(call)
+    assert isinstance(good.body, bytes)
+    body = gzip.compress(good.body[:40]) + gzip.compress(good.body[40:])
+    return Answer(200, body, {"Content-Encoding": "gzip"})
+
+
+def labelled_as_text(provider: Provider, call: Call) -> Answer:
+    return Answer(200, provider.good(call).body, answers.PLAIN)
+
+
+def with_byte_order_mark(provider: Provider, call: Call) -> Answer:
+    good = provider.good(call)
+    assert isinstance(good.body, bytes)
+    return Answer(200, b"\xef\xbb\xbf" + good.body)
+
+
+ANSWERS: dict[str, Callable[[Provider, Call], Answer]] = {
+    "no-index": edited(without_any_index),
+    "zero-left-out": edited(without_zero),
+    "zero-left-out-reversed": edited(reversed_with_zero_missing),
+    "null-everywhere": edited(null_everywhere),
+    "string-index": edited(index_as_string),
+    "float-usage": edited(float_usage),
+    "null-usage": edited(null_usage),
+    "no-object-names": edited(no_object_names),
+    "gzip": lambda provider, call: answers.gzipped(provider.good(call)),
+    "gzip-in-two-members": in_two_members,
+    "gzip-declared-only": declared_but_plain,
+    "deflate": deflated,
+    "text-plain": labelled_as_text,
+    "byte-order-mark": with_byte_order_mark,
+}
+
+
+@pytest.mark.parametrize("model", ANSWERS)
+def test_a09_a10_unusual_answer_is_used_as_it_is(tolerant: Wild, model: str) -> None:
+    texts = tolerant.api.add(5, f"of {model}", model=model)
+    eventually(
+        lambda: set(texts) <= {*tolerant.api.succeeded(), *tolerant.api.failed()}, 10.0, "the tasks are done"
+    )
+    assert not set(texts) & set(tolerant.api.failed())
+    assert tolerant.provider.paid_again(texts) == {}
+    assert max(len(call.texts) for call in tolerant.provider.calls if call.model == model) > 1
+    tolerant.assert_right_vectors(texts)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +145,16 @@ def test_a07_encoding_format_that_is_refused_is_left_out_from_then_on(wild: Wild
     wild.assert_right_vectors(texts)
     assert [bool(call.encoding_format) for call in wild.provider.calls] == [True, False, False, False]
     assert service.log_lines("breaker_changed") == []
+
+
+def test_a10_api_that_compresses_everything_is_read(wild: Wild) -> None:
+    texts = wild.api.add(30)
+    answer = wild.api.answer
+    wild.api.front = lambda request: answers.gzipped(answer(request))
+    service = wild.start()
+    wild.api.wait_until_done()
+    wild.assert_each_succeeded_once(texts)
+    assert service.log_lines("poll_failed") == []
 
 
 @pytest.mark.slow
