@@ -1,5 +1,6 @@
 """HTTP for probes, Prometheus and people; one bell to ring. A slow or rude client holds up nobody else."""
 
+import socket
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from waitress.server import create_server
 
 from shared.errors import ConfigurationError
+from supervisor.console.listening import bind_sockets
 from supervisor.console.page.document import CONTENT_SECURITY_POLICY, render_page
 from supervisor.runtime.events import Event
 from supervisor.runtime.threads import start_thread
@@ -71,11 +73,12 @@ class MetricsServer:
             "/status": self._status,
             "/": self._page,
         }
+        sockets: list[socket.socket] = []
         try:
+            sockets = bind_sockets(host, port)
             self._server = create_server(
                 self._answer,
-                host=host,
-                port=port,
+                sockets=sockets,
                 threads=THREADS,
                 connection_limit=MAX_CONNECTIONS,
                 channel_timeout=IDLE_CONNECTION_SECONDS,
@@ -85,13 +88,13 @@ class MetricsServer:
                 clear_untrusted_proxy_headers=True,
             )
         except (OSError, ValueError) as error:
+            for bound in sockets:
+                bound.close()
             reason = getattr(error, "strerror", None) or error
             raise ConfigurationError(
                 f"METRICS_HOST, METRICS_PORT: cannot listen on {host}:{port}: {reason}"
             ) from error
-        # A name with several addresses is one listening socket each.
-        addresses: list[tuple[str, int]] = getattr(self._server, "effective_listen", [])
-        self._port = addresses[0][1] if addresses else int(getattr(self._server, "effective_port", port))
+        self._port: int = sockets[0].getsockname()[1]
 
     @property
     def port(self) -> int:

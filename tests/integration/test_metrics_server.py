@@ -30,6 +30,7 @@ class Served:
     """A server, its board, and what its thread had to say."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0, wake_token: str | None = None) -> None:
+        self.host = "127.0.0.1"
         self.clock = Clock()
         self.board = StatusBoard()
         self.events: list[Event] = []
@@ -42,7 +43,7 @@ class Served:
     def get(
         self, path: str, method: str = "GET", headers: Mapping[str, str] | None = None
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=5)
+        connection = http.client.HTTPConnection(self.host, self.server.port, timeout=5)
         with contextlib.closing(connection):
             connection.request(method, path, headers=dict(headers or {}))
             response = connection.getresponse()
@@ -111,7 +112,6 @@ def test_no_answer_may_be_cached_or_framed_or_names_the_server(served: Served) -
         assert "Server" not in headers
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # waitress leaves a socket it could not bind
 def test_taken_port_is_a_fault_of_the_settings(served: Served) -> None:
     taken = f"127.0.0.1:{served.server.port}"
     with pytest.raises(ConfigurationError, match=f"METRICS_PORT: cannot listen on {taken}"):
@@ -128,6 +128,23 @@ def test_host_with_several_addresses_is_served() -> None:
     served = Served(host="localhost")
     assert served.get("/health")[0] == 200
     served.server.close()
+
+
+@pytest.mark.parametrize("host", ["::", "[::]"])
+def test_all_addresses_of_ipv6_are_those_of_ipv4_too(host: str) -> None:
+    served = Served(host=host)
+    for address in ("127.0.0.1", "::1") if has_ipv6() else ("127.0.0.1",):
+        served.host = address
+        assert served.get("/health")[0] == 200
+    served.server.close()
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
 
 
 def test_more_clients_than_threads_that_send_nothing_hold_up_no_one(served: Served) -> None:
