@@ -1,5 +1,7 @@
 # Two commands do all the set-up on a fresh machine: `make demo` and `make test`.
-PYTHON ?= python3
+FIT := import sys; v = sys.version_info; sys.exit(v < (3, 11) or v.releaselevel != "final")
+PYTHON ?= $(shell for one in python3 python3.13 python3.12 python3.11; do \
+    $$one -c '$(FIT)' 2>/dev/null && echo $$one && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
@@ -48,7 +50,8 @@ clean:  ## remove what the other targets made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
 
 $(VENV)/.installed: requirements.txt requirements-local.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11")'
+	@$(or $(PYTHON),false) -c '$(FIT)' || \
+	    { echo "Python 3.11, 3.12 or 3.13 is needed, and no pre-release: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) -r requirements.txt -r requirements-local.txt
 	@touch $@
