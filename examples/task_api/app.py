@@ -15,6 +15,7 @@ from werkzeug.routing import BaseConverter, ValidationError
 from examples.task_api.store import DuplicateTaskError, Store
 from examples.task_api.task import Verdict
 from examples.task_api.wire import (
+    WORDS_OF_THE_API,
     InvalidBodyError,
     changed_to_wire,
     parse_change,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 10_000
+LIMIT_DIGITS = 9
+"""So many are above the maximum, and more need not be read."""
 WAIT_MAX_SECONDS = 30
 BODY_MAX_BYTES = 64 * 1024 * 1024
 CORRELATION_ID_MAX_CHARACTERS = 200
@@ -57,7 +60,9 @@ class TaskApi(Flask):
 
 
 class TaskIdConverter(BaseConverter):
-    """One segment of the path, decoded here, after the path was split."""
+    """One segment of the path, decoded here, after the path was split. The API's own words are no ids."""
+
+    regex = rf"(?!(?:{'|'.join(WORDS_OF_THE_API)})$)[^/]+"
 
     def to_python(self, value: str) -> str:
         try:
@@ -161,9 +166,10 @@ def page() -> Response:
 
 def _limit() -> int:
     text = request.args.get("limit", str(LIMIT_DEFAULT))
-    if not re.fullmatch("[0-9]{1,9}", text) or int(text) == 0:
+    digits = text.lstrip("0")
+    if not re.fullmatch("[0-9]+", digits):
         abort(400, "'limit' must be a whole number from 1")
-    return min(int(text), LIMIT_MAX)
+    return min(int(digits[:LIMIT_DIGITS]), LIMIT_MAX)
 
 
 def _wait_seconds() -> float:

@@ -11,12 +11,22 @@ from examples.task_api.store import timestamp
 from examples.task_api.task import Change, Shape, State, Task
 
 ID_MAX_BYTES = 16_384
-RESERVED_IDS = frozenset({"", "pending", "summary"})  # a GET of such a task would reach something else
+WORDS_OF_THE_API = ("pending", "summary")
+"""A request for a task of such a name would reach something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """A field that only one shape has. `default` stands where it is missing or null."""
+
+    default: object
+    kind: type
+    kind_name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """The words of one shape. `extra` is what only this shape has, with its defaults."""
+    """The words of one shape."""
 
     shape: Shape
     id: str
@@ -28,7 +38,7 @@ class Dialect:
     created_at: str
     updated_at: str
     correlation_id: str
-    extra: Mapping[str, object]
+    extra: Mapping[str, Extra]
     new_id: Callable[[], str]
 
 
@@ -43,7 +53,7 @@ FLAT = Dialect(
     created_at="created_at",
     updated_at="updated_at",
     correlation_id="correlation_id",
-    extra={"retry_count": 0},
+    extra={"retry_count": Extra(0, int, "a whole number")},
     new_id=lambda: str(uuid.uuid4()),
 )
 NESTJS = Dialect(
@@ -57,7 +67,10 @@ NESTJS = Dialect(
     created_at="createdAt",
     updated_at="updatedAt",
     correlation_id="correlationId",
-    extra={"callbackRoute": None, "callbackParams": None},
+    extra={
+        "callbackRoute": Extra(None, str, "a string"),
+        "callbackParams": Extra(None, object, "JSON"),
+    },
     new_id=lambda: secrets.token_hex(12),
 )
 DIALECTS = {dialect.shape: dialect for dialect in (FLAT, NESTJS)}
@@ -83,7 +96,7 @@ def parse_new_task(body: object) -> Task:
     task_type, task_id = _text(item, "type"), _text(item, words.id)
     if not task_type:
         raise InvalidBodyError("a task needs a 'type'")
-    if task_id is not None and (task_id in RESERVED_IDS or len(task_id.encode()) > ID_MAX_BYTES):
+    if task_id is not None and (task_id in ("", *WORDS_OF_THE_API) or len(task_id.encode()) > ID_MAX_BYTES):
         raise InvalidBodyError(f"'{words.id}' must have 1 to {ID_MAX_BYTES} bytes and be no word of the API")
     now = timestamp()
     return Task(
@@ -92,7 +105,7 @@ def parse_new_task(body: object) -> Task:
         type=task_type,
         state=State.PENDING,
         input=_json(item[words.input]),
-        extra=_json({name: item.get(name, default) for name, default in words.extra.items()}),
+        extra=_json({name: _extra(item, name, extra) for name, extra in words.extra.items()}),
         created_at=now,
         updated_at=now,
         correlation_id=_text(item, words.correlation_id),
@@ -166,6 +179,15 @@ def _text(item: Mapping[str, object], key: str) -> str | None:
     value = item.get(key)
     if value is not None and not isinstance(value, str):
         raise InvalidBodyError(f"'{key}' must be a string")
+    return value
+
+
+def _extra(item: Mapping[str, object], name: str, extra: Extra) -> object:
+    value = item.get(name)
+    if value is None:
+        return extra.default
+    if not isinstance(value, extra.kind) or (isinstance(value, bool) and extra.kind is int):
+        raise InvalidBodyError(f"'{name}' must be {extra.kind_name}")
     return value
 
 

@@ -146,6 +146,17 @@ def test_what_the_creator_adds_comes_back_with_the_task(api: Client) -> None:
     assert nestjs["callbackParams"] == {"n": [1]}
 
 
+def test_a_field_that_is_null_counts_as_missing(api: Client) -> None:
+    api.create(FLAT | {"id": None, "correlation_id": None, "retry_count": None})
+    api.create(NESTJS | {"_id": None, "correlationId": None, "callbackRoute": None, "callbackParams": None})
+    flat, nestjs = api.pending()
+    assert (flat["retry_count"], "correlation_id" in flat) == (0, False)
+    assert re.fullmatch("[0-9a-f]{24}", str(nestjs["_id"]))
+    assert (nestjs["callbackRoute"], nestjs["callbackParams"], "correlationId" in nestjs) == (
+        *(None, None, False),
+    )
+
+
 def test_limit_takes_the_oldest(api: Client) -> None:
     ids = [api.create(FLAT) for _ in range(4)]
     assert [task["id"] for task in api.pending("?limit=3")] == ids[:3]
@@ -156,6 +167,11 @@ def test_bad_limit_is_refused(api: Client, query: str) -> None:
     reply = api.call("GET", f"/api/ai-tasks/pending?{quote(query, safe='=')}")
     assert reply.status == 400
     assert "limit" in reply.error
+
+
+def test_limit_of_many_digits_is_the_largest(api: Client) -> None:
+    api.create(FLAT)
+    assert len(api.pending(f"?limit={'9' * 5000}")) == 1
 
 
 def test_list_is_created_in_its_order(api: Client) -> None:
@@ -188,6 +204,9 @@ def test_list_with_an_id_that_exists_creates_nothing(api: Client) -> None:
         (FLAT | {"id": "pending"}, "'id'"),
         (FLAT | {"id": "x" * 16_385}, "'id'"),
         (NESTJS | {"_id": 5}, "'_id' must be a string"),
+        (NESTJS | {"callbackRoute": 5}, "'callbackRoute' must be a string"),
+        (FLAT | {"retry_count": "2"}, "'retry_count' must be a whole number"),
+        (FLAT | {"retry_count": True}, "'retry_count' must be a whole number"),
         (b'{"type":"t","input_data":' + b"[" * 300 + b"]" * 300 + b"}", "cannot be kept"),
     ],
 )
@@ -484,6 +503,26 @@ def test_faults_of_the_request_are_json_too(api: Client) -> None:
     wrong_method = api.call("DELETE", "/api/ai-tasks/pending")
     assert (wrong_method.status, wrong_method.headers["content-type"]) == (405, "application/json")
     assert "GET" in wrong_method.headers["allow"]
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/api/ai-tasks/pending", {"GET", "HEAD", "OPTIONS"}),
+        ("/api/ai-tasks/summary", {"GET", "HEAD", "OPTIONS"}),
+        ("/api/ai-tasks/17", {"GET", "HEAD", "OPTIONS", "PATCH"}),
+        ("/api/ai-tasks", {"OPTIONS", "POST"}),
+    ],
+)
+def test_what_is_allowed_is_listed_and_no_more(api: Client, path: str, methods: set[str]) -> None:
+    for method, status in (("OPTIONS", 200), ("DELETE", 405)):
+        reply = api.call(method, path)
+        assert (reply.status, set(reply.headers["allow"].split(", "))) == (status, methods)
+
+
+def test_the_words_of_the_api_are_no_tasks(api: Client) -> None:
+    assert api.patch("pending", FLAT_SUCCESS).status == 405
+    assert api.patch("summary", FLAT_SUCCESS).status == 405
 
 
 def test_tasks_outlive_the_server(tmp_path: Path) -> None:
