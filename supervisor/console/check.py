@@ -77,12 +77,6 @@ def _advice(settings: Settings) -> Iterator[Finding]:
             "TASK_TIMEOUT_SECONDS",
             f"is not above OPENAI_TIMEOUT ({settings.openai_timeout:g} s): workers die in mid-call",
         )
-    if settings.max_retries < settings.circuit_breaker_threshold:
-        yield Finding(
-            Mark.NOTE,
-            "MAX_RETRIES",
-            "is below CIRCUIT_BREAKER_THRESHOLD: in an outage a lone task can fail before the breaker opens",
-        )
 
 
 def _socket_directory() -> Iterator[Finding]:
