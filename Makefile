@@ -51,7 +51,7 @@ clean:  ## remove what the other targets made
 
 $(VENV)/.installed: requirements.txt requirements-local.txt
 	@$(or $(PYTHON),false) -c '$(FIT)' || \
-	    { echo "Python 3.11, 3.12 or 3.13 is needed, and no pre-release: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	    { echo "Python 3.11 or later is needed, and no pre-release: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) -r requirements.txt -r requirements-local.txt
 	@touch $@

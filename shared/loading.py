@@ -84,6 +84,8 @@ def _readable(error: ValidationError, env_file: EnvFile) -> list[str]:
         sentence = _sentence(fault)
         if sentence.startswith(_REQUIRED):
             sentence += _why_missing(name, env_file)
+        elif os.environ.get(name, "").startswith("tcp://"):
+            sentence += "; Kubernetes set it for a service of that name: set enableServiceLinks: false"
         lines.append(f"{name}: {sentence}")
     return lines
 

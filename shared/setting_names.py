@@ -51,7 +51,7 @@ def unknown_names(
     found = [
         UnknownName(name, ".env", _meant(upper, unset))
         for upper, name in env_file.items()
-        if upper not in settings and upper not in _OF_LIBRARIES
+        if upper not in settings
     ]
     for upper, name in environment.items():
         if upper in settings or upper in env_file:

@@ -46,7 +46,13 @@ def test_other_names_count_in_the_env_file_only() -> None:
 
 
 def test_variables_of_the_sdk_are_no_misspellings() -> None:
-    assert unknown_names(SETTINGS, OF_THE_SDK, OF_THE_SDK) == []
+    assert unknown_names(SETTINGS, OF_THE_SDK, []) == []
+
+
+def test_variables_of_the_sdk_have_no_effect_in_the_env_file() -> None:
+    assert [(found.name, found.meant) for found in unknown_names(SETTINGS, [], OF_THE_SDK)] == [
+        (name, None) for name in OF_THE_SDK
+    ]
 
 
 def test_settings_are_no_misspellings_of_each_other() -> None:

@@ -177,6 +177,11 @@ def test_line_says_what_would_be_right(complete: Surroundings, name: str) -> Non
     assert fault_of(name).startswith("must be a valid integer")
 
 
+def test_variable_that_kubernetes_makes_for_a_service_is_recognised(complete: Surroundings) -> None:
+    complete.set(METRICS_PORT="tcp://10.0.0.7:8001")
+    assert fault_of("METRICS_PORT").endswith("set enableServiceLinks: false")
+
+
 def test_names_of_choices_may_be_in_any_case(complete: Surroundings) -> None:
     complete.set(
         LOG_LEVEL="debug", LOG_FORMAT="CONSOLE", EMBEDDING_PROVIDER="Local", UNKNOWN_TASK_POLICY="LEAVE"
