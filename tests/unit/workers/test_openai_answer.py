@@ -1,4 +1,5 @@
 import base64
+import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,6 +12,7 @@ from shared.errors import RetryableError, RetryReason
 from shared.models import Usage
 from workers.providers.base import Embeddings
 from workers.providers.openai.answer import error_in, parse_answer, read_body
+from workers.providers.openai.refusals import refusal_in_success
 from workers.providers.vectors import BadVector
 
 
@@ -166,6 +168,31 @@ def test_no_json_raises_anything_but_a_task_error(body: object) -> None:
         assert error.reason is RetryReason.BAD_RESPONSE
     else:
         assert len(embeddings.vectors.good) == 1
+
+
+strange_values = st.recursive(
+    st.none() | st.integers(-(10**30), 10**30) | st.floats() | st.text(st.characters(), max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    st.binary(max_size=100)
+    | st.fixed_dictionaries(
+        {}, optional=dict.fromkeys(("data", "error", "errors", "message"), strange_values)
+    ).map(lambda body: json.dumps(body).encode())
+)
+def test_no_bytes_raise_anything_but_a_task_error(content: bytes) -> None:
+    """Python's own encoder writes NaN, huge numbers and halves of surrogate pairs."""
+    try:
+        body = read_body(content)
+        if (error := error_in(body)) is not None:
+            refusal_in_success(error, "m", None)
+        else:
+            parse_answer(body, texts=1, model="m", dimensions=None)
+    except RetryableError as error:
+        assert error.reason is RetryReason.BAD_RESPONSE
 
 
 def test_usage_and_model_are_taken_from_the_answer() -> None:

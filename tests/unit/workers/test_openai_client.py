@@ -191,6 +191,16 @@ def test_an_error_names_its_cause_but_not_the_key(peer: Peer) -> None:
     assert KEY not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["OPENAI_ORG_ID", "OPENAI_PROJECT_ID"])
+def test_a_header_that_cannot_be_encoded_fails_no_task(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "org-\N{SNOWMAN}")
+    peer = Peer()
+    with peer.http, pytest.raises(RetryableError, match=name) as caught:
+        peer.client.embed(["a"], "m", None)
+    assert caught.value.reason is RetryReason.CONNECTION
+    assert peer.requests == []
+
+
 def test_the_sdk_logs_nothing_of_what_it_sends(peer: Peer) -> None:
     assert logging.getLogger("openai").getEffectiveLevel() >= logging.WARNING
 

@@ -154,6 +154,8 @@ MODELS = [
 INPUTS = [
     ("input", 400, openai_error("'$.input' is invalid."), INPUT),
     ("too long for the model", 400, openai_error("This model's maximum context length is 8192 tokens, however you requested 9000 tokens."), INPUT),
+    ("model and input in two clauses", 400, openai_error("The input exceeds what the model takes, which is not allowed."), INPUT),
+    ("model and input in two sentences", 400, openai_error("The model took 3 texts. One is not supported."), INPUT),
     ("gateway without a database", 400, openai_error("No connected db.", kind="no_db_connection", code="400"), INPUT),
     ("too large", 413, openai_error("Request too large", code="rate_limit_exceeded", kind="tokens"), INPUT),
     ("too large, as a page", 413, page("413 Request Entity Too Large"), INPUT),
@@ -212,8 +214,9 @@ def test_the_message_says_what_happened_and_where_to_look(status: int, body: byt
     assert words in str(classified(status, body))
 
 
-def test_a_page_that_came_through_a_proxy_names_the_proxy() -> None:
-    error = classified(503, page("Unable to connect"), proxy="http://proxy.example:3128")
+@pytest.mark.parametrize("body", [page("Unable to connect"), b"Bad Gateway", b""])
+def test_what_may_be_a_proxys_own_trouble_names_the_proxy(body: bytes) -> None:
+    error = classified(503, body, proxy="http://proxy.example:3128")
     assert "through the proxy http://proxy.example:3128" in str(error)
 
 
@@ -238,6 +241,7 @@ def test_a_proxy_that_wants_a_password_is_named() -> None:
         ({"message": "The model `bge-m3` does not exist"}, UNIT),
         ({"message": "too long", "type": "invalid_request_error"}, INPUT),
         ({"message": "too long", "code": 400}, INPUT),
+        ({"message": "Unexpected endpoint or method. (POST /embeddings)"}, HELD_URL),
         ({"message": "who knows"}, FAILED),
         ({"message": "who knows", "code": 7}, FAILED),
         ("who knows", FAILED),

@@ -53,8 +53,9 @@ def parse_answer(body: Mapping[str, object], *, texts: int, model: str, dimensio
     """
     data = body.get("data")
     if not isinstance(data, list):
-        said = ApiError.parse(orjson.dumps(body)).message[:_SHOWN_CHARACTERS]
-        raise bad_answer(f'it has no list "data", but says: {said}')
+        said = ApiError.find(body)
+        words = said.message[:_SHOWN_CHARACTERS] if said else "{}"
+        raise bad_answer(f'it has no list "data", but says: {words}')
     items = in_order([item if isinstance(item, dict) else _NO_ITEM for item in data], texts)
     rows = [_row(item) for item in items]
     return Embeddings(

@@ -76,7 +76,7 @@ class ApiError:
             return None
         inner = body.get("error")
         source = inner if isinstance(inner, dict) else body
-        message = _words(source, 0) or _words(body, 0) or _first_words(orjson.dumps(body))
+        message = _words(source, 0) or _words(body, 0) or _shown(body)
         return cls(
             _with_upstream(message, source),
             code=_name(source.get("code")) or _name(source.get("status")) or _name(body.get("code")),
@@ -148,6 +148,13 @@ def _name(value: object) -> str:
     if isinstance(value, str):
         return value.strip().lower()[:100]
     return str(value) if type(value) is int and abs(value) < 10**9 else ""
+
+
+def _shown(body: Mapping[str, object]) -> str:
+    try:
+        return _first_words(orjson.dumps(body))
+    except TypeError:
+        return _one_line("an object of " + ", ".join(list(body)[:_MAX_ITEMS]))
 
 
 def _first_words(content: bytes) -> str:

@@ -99,7 +99,7 @@ class OpenAIClient:
             self._note_limits(error.response)
             said = ApiError.parse(error.response.content)
             return _Refused(Refusal(error.status_code, said, model, dimensions), error.response.headers)
-        except openai.APIError as error:
+        except (openai.APIError, UnicodeError) as error:
             raise self._errors.of_trouble(error) from error
         self._note_limits(response)
         body = read_body(response.content)

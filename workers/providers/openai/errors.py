@@ -38,7 +38,7 @@ class OpenAIErrors:
         self._wall_clock = wall_clock
         self._proxy = proxy
 
-    def of_trouble(self, error: openai.APIError) -> TaskError:
+    def of_trouble(self, error: openai.APIError | UnicodeError) -> TaskError:
         """The error for a call that got no answer."""
         way = f"{self._base_url} through the proxy {self._proxy}" if self._proxy else self._base_url
         trouble = describe_trouble(error, way, self._timeout_seconds)
@@ -60,7 +60,7 @@ class OpenAIErrors:
             dimensions=refusal.dimensions,
             proxy=self._proxy or f"before {self._base_url}",
         )
-        if self._proxy and refusal.is_from_a_page:
+        if self._proxy and refusal.error.kind is not BodyKind.API:
             return f"{words} (through the proxy {self._proxy})"
         return words
 

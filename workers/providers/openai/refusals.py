@@ -116,7 +116,7 @@ class Refusal:
         if self.status < HTTPStatus.BAD_REQUEST or self.status == HTTPStatus.METHOD_NOT_ALLOWED:
             return True
         speaks = self.error.kind is BodyKind.API and not ADDRESS_WORDS.search(self.error.message)
-        return self.status in _GONE and not speaks
+        return (self.status in _GONE or self.in_success) and not speaks
 
 
 Next: TypeAlias = RetryReason | Blame

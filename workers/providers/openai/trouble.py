@@ -16,6 +16,7 @@ _NOTHING_SENT = (
     httpx2.ProxyError,
     httpx2.UnsupportedProtocol,
     httpx2.LocalProtocolError,
+    UnicodeError,
 )
 
 
@@ -25,7 +26,7 @@ class Trouble:
     words: str
 
 
-def describe_trouble(error: openai.APIError, way: str, timeout_seconds: float) -> Trouble:
+def describe_trouble(error: openai.APIError | UnicodeError, way: str, timeout_seconds: float) -> Trouble:
     """What became of a call that ended in `error`, which is no answer. `way` says where it went."""
     cause = error.__cause__ or error
     if isinstance(cause, _NOTHING_SENT):
@@ -41,7 +42,7 @@ def _failed_part(cause: BaseException) -> str:
     """Which part failed, and which setting to look at."""
     if isinstance(cause, httpx2.ProxyError):
         return f"the proxy refuses ({cause}), check HTTPS_PROXY and HTTP_PROXY"
-    if isinstance(cause, httpx2.LocalProtocolError):
+    if isinstance(cause, httpx2.LocalProtocolError | UnicodeError):
         return (
             "a header cannot be sent, check OPENAI_API_KEY, OPENAI_ORG_ID and OPENAI_PROJECT_ID "
             "for line breaks and letters that are not ASCII"

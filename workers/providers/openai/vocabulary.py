@@ -93,7 +93,7 @@ MODEL_NAMES = frozenset(
 _MODEL = r"(?:models?|deployments?|engines?)"
 MODEL_WORD = re.compile(rf"\b{_MODEL}\b", re.IGNORECASE)
 MODEL_WORDS = re.compile(
-    rf"\b{_MODEL}\b.{{0,120}}?\b(?:"
+    rf"\b{_MODEL}\b(?:(?!\. )[^,;]){{0,100}}?\b(?:"
     r"not (?:be )?(?:found|available|supported|allowed|served|loaded|enabled|accessible)"
     r"|not exist|doesn't exist|is (?:unknown|invalid|unavailable)|deprecated|decommissioned|retired"
     r"|no(?:t have)? access|does(?: not|n't) support embedding)"
@@ -102,7 +102,7 @@ MODEL_WORDS = re.compile(
     re.IGNORECASE,
 )
 ADDRESS_WORDS = re.compile(
-    r"invalid url|unknown (?:request )?url|unrecognized request url"
+    r"unexpected endpoint|invalid url|unknown (?:request )?url|unrecognized request url"
     r"|(?:no|unknown|invalid) (?:route|path|endpoint)|cannot (?:post|get) /"
     r"|(?:route|path|page|endpoint)\b.{0,80}?\bnot (?:found|exist)",
     re.IGNORECASE,
