@@ -13,6 +13,7 @@ from shared.errors import ConfigurationError
 from shared.library_variables import faults_of_library_variables
 from shared.models import Provider
 from shared.setting_files import EnvFile, faults_of_value_files, look_at_env_file
+from shared.setting_groups import faults_of_groups
 from shared.setting_names import UnknownName, unknown_names
 from shared.settings import Settings, Whereabouts
 
@@ -55,7 +56,7 @@ def _load(kind: type[Kind]) -> Kind:
         raise ConfigurationError(f"settings: cannot be read: {error}") from error
     if isinstance(settings, Settings):
         sdk = settings.embedding_provider is Provider.OPENAI
-        if faults := list(faults_of_library_variables(os.environ, sdk=sdk)):
+        if faults := [*faults_of_groups(settings), *faults_of_library_variables(os.environ, sdk=sdk)]:
             raise ConfigurationError(*faults)
     return settings
 

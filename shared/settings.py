@@ -15,7 +15,10 @@ from shared.models import Provider
 from shared.placeholders import is_placeholder, is_template, means_no_key
 from shared.setting_files import ENV_FILE, ENV_FILE_ENCODING
 
+PENDING_PATH = "/api/ai-tasks/pending"
+TASK_PATH = "/api/ai-tasks/{id}"
 OPENAI_HOST = "api.openai.com"
+_PATH_SAFE = re.compile(r"/[!-~]*")
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 _QUOTED = re.compile(r"""(["'])(.*)\1(\s+#.*)?""")
 _COMMENT = re.compile(r"\s+#.*")
@@ -89,6 +92,17 @@ class Settings(Whereabouts):
 
     api_base_url: str
     api_token: SecretStr | None = None
+    api_oauth2_token_url: str | None = None
+    api_oauth2_client_id: str | None = None
+    api_oauth2_client_secret: SecretStr | None = None
+    api_oauth2_scope: str | None = None
+    api_oauth2_audience: str | None = None
+    api_ca_file: Path | None = None
+    """Trusted beside the system's CAs."""
+    api_client_cert: Path | None = None
+    api_client_key: Path | None = None
+    api_pending_path: str = PENDING_PATH
+    api_task_path: str = TASK_PATH
 
     embedding_provider: Provider = Provider.OPENAI
     openai_base_url: str | None = None
@@ -141,12 +155,23 @@ class Settings(Whereabouts):
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("api_base_url", "openai_base_url")
+    @field_validator("api_base_url", "api_oauth2_token_url", "openai_base_url")
     @classmethod
     def _url(cls, value: str | None) -> str | None:
         return None if value is None else checked_url(value)
 
-    @field_validator("api_token", "openai_api_key", "wake_token")
+    @field_validator("api_pending_path", "api_task_path")
+    @classmethod
+    def _path(cls, value: str, info: ValidationInfo) -> str:
+        if not _PATH_SAFE.fullmatch(value) or "#" in value:
+            raise ValueError("must be a path that begins with a slash; write other letters as %XX")
+        if info.field_name == "api_task_path" and (
+            value.count("{id}") != 1 or set("{}") & set(value.replace("{id}", ""))
+        ):
+            raise ValueError(f"must hold {{id}} once, like {TASK_PATH}")
+        return value
+
+    @field_validator("api_token", "api_oauth2_client_secret", "openai_api_key", "wake_token")
     @classmethod
     def _secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         text = value.get_secret_value().strip() if value else ""
@@ -158,7 +183,7 @@ class Settings(Whereabouts):
             return None
         if is_template(text):
             raise ValueError("is the placeholder of an example; set the real one, or none at all")
-        if not _HEADER_SAFE.fullmatch(text):
+        if info.field_name != "api_oauth2_client_secret" and not _HEADER_SAFE.fullmatch(text):
             raise ValueError("must be printable ASCII without spaces, as it is sent in a header")
         return SecretStr(text)
 

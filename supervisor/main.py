@@ -33,13 +33,9 @@ from supervisor.runtime.memory import calm_collector, return_large_buffers
 from supervisor.runtime.notifier import Notifier
 from supervisor.runtime.signals import obey_signals
 from supervisor.status.status import StatusBoard
-from supervisor.task_api.authorization import FixedToken
-from supervisor.task_api.client import APIClient
-from supervisor.task_api.endpoints import Endpoints
+from supervisor.task_api.connection import connect
 from supervisor.task_api.poller import Poller
 from supervisor.task_api.sender import Reporter
-from supervisor.task_api.tls_files import choose_tls_files
-from supervisor.task_api.transport import Transport, make_target
 from supervisor.task_api.wake import Doorbell
 from supervisor.task_api.wire import Wire
 from workers.process.config import WorkerConfig
@@ -127,7 +123,7 @@ def _build(settings: Settings, state: StateDirectory, notifier: Notifier) -> Ser
     doorbell = Doorbell(settings.wake_token, inbox.post, time.monotonic)
     server = MetricsServer(settings.metrics_host, settings.metrics_port, board, registry, doorbell)
     journal = TaskJournal(state.journal, BodyFiles(state.bodies))
-    wire, api = _connect(settings, inbox, metrics, journal)
+    wire, api = connect(settings, inbox.post, metrics, _new_correlation_id, journal.holds)
     outside = Outside(
         inbox=inbox,
         journal=journal,
@@ -143,25 +139,6 @@ def _build(settings: Settings, state: StateDirectory, notifier: Notifier) -> Ser
         clock=time.monotonic,
     )
     return Service(outside, server, wire)
-
-
-def _connect(
-    settings: Settings, inbox: Inbox, metrics: SupervisorMetrics, journal: TaskJournal
-) -> tuple[Wire, APIClient]:
-    """The way to the task API. Raises ConfigurationError where the environment makes it none."""
-    tls = choose_tls_files(None, None, None, os.environ)
-    wire = Wire(Transport(tls, settings.request_timeout), inbox.post)
-    api = APIClient(
-        wire,
-        Endpoints(settings.api_base_url),
-        make_target(settings.api_base_url, "API_BASE_URL", os.environ),
-        FixedToken(settings.api_token.get_secret_value() if settings.api_token else ""),
-        settings.request_timeout,
-        metrics,
-        _new_correlation_id,
-        journal.holds,
-    )
-    return wire, api
 
 
 def _new_correlation_id() -> str:

@@ -12,7 +12,7 @@ from shared.models import Provider
 from shared.settings import Settings
 from supervisor.journal.state_directory import StateDirectory
 from supervisor.runtime.exit_codes import ExitCode
-from supervisor.task_api.endpoints import PENDING_PATH
+from supervisor.task_api.endpoints import Endpoints
 from workers.process.forkserver import check_socket_directory
 
 DEFAULT_OPENAI_BASE_URL = "https://api.openai.com/v1"
@@ -98,10 +98,8 @@ def _state_directory(settings: Settings) -> Finding:
 def _task_api(settings: Settings) -> Finding:
     token = settings.api_token
     headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
-    url = settings.api_base_url + PENDING_PATH
-    return _probe(
-        "task API", f"{url}?limit=1", headers, settings.request_timeout, "API_BASE_URL", "API_TOKEN"
-    )
+    url = Endpoints(settings.api_base_url, settings.api_pending_path).pending(1, 0.0)
+    return _probe("task API", url, headers, settings.request_timeout, "API_BASE_URL", "API_TOKEN")
 
 
 def _provider(settings: Settings) -> Finding:

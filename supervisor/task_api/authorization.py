@@ -20,7 +20,11 @@ Credential: TypeAlias = "str | Withheld"
 
 
 class Authorization(Protocol):
-    """Used in the wire's thread alone."""
+    """`obtain` and `answered` are used in the wire's thread alone."""
+
+    @property
+    def advice(self) -> str:
+        """What to look at where the API does not let us in."""
 
     def obtain(self, use: Callable[[Credential], None]) -> None:
         """Call `use` now, or once the credential is there."""
@@ -34,6 +38,8 @@ class Authorization(Protocol):
 
 class FixedToken:
     """The same header for all requests; an empty token is no header."""
+
+    advice = "check API_TOKEN"
 
     def __init__(self, token: str) -> None:
         self._token = token

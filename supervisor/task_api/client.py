@@ -40,7 +40,7 @@ class APIClient:
         max_page_bytes: int = MAX_PAGE_BYTES,
     ) -> None:
         self._endpoints = endpoints
-        self._redact = authorization.redact
+        self._authorization = authorization
         self._metrics = metrics
         self._new_correlation_id = new_correlation_id
         self._is_held = is_held
@@ -78,7 +78,7 @@ class APIClient:
         """What a poll came to. Takes long where the page is large."""
         self._measure("GET", self._endpoints.pending_route, got)
         url = self._endpoints.base_url + self._endpoints.pending_route
-        answer = judge_poll(got, request.limit, request.wait_seconds, url, self._redact)
+        answer = judge_poll(got, request, url, self._authorization)
         if answer.result is not PollResult.TASKS or isinstance(got, NoResponse):
             return answer
         page = parse_page(got.body, self._new_correlation_id, request.limit, self._is_held, request.sought)
@@ -99,7 +99,7 @@ class APIClient:
 
         def judge(got: Exchange) -> None:
             self._measure("PATCH", self._endpoints.task_route, got)
-            on_answer(judge_report(got, url, self._redact))
+            on_answer(judge_report(got, url, self._authorization.redact))
 
         headers = (f"X-Correlation-ID: {correlation_id}",)
         queue.put(Request(self._report_kind, url, judge, body, headers, about=task_id))

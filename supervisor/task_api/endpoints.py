@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import quote
 
-PENDING_PATH = "/api/ai-tasks/pending"
-TASK_PATH = "/api/ai-tasks/{id}"
+from shared.settings import PENDING_PATH, TASK_PATH
 
 
 @dataclass(frozen=True, slots=True)

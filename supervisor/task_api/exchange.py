@@ -23,7 +23,7 @@ class Response:
     """Names of `headers` are in lower case.
 
     `complete` is False where the body is larger than was allowed. `unreadable` says why there is none, where
-    its content encoding could not be undone.
+    its content encoding could not be undone. `proxy` names the one that the answer came through in clear.
     """
 
     status: int
@@ -33,6 +33,7 @@ class Response:
     began_at: float
     took_seconds: float
     unreadable: str = ""
+    proxy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,15 @@ from collections.abc import Callable
 from urllib.parse import SplitResult, urlsplit
 
 from shared.retry import parse_retry_after
-from supervisor.task_api.answers import Health, PollAnswer, PollResult, ReportAnswer, ReportOutcome
+from supervisor.task_api.answers import (
+    Health,
+    PollAnswer,
+    PollRequest,
+    PollResult,
+    ReportAnswer,
+    ReportOutcome,
+)
+from supervisor.task_api.authorization import Authorization
 from supervisor.task_api.exchange import Exchange, FailedStep, NoResponse, Response
 from supervisor.task_api.foreign import foreign_sign
 
@@ -25,15 +33,13 @@ _GATEWAY_TIMEOUTS = frozenset({408, 502, 503, 504, 524})
 Redact = Callable[[str], str]
 
 
-def judge_poll(got: Exchange, limit: int, held_seconds: float, url: str, redact: Redact) -> PollAnswer:
-    """What a poll came to. A result of TASKS still needs its page to be read.
-
-    The API was asked to hold the poll for `held_seconds`. `url` is the address that was asked.
-    """
-    cut_off = held_seconds > 0 and got.took_seconds >= CUT_OFF_SECONDS
+def judge_poll(got: Exchange, request: PollRequest, url: str, authorization: Authorization) -> PollAnswer:
+    """What a poll of `url` came to. A result of TASKS still needs its page to be read."""
+    limit = request.limit
+    cut_off = request.wait_seconds > 0 and got.took_seconds >= CUT_OFF_SECONDS
     if isinstance(got, NoResponse):
         return _poll_without_response(got, limit, cut_off)
-    result, health, detail = _judge_poll_status(got, cut_off, url, redact)
+    result, health, detail = _judge_poll_status(got, cut_off, url, authorization)
     return PollAnswer(
         result,
         health,
@@ -79,22 +85,22 @@ def _poll_without_response(got: NoResponse, limit: int, cut_off: bool) -> PollAn
 
 
 def _judge_poll_status(
-    got: Response, cut_off: bool, url: str, redact: Redact
+    got: Response, cut_off: bool, url: str, authorization: Authorization
 ) -> tuple[PollResult, Health, str]:
-    status, detail = got.status, response_detail(got, redact)
+    status, detail = got.status, response_detail(got, authorization.redact)
     if 300 <= status < 400:
         return PollResult.REDIRECT, Health.UNKNOWN, f"{redirect_detail(got, url)}: check API_BASE_URL"
     if status == 401:
-        return PollResult.UNAUTHORIZED, Health.UNKNOWN, f"{detail}: check API_TOKEN"
+        return PollResult.UNAUTHORIZED, Health.UNKNOWN, f"{detail}: {authorization.advice}"
     if status == 429:
         return PollResult.RATE_LIMITED, Health.UNKNOWN, detail
     if cut_off and status in _GATEWAY_TIMEOUTS:
         return PollResult.SERVER_ERROR, Health.UNKNOWN, detail
     if sign := _sign_of_foreigner(got):
-        advice = "check API_BASE_URL and what stands in front of the API"
-        return PollResult.FOREIGN, Health.UNHEALTHY, f"{_foreign_detail(got, sign)}: {advice}"
+        where = "check API_BASE_URL and what stands in front of the API"
+        return PollResult.FOREIGN, Health.UNHEALTHY, f"{_foreign_detail(got, sign)}: {where}"
     if status == 403:
-        return PollResult.UNAUTHORIZED, Health.UNKNOWN, f"{detail}: check API_TOKEN"
+        return PollResult.UNAUTHORIZED, Health.UNKNOWN, f"{detail}: {authorization.advice}"
     if status >= 500:
         return PollResult.SERVER_ERROR, Health.UNHEALTHY, detail
     if status >= 400:
@@ -171,4 +177,5 @@ def _sign_of_foreigner(got: Response) -> str:
 
 
 def _foreign_detail(got: Response, sign: str) -> str:
-    return f"status {got.status}: {sign} in place of the task API's answer"[:MAX_DETAIL_CHARACTERS]
+    way = f", by way of {got.proxy}" if got.proxy else ""
+    return f"status {got.status}: {sign} in place of the task API's answer{way}"[:MAX_DETAIL_CHARACTERS]

@@ -7,7 +7,7 @@ import pycurl
 
 from supervisor.task_api.authorization import Authorization
 from supervisor.task_api.exchange import Exchange, NoResponse, Response
-from supervisor.task_api.transport import Target, failure_of
+from supervisor.task_api.transport import PROXY_LOGIN_NEEDED, Target, failure_of, proxy_refusal
 
 MILLISECONDS = 1000.0
 
@@ -72,15 +72,20 @@ class Transfer:
         complete, self._complete = self._complete, True
         headers = _last_head(self._head)
         self._head.clear()
-        unreadable = ""
-        if code == pycurl.E_BAD_CONTENT_ENCODING and not body:
+        assert self._kind is not None  # noqa: S101  a request was prepared
+        target, status = self._kind.target, self.handle.getinfo(pycurl.RESPONSE_CODE)
+        failure, unreadable = None, ""
+        if status == PROXY_LOGIN_NEEDED and target.reading_proxy:
+            failure = proxy_refusal(target, status)
+        elif code == pycurl.E_BAD_CONTENT_ENCODING and not body:
             unreadable = f"content encoding {headers.get('content-encoding', '')[:40]!a}: {message[:80]}"
         elif code and complete:
-            assert self._kind is not None  # noqa: S101  a request was prepared
-            failure = failure_of(self.handle, code, message, self._kind.target, self._kind.timeout_seconds)
+            failure = failure_of(self.handle, code, message, target, self._kind.timeout_seconds)
+        if failure is not None:
             return NoResponse(failure.step, failure.reason, began_at, took_seconds)
-        status = self.handle.getinfo(pycurl.RESPONSE_CODE)
-        return Response(status, headers, body, complete, began_at, took_seconds, unreadable)
+        return Response(
+            status, headers, body, complete, began_at, took_seconds, unreadable, target.reading_proxy
+        )
 
     def _prepare_kind(self, kind: RequestKind) -> None:
         handle = self.handle

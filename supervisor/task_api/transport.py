@@ -14,7 +14,7 @@ from supervisor.task_api.tls_files import TlsFiles
 
 READ_BYTES = 64 * 1024
 MAX_REASON_CHARACTERS = 160
-_PROXY_LOGIN_NEEDED = 407
+PROXY_LOGIN_NEEDED = 407
 _PROXY_ERROR = 97  # CURLE_PROXY, which pycurl has no name for
 
 _TLS_ERRORS = frozenset(
@@ -46,17 +46,23 @@ class Target:
     setting: str
     host: str
     proxy: Proxy | None
+    in_clear: bool = True
 
     @property
     def name(self) -> str:
         """Who is connected to."""
         return self.proxy.name if self.proxy else self.host
 
+    @property
+    def reading_proxy(self) -> str:
+        """The proxy that reads the requests and may answer them itself; none where it only tunnels."""
+        return self.proxy.name if self.proxy and self.in_clear else ""
+
 
 def make_target(url: str, setting: str, environ: Mapping[str, str]) -> Target:
     """Raises ConfigurationError where the environment names a proxy that is none."""
     parts = urlsplit(url)
-    return Target(setting, parts.netloc, proxy_for(url, environ))
+    return Target(setting, parts.netloc, proxy_for(url, environ), parts.scheme == "http")
 
 
 @dataclass(slots=True)
@@ -144,12 +150,17 @@ def failure_of(
     return Failure(FailedStep.RESPONSE, f"no usable answer of {target.name}: {_bounded(message)}")
 
 
+def proxy_refusal(target: Target, status: int) -> Failure:
+    """The proxy answered so in the place of the one behind it."""
+    login = " (it wants a login)" if status == PROXY_LOGIN_NEEDED else ""
+    reason = f"{target.name} answered {status}{login} instead of connecting to {target.host}"
+    return Failure(FailedStep.CONNECT, reason)
+
+
 def _proxy_failure(handle: pycurl.Curl, code: int, message: str, target: Target) -> Failure | None:
     status = handle.getinfo(pycurl.HTTP_CONNECTCODE)
     if status >= 300:  # noqa: PLR2004  as HTTP has it, 2xx is a tunnel
-        login = " (it wants a login)" if status == _PROXY_LOGIN_NEEDED else ""
-        reason = f"{target.name} answered {status}{login} instead of connecting to {target.host}"
-        return Failure(FailedStep.CONNECT, reason)
+        return proxy_refusal(target, status)
     if code == pycurl.E_COULDNT_CONNECT:
         return Failure(FailedStep.CONNECT, f"cannot connect to {target.name}: {_bounded(message)}")
     if code == _PROXY_ERROR or (code in _TLS_ERRORS and not handle.getinfo(pycurl.HTTP_CONNECTCODE)):

@@ -59,7 +59,7 @@ class ApiCaller:
 @contextmanager
 def api_caller(
     url: str,
-    token: str | Authorization = "",
+    token: str | Callable[[Wire], Authorization] = "",
     timeout_seconds: float = 0.5,
     metrics: SupervisorMetrics | None = None,
     is_held: Callable[[str], bool] = lambda _: False,
@@ -75,7 +75,7 @@ def api_caller(
         wire,
         Endpoints(url),
         make_target(url, "API_BASE_URL", environ or {}),
-        FixedToken(token) if isinstance(token, str) else token,
+        FixedToken(token) if isinstance(token, str) else token(wire),
         timeout_seconds,
         metrics or SupervisorMetrics(CollectorRegistry()),
         lambda: "new-correlation",

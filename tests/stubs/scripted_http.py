@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -58,8 +59,13 @@ class ScriptedServer(ThreadingHTTPServer):
     daemon_threads = False
     request_queue_size = 128
 
-    def __init__(self, script: Script, port: int = 0, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, script: Script, port: int = 0, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+    ) -> None:
         super().__init__((host, port), _Handler)
+        self._scheme = "https" if tls else "http"
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
         self.script = script
         self.requests: list[Request] = []
         self.connections = 0
@@ -70,7 +76,7 @@ class ScriptedServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://{self.server_address[0]!s}:{self.server_port}"
+        return f"{self._scheme}://{self.server_address[0]!s}:{self.server_port}"
 
     def seen(self, method: str) -> list[Request]:
         with self._lock:

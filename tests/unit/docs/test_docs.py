@@ -29,7 +29,7 @@ from workers.providers.openai.provider_calls import CallStatus
 README = Document.read("README.md")
 OPERATIONS = Document.read("docs/operations.md")
 
-NOT_SETTINGS = {"STATE_DIRECTORY", "CREDENTIALS_DIRECTORY"}
+NOT_SETTINGS = {"STATE_DIRECTORY", "CREDENTIALS_DIRECTORY", "SSL_CERT_FILE"}
 """Variables of others, which the documents name too."""
 
 LABEL_VALUES: dict[tuple[str, str], Iterable[StrEnum]] = {

@@ -14,6 +14,16 @@ from tests.unit.shared.conftest import Surroundings
 
 DEFAULTS: dict[str, object] = {
     "API_TOKEN": None,
+    "API_OAUTH2_TOKEN_URL": None,
+    "API_OAUTH2_CLIENT_ID": None,
+    "API_OAUTH2_CLIENT_SECRET": None,
+    "API_OAUTH2_SCOPE": None,
+    "API_OAUTH2_AUDIENCE": None,
+    "API_CA_FILE": None,
+    "API_CLIENT_CERT": None,
+    "API_CLIENT_KEY": None,
+    "API_PENDING_PATH": "/api/ai-tasks/pending",
+    "API_TASK_PATH": "/api/ai-tasks/{id}",
     "OPENAI_BASE_URL": None,
     "EMBEDDING_PROVIDER": Provider.OPENAI,
     "POLLING_INTERVAL_SECONDS": 30.0,

@@ -4,7 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from supervisor.task_api.answers import Health, PollAnswer, PollResult, ReportAnswer, ReportOutcome
+from supervisor.task_api.answers import (
+    Health,
+    PollAnswer,
+    PollRequest,
+    PollResult,
+    ReportAnswer,
+    ReportOutcome,
+)
+from supervisor.task_api.authorization import FixedToken
 from supervisor.task_api.exchange import FailedStep, NoResponse, Response
 from supervisor.task_api.judgement import judge_poll, judge_report
 
@@ -20,7 +28,7 @@ def response(
 
 
 def poll(got: Response | NoResponse, held_seconds: float = 0.0) -> PollAnswer:
-    return judge_poll(got, 100, held_seconds, URL, str)
+    return judge_poll(got, PollRequest(100, held_seconds), URL, FixedToken(""))
 
 
 def report(got: Response | NoResponse) -> ReportAnswer:

@@ -1,0 +1,21 @@
+"""Where the task API has its operations."""
+
+from supervisor.task_api.endpoints import Endpoints
+
+
+def test_limit_and_wait_are_added_to_the_query() -> None:
+    plain = Endpoints("https://api.test/base")
+    assert plain.pending(5, 0.0) == "https://api.test/base/api/ai-tasks/pending?limit=5"
+    assert plain.pending(5, 20.0) == "https://api.test/base/api/ai-tasks/pending?limit=5&wait=20"
+    own = Endpoints("https://api.test", "/v2/jobs?status=pending", "/v2/jobs/{id}/result?x=1")
+    assert own.pending(5, 0.0) == "https://api.test/v2/jobs?status=pending&limit=5"
+
+
+def test_id_is_one_segment_of_the_path() -> None:
+    own = Endpoints("https://api.test", task_path="/v2/jobs/{id}/result?x=1")
+    assert own.task("a/b?c#d {id}") == "https://api.test/v2/jobs/a%2Fb%3Fc%23d%20%7Bid%7D/result?x=1"
+
+
+def test_routes_of_metrics_have_no_query() -> None:
+    own = Endpoints("https://api.test", "/v2/jobs?key=secret", "/v2/jobs/{id}?key=secret")
+    assert (own.pending_route, own.task_route) == ("/v2/jobs", "/v2/jobs/{id}")
