@@ -14,7 +14,8 @@ from supervisor.status.history import History
 from supervisor.status.redaction import texts_of
 from supervisor.task_api.answers import PollAnswer, ReportAnswer, ReportOutcome
 from supervisor.task_api.outbox import Letter, Outbox
-from supervisor.task_api.wire_formats import TaskAddress, failure_body, success_body
+from supervisor.task_api.task_item import TaskAddress
+from supervisor.task_api.wire_formats import failure_body, success_body
 from supervisor.tasks.gone_reports import GoneReports, Verdict
 from supervisor.tasks.recently_finished import Recollection
 

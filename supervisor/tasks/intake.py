@@ -1,8 +1,9 @@
 """What a page brings in: new tasks, tasks already known, and items that are no tasks."""
 
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from shared.log_events import LogEvent
 from shared.logs import get_logger
@@ -13,9 +14,11 @@ from shared.text_length import MAX_TEXT_TOKENS, TextLength
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import TaskRecord
 from supervisor.task_api.answers import PollAnswer
-from supervisor.task_api.wire_formats import Refusal, RefusalReason, TaskAddress
+from supervisor.task_api.task_item import Refusal, RefusalReason, TaskAddress
 from supervisor.tasks.claims import Claims
 from supervisor.tasks.completion import REMEMBER_SECONDS, UNKNOWN_TYPE_LABEL, Settlement
+
+MOST_TOLD = 10_000
 
 log = get_logger("intake")
 
@@ -54,6 +57,8 @@ class Intake:
     fail_long_texts: bool
     shard: Shard
     clock: Callable[[], float]
+    _told: dict[tuple[str, str], None] = field(init=False, default_factory=dict)
+    """What was said of items that are left, the oldest first."""
 
     def take(self, answer: PollAnswer, room: int) -> Taken:
         """Take up to `room` new tasks; what the API lists beyond that it will list again."""
@@ -76,7 +81,7 @@ class Intake:
                 taken += 1
             elif self.journal.holds(task.id):
                 known += 1
-        new = taken + sum(self._refuse(refusal, answer.began_at) for refusal in refusals)
+        new = taken + self._refuse(refusals, answer.began_at)
         full = page.items >= answer.limit or taken >= room
         return Taken(new=new, full=full, passed_over=0 if taken >= room else page.items - new - known)
 
@@ -87,25 +92,54 @@ class Intake:
             and not self.settlement.stale(task_id, requested_at)
         )
 
-    def _refuse(self, refusal: Refusal, requested_at: float) -> bool:
-        """True if the item was failed, and so will be gone from a later page."""
-        address = refusal.address
-        if address is not None and not self._is_new(address.id, requested_at):
-            return False
-        self.metrics.rejected.labels(refusal.reason).inc()
+    def _refuse(self, refusals: Sequence[Refusal], began_at: float) -> int:
+        """How many were failed, and so will be gone from a later page. The others are left as they are."""
+        failed = 0
+        left: defaultdict[RefusalReason, list[Refusal]] = defaultdict(list)
+        for refusal in refusals:
+            address = refusal.address
+            if address is None or self._leaves(refusal):
+                if self._is_news(refusal):
+                    left[refusal.reason].append(refusal)
+            elif self._is_new(address.id, began_at):
+                self._tell([refusal])
+                self.settlement.refuse(address, refusal.message)
+                failed += 1
+        for same in left.values():
+            self._tell(same)
+            for refusal in same:
+                self._told[_topic(refusal)] = None
+        while len(self._told) > MOST_TOLD:
+            del self._told[next(iter(self._told))]
+        return failed
+
+    def _is_news(self, refusal: Refusal) -> bool:
+        """Was this not said before? What other replicas see to is theirs to say."""
+        owned = refusal.task_id is None or self.shard.owns(refusal.task_id)
+        return owned and _topic(refusal) not in self._told
+
+    def _tell(self, refusals: Sequence[Refusal]) -> None:
+        """Count them, all of one reason, and say so in one line."""
+        first = refusals[0]
+        self.metrics.rejected.labels(first.reason).inc(len(refusals))
         log.warning(
             LogEvent.TASK_REFUSED,
-            task_id=address.id if address else None,
+            task_id=first.task_id,
             task_type=UNKNOWN_TYPE_LABEL,
-            correlation_id=address.correlation_id if address else None,
-            reason=refusal.reason,
-            detail=refusal.message,
+            correlation_id=first.address.correlation_id if first.address else None,
+            reason=first.reason,
+            detail=first.message,
+            items=len(refusals),
         )
-        leave = refusal.reason is RefusalReason.UNKNOWN_TYPE and self.policy is UnknownTaskPolicy.LEAVE
-        if address is None or leave:
-            return False
-        self.settlement.refuse(address, refusal.message)
-        return True
+
+    def _leaves(self, refusal: Refusal) -> bool:
+        unknown = refusal.reason is RefusalReason.UNKNOWN_TYPE
+        return unknown and self.policy is UnknownTaskPolicy.LEAVE
+
+
+def _topic(refusal: Refusal) -> tuple[str, str]:
+    """What is said of an item once: by its id, or by what is wrong where it has none."""
+    return refusal.reason, refusal.task_id or refusal.message
 
 
 def _too_long(task: Task) -> Refusal:
@@ -114,4 +148,5 @@ def _too_long(task: Task) -> Refusal:
         f"the text is longer than the {MAX_TEXT_TOKENS:,} tokens that {task.key.model} takes;"
         " shorten it, or let the service embed it in pieces (LONG_TEXT=mean)",
         TaskAddress(task.id, task.shape, task.correlation_id),
+        task.id,
     )

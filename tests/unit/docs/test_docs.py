@@ -21,7 +21,7 @@ from supervisor.runtime.exit_codes import ExitCode
 from supervisor.runtime.signals import EVENTS
 from supervisor.status.status import HoldStatus, Idle, NotReady, StatusBoard
 from supervisor.task_api.answers import PollResult, ReportOutcome
-from supervisor.task_api.wire_formats import RefusalReason
+from supervisor.task_api.task_item import RefusalReason
 from tests.unit.docs.markdown import ROOT, Document, documents
 from tests.unit.supervisor.statuses import WORKING
 from workers.providers.openai.provider_calls import CallStatus

@@ -251,3 +251,62 @@ def test_items_that_stay_in_the_way_are_told_from_those_that_are_held() -> None:
     assert intake.take(first, room=10).passed_over == 3
     again = intake.take(first, room=10)
     assert (again.new, again.passed_over) == (0, 3)
+
+
+UNCLEAR: dict[str, object] = {"id": "x", "type": "text-embedding", "status": "pending", "payload": "hello"}
+
+
+def test_item_of_an_unclear_shape_is_left_and_said_once(log_lines: Lines) -> None:
+    house = make_house()
+    for _ in range(5):
+        house.list_tasks(UNCLEAR, item("a"))
+        poll_again(house)
+    assert waiting(house) == ["a"]
+    assert house.reporter.parcels == []
+    (line,) = [line for line in log_lines if line["event"] == "task_refused"]
+    assert (line["reason"], line["task_id"], line["items"]) == ("ambiguous_shape", "x", 1)
+    assert reading(house.metrics.rejected, "ambiguous_shape") == 1
+
+
+def test_items_left_for_one_reason_share_a_line(log_lines: Lines) -> None:
+    house = make_house()
+    done = [item(f"d{number}", status="completed") for number in range(300)]
+    for _ in range(3):
+        house.list_tasks(*done, {"no": "id"}, {"no": "id either"})
+        poll_again(house)
+    lines = [line for line in log_lines if line["event"] == "task_refused"]
+    assert {line["reason"]: line["items"] for line in lines} == {"not_pending": 300, "no_id": 2}
+    assert len(lines) == 2
+    assert reading(house.metrics.rejected, "not_pending") == 300
+
+
+def test_item_of_another_shard_is_not_ours_to_speak_of() -> None:
+    mine = make_house(shard_count=2, shard_index=0)
+    other = make_house(shard_count=2, shard_index=1)
+    for house in (mine, other):
+        house.list_tasks(UNCLEAR)
+    counts = [reading(house.metrics.rejected, "ambiguous_shape") for house in (mine, other)]
+    assert sorted(counts) == [0, 1]
+
+
+def test_memory_of_what_was_said_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("supervisor.tasks.intake.MOST_TOLD", 10)
+    house = make_house()
+    house.list_tasks(*[UNCLEAR | {"id": f"x{number}"} for number in range(100)])
+    assert len(house.supervisor.polling.intake._told) == 10
+
+
+@pytest.mark.parametrize(
+    ("listed", "body"),
+    [
+        ({"_id": "x", "type": "text-embedding", "status": "pending", "input_data": "hello"}, "output_data"),
+        ({"id": "x", "type": "text-embedding", "state": "pending", "content": "hello"}, "result"),
+    ],
+)
+def test_mixture_is_reported_in_the_shape_of_its_state_field(listed: dict[str, object], body: str) -> None:
+    house = make_house()
+    house.start_workers(1)
+    house.list_tasks(listed)
+    house.finish(0)
+    (parcel,) = house.answer_all()
+    assert body in json.loads(parcel.body)
