@@ -74,6 +74,8 @@ class Facts:
     """It has served another model in the last minutes."""
     known_refusal: bool = False
     """This refusal was found to be the task's fault before, and the model is served."""
+    size_in_doubt: bool = False
+    """Batches of this size may be too large: a smaller one failed, or the limit is being searched."""
     congested: bool = False
     """Calls that succeed take so long that others time out."""
     can_ask: bool = True
@@ -140,8 +142,9 @@ def _after_trouble(unit: FailedUnit, facts: Facts) -> Decision:
     """A timeout, a server error, an answer that cannot be used or did not come."""
     timed_out = unit.failure.retry is RetryReason.TIMEOUT
     if unit.inputs > 1:
-        # The same batch would take as long again.
-        return Decision.HALVE if unit.setbacks or timed_out else Decision.RETRY
+        # The same batch would take as long, or be as large, again.
+        again = unit.setbacks or timed_out or facts.size_in_doubt
+        return Decision.HALVE if again else Decision.RETRY
     if timed_out and facts.congested:
         return Decision.RETRY
     return _last_attempt(unit, facts)

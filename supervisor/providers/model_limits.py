@@ -125,6 +125,11 @@ class ModelLimits:
             known.calls = max(1.0, known.calls / 2)
         self._tell(model, known)
 
+    def is_in_doubt(self, model: str, inputs: int) -> bool:
+        """Is a call of so many inputs more than what worked, while a limit is known?"""
+        known = self._model(model).inputs
+        return known.fails_from is not None and inputs > known.works_up_to
+
     def is_congested(self, model: str) -> bool:
         """Do calls that succeed come close to the timeout?"""
         return self._model(model).slowest_seconds >= SHARE_OF_TIMEOUT * self._timeout_seconds

@@ -176,12 +176,12 @@ class OutcomeHandler:
         unit, key = assignment.unit, assignment.unit.key
         self.gate.succeeded()
         self.limits.worked(key.model, unit.inputs, unit.size_bytes, done.duration_seconds)
-        attempts = max((record.attempts for record in assignment.records), default=0)
-        # What was halved says nothing of chance: the cause may be in the other half.
-        if setbacks <= 1 or alone:
-            self.evidence.served(key.model, assignment.started_at, attempts or setbacks)
+        if alone:
+            by_chance = max((record.attempts for record in assignment.records), default=0)
         else:
-            self.evidence.served(key.model, assignment.started_at)
+            # What was halved says nothing of chance: the cause may be in the other half.
+            by_chance = setbacks if setbacks == 1 else 0
+        self.evidence.served(key.model, assignment.started_at, by_chance)
         for hold in self.gate.model_holds:
             if hold.key.model != key.model:
                 self.gate.release_model(hold.key.model)
@@ -203,6 +203,7 @@ class OutcomeHandler:
                 served_lately=self.evidence.served_lately(key.model),
                 others_served=self.evidence.others_served_lately(key.model),
                 known_refusal=self.evidence.is_known_refusal(key.model, failure.message),
+                size_in_doubt=self.limits.is_in_doubt(key.model, _inputs(aside.group)),
                 congested=self.limits.is_congested(key.model),
                 can_ask=has_canary(key.task_type),
                 attempts_needed=needed,

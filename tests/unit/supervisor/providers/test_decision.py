@@ -63,6 +63,12 @@ TABLE = [
     Row("bad answer to a batch, again", batch(RetryReason.BAD_RESPONSE, 1), SERVED_SINCE, Decision.HALVE),
     Row("cut off in a batch, again", batch(RetryReason.DISCONNECTED, 1), SERVED_SINCE, Decision.HALVE),
     Row("timeout of a batch, first", batch(RetryReason.TIMEOUT), SERVED_SINCE, Decision.HALVE),
+    Row(
+        "500 of a batch that may be too large",
+        batch(RetryReason.SERVER_ERROR),
+        replace(SERVED_SINCE, size_in_doubt=True),
+        Decision.HALVE,
+    ),
     Row("500 of a batch, provider down", batch(RetryReason.SERVER_ERROR, 1), DOWN, Decision.PUT_BACK),
     Row("500 alone, first", alone(RetryReason.SERVER_ERROR), SERVED_SINCE, Decision.RETRY_COUNTED),
     Row("500 alone, last, others served", alone(RetryReason.SERVER_ERROR, LAST), SERVED_SINCE, Decision.FAIL),

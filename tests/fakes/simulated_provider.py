@@ -1,0 +1,110 @@
+"""A provider in simulated time, beside the real loop and a task API that lists and accepts everything."""
+
+import heapq
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from shared.messages import Failure, UnitDone
+from shared.task_inputs import content_of
+from supervisor.runtime.events import UnitFinished
+from tests.builders import make_output
+from tests.fakes.house import House, item
+
+LONGEST_STEP_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer after so many seconds. Without a failure every text is served."""
+
+    seconds: float = 0.1
+    failure: Failure | None = None
+
+
+Server = Callable[[Sequence[str], str], Reply]
+"""What the provider answers to these texts, asked of this model."""
+
+
+@dataclass(slots=True)
+class SimulatedProvider:
+    """Answers for the workers of `house`. A task's id is its text."""
+
+    house: House
+    serve: Server
+    calls: list[list[str]] = field(default_factory=list)
+    canaries: int = 0
+    paid: Counter[str] = field(default_factory=Counter)
+    reports: dict[str, bytes] = field(default_factory=dict)
+    _pending: dict[str, str] = field(default_factory=dict)
+    _answers: list[tuple[float, int, int, UnitDone]] = field(default_factory=list)
+    _taken: set[int] = field(default_factory=set)
+    _order: Iterator[int] = field(default_factory=itertools.count)
+
+    def add(self, texts: Iterable[str], model: str = "m") -> None:
+        """Tasks that the API lists from now on."""
+        self._pending.update(dict.fromkeys(texts, model))
+
+    def run(self, max_seconds: float = 600.0) -> float:
+        """Work until every task is reported; the seconds that took. AssertionError when it takes longer."""
+        began_at = self.house.clock()
+        while self._pending:
+            if self.house.clock() > began_at + max_seconds:
+                raise AssertionError(f"{len(self._pending)} tasks are open after {max_seconds:g} s")
+            self._step()
+        return self.house.clock() - began_at
+
+    def work(self, seconds: float) -> None:
+        """Let so much time pass."""
+        until = self.house.clock() + seconds
+        while self.house.clock() < until:
+            self._step()
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """The tasks that were reported as failed, and why."""
+        bodies = {task: orjson.loads(body) for task, body in self.reports.items()}
+        return {task: body["error_message"] for task, body in bodies.items() if body["status"] == "failed"}
+
+    def _step(self) -> None:
+        house = self.house
+        if house.poller.requests:
+            listed = itertools.islice(self._pending.items(), house.poller.limits[0])
+            house.list_tasks(*(_item(text, model) for text, model in listed))
+        self._take_units()
+        soonest = self._answers[0][0] - house.clock() if self._answers else LONGEST_STEP_SECONDS
+        house.clock.advance(min(max(house.wait(), 0.001), max(soonest, 0.0), LONGEST_STEP_SECONDS))
+        events: list[UnitFinished] = []
+        while self._answers and self._answers[0][0] <= house.clock():
+            _, _, slot, done = heapq.heappop(self._answers)
+            events.append(UnitFinished(slot, done))
+        house.turn(*events)
+        while house.reporter.parcels:
+            parcel = house.answer()
+            self.reports[parcel.task_id] = parcel.body
+            self._pending.pop(parcel.task_id, None)
+
+    def _take_units(self) -> None:
+        for slot, row in enumerate(self.house.table):
+            assignment = row.assignment
+            if assignment is None or assignment.unit.id in self._taken:
+                continue
+            unit = assignment.unit
+            self._taken.add(unit.id)
+            texts = list(dict.fromkeys(content_of(task) or "" for task in unit.tasks))
+            reply = self.serve(texts, unit.key.model)
+            if assignment.is_canary:
+                self.canaries += 1
+            else:
+                self.calls.append(texts)
+                self.paid.update(texts if reply.failure is None else ())
+            outcomes = {} if reply.failure else {task.id: make_output() for task in unit.tasks}
+            done = UnitDone(unit.id, outcomes, reply.failure, duration_seconds=reply.seconds)
+            heapq.heappush(self._answers, (self.house.clock() + reply.seconds, next(self._order), slot, done))
+
+
+def _item(text: str, model: str) -> dict[str, object]:
+    return item(text, input_data={"text": text, "model": model})

@@ -1,0 +1,200 @@
+"""Providers as they are, in simulated time: who is FAILED, who is not, and what it costs."""
+
+import math
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from shared.errors import Blame, RetryReason
+from shared.messages import Failure
+from tests.builders import make_settings
+from tests.fakes.clock import Clock
+from tests.fakes.house import House
+from tests.fakes.simulated_provider import Reply, Server, SimulatedProvider
+
+WORKERS = 5
+
+
+def provider(serve: Server, **settings: object) -> SimulatedProvider:
+    house = House(make_settings(**settings), draw=random.Random(1).uniform)
+    house.start_workers()
+    return SimulatedProvider(house, serve)
+
+
+def texts(count: int) -> list[str]:
+    return [f"text {number}" for number in range(count)]
+
+
+def meets(reason: RetryReason, seconds: float = 0.1, message: str = "it broke") -> Reply:
+    return Reply(seconds, Failure(message, retry=reason))
+
+
+def refuses(message: str = "bad input", blame: Blame = Blame.SOME_TASKS) -> Reply:
+    return Reply(0.1, Failure(message, blame=blame))
+
+
+@pytest.mark.parametrize("count", [1, 2, 40, 1000])
+@pytest.mark.parametrize(
+    "reason", [RetryReason.SERVER_ERROR, RetryReason.BAD_RESPONSE, RetryReason.DISCONNECTED]
+)
+def test_one_text_that_breaks_the_server_costs_the_others_nothing(count: int, reason: RetryReason) -> None:
+    guilty = f"text {count // 2}"
+    world = provider(lambda asked, _: meets(reason) if guilty in asked else Reply())
+    world.add(texts(count))
+    world.run()
+    assert world.failed == {guilty: "it broke (gave up after 4 attempts)"}
+    assert max(world.paid.values(), default=1) == 1
+    in_its_batch = min(math.ceil(count / WORKERS), 100)
+    without_it = math.ceil(count / max(1, in_its_batch))
+    assert len(world.calls) <= without_it + 2 * math.log2(in_its_batch) + 6
+
+
+@pytest.mark.parametrize("guilty_share", [0.01, 0.1])
+def test_many_guilty_texts_fail_and_nobody_else(guilty_share: float) -> None:
+    names = texts(1000)
+    guilty = set(random.Random(3).sample(names, int(guilty_share * 1000)))
+    world = provider(lambda asked, _: refuses("too long") if guilty & set(asked) else Reply())
+    world.add(names)
+    world.run()
+    assert world.failed == dict.fromkeys(guilty, "too long")
+    assert len(world.calls) <= 30 + len(guilty) * (1 + 2 * math.log2(100))
+    assert world.canaries <= 3 + len(guilty) / 2
+
+
+def serial(clock: Clock, seconds_a_text: float, timeout_seconds: float) -> Server:
+    """A server that computes one text after the other, whoever asks, and does not notice who has left."""
+    free_at = 0.0
+
+    def serve(asked: Sequence[str], _: str) -> Reply:
+        nonlocal free_at
+        free_at = max(free_at, clock()) + seconds_a_text * len(asked)
+        seconds = free_at - clock()
+        return meets(RetryReason.TIMEOUT, timeout_seconds) if seconds > timeout_seconds else Reply(seconds)
+
+    return serve
+
+
+@pytest.mark.parametrize(("seconds_a_text", "timeout"), [(0.1, 4.0), (0.5, 2.0), (0.02, 1.0), (1.0, 60.0)])
+def test_slow_server_is_used_near_its_own_pace_and_nothing_fails(
+    seconds_a_text: float, timeout: float
+) -> None:
+    def serve(asked: Sequence[str], _: str) -> Reply:
+        seconds = seconds_a_text * len(asked)
+        return meets(RetryReason.TIMEOUT, timeout) if seconds > timeout else Reply(seconds)
+
+    world = provider(serve, openai_timeout=timeout)
+    world.add(texts(200))
+    seconds = world.run()
+    assert not world.failed
+    assert max(world.paid.values()) == 1
+    assert seconds <= 1.5 * 200 * seconds_a_text / WORKERS
+
+
+@pytest.mark.parametrize(("seconds_a_text", "timeout"), [(0.1, 4.0), (0.5, 2.0)])
+def test_server_that_computes_one_call_after_the_other_is_not_overrun(
+    seconds_a_text: float, timeout: float
+) -> None:
+    world = provider(lambda _, __: Reply(), openai_timeout=timeout)
+    world.serve = serial(world.house.clock, seconds_a_text, timeout)
+    world.add(texts(200))
+    seconds = world.run()
+    assert not world.failed
+    assert seconds <= 1.5 * 200 * seconds_a_text
+
+
+@pytest.mark.parametrize("most", [1, 10, 32, 96])
+@pytest.mark.parametrize("how", [Blame.SOME_TASKS, RetryReason.SERVER_ERROR, RetryReason.RATE_LIMIT])
+def test_inputs_that_a_server_takes_are_learned(most: int, how: Blame | RetryReason) -> None:
+    too_many = refuses("too many inputs") if isinstance(how, Blame) else meets(how)
+    world = provider(lambda asked, _: too_many if len(asked) > most else Reply())
+    world.add(texts(1000))
+    world.run()
+    assert not world.failed
+    assert max(world.paid.values()) == 1
+    tried_in_vain = 40 if how is Blame.SOME_TASKS else 55
+    assert len(world.calls) <= 1000 / most * 1.1 + tried_in_vain
+    (learned,) = world.house.supervisor.dispatcher.model_limits.learned()
+    assert learned.inputs_a_call is None or 0.7 * most <= learned.inputs_a_call <= most
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        refuses("Your key's budget is spent"),
+        refuses("no connected db."),
+        meets(RetryReason.QUOTA),
+        meets(RetryReason.UNAUTHORIZED),
+        meets(RetryReason.CONNECTION),
+        meets(RetryReason.SERVER_ERROR),
+        meets(RetryReason.TIMEOUT),
+        meets(RetryReason.RATE_LIMIT),
+        meets(RetryReason.DISCONNECTED),
+    ],
+    ids=lambda reply: str(reply.failure.retry or reply.failure.message),
+)
+@pytest.mark.parametrize("count", [1, 40])
+@pytest.mark.parametrize("begins", ["at the start", "in the middle"])
+def test_provider_that_serves_nobody_fails_nothing_and_is_taken_up_again(
+    said: Reply, count: int, begins: str
+) -> None:
+    down = [begins == "at the start"]
+    world = provider(lambda _, __: said if down[0] else Reply())
+    world.add(f"before {text}" for text in texts(40))
+    if not down[0]:
+        world.run()
+        down[0] = True
+    world.add(texts(count))
+    world.work(3600.0)
+    assert not world.failed
+    attempts_in_an_hour = len(world.calls) + world.canaries
+    assert attempts_in_an_hour <= 250
+    down[0] = False
+    assert world.run() <= 130.0
+    assert not world.failed
+
+
+def test_model_that_is_not_there_fails_its_tasks_and_holds_up_no_other() -> None:
+    gone = refuses("The deployment does not exist", Blame.MODEL_OR_ADDRESS)
+    world = provider(lambda _, model: gone if model == "gone" else Reply())
+    world.add(["one", "two"], model="gone")
+    world.add(texts(9))
+    assert world.run() < 5.0
+    assert world.failed == dict.fromkeys(["one", "two"], "The deployment does not exist")
+
+
+def test_address_that_has_no_model_at_all_fails_nothing() -> None:
+    gone = refuses("Not Found", Blame.MODEL_OR_ADDRESS)
+    down = [True]
+    world = provider(lambda _, __: gone if down[0] else Reply())
+    world.add(texts(5), model="a")
+    world.add([f"b {text}" for text in texts(5)], model="b")
+    world.work(3600.0)
+    assert not world.failed
+    down[0] = False
+    world.run(max_seconds=130.0)
+    assert not world.failed
+
+
+def test_texts_that_are_too_large_together_for_the_limit_a_minute_go_in_smaller_batches() -> None:
+    too_large = meets(RetryReason.RATE_LIMIT, message="Request too large")
+    world = provider(lambda asked, _: too_large if len(asked) > 12 or "huge" in asked else Reply())
+    world.add([*texts(50), "huge"])
+    world.run()
+    assert world.failed == {"huge": "Request too large (gave up after 4 attempts)"}
+
+
+def test_faults_by_chance_fail_no_task() -> None:
+    chance = random.Random(7)
+
+    def serve(_: Sequence[str], __: str) -> Reply:
+        drawn = chance.random()
+        if drawn < 0.15:
+            return meets(RetryReason.RATE_LIMIT)
+        return meets(RetryReason.SERVER_ERROR) if drawn < 0.3 else Reply()
+
+    world = provider(serve, concurrency_limit=4, batch_max_tasks=4, retry_backoff_factor=1.0)
+    world.add(texts(8000))
+    world.run(max_seconds=36_000.0)
+    assert not world.failed
+    assert max(world.paid.values()) == 1
