@@ -152,12 +152,17 @@ class Observer:
     def _has_worker(self) -> bool:
         return any(slot.state in (SlotState.IDLE, SlotState.BUSY) for slot in self.table)
 
+    def _only_held_models_wait(self) -> bool:
+        """Nothing can be done but for models that the provider seems not to have."""
+        held = self.provider_gate.model_holds
+        return bool(held) and 0 < len(self.backlog) == self.backlog.set_aside
+
     def _not_ready(self) -> list[NotReady]:
         reasons = {
             NotReady.STARTING: not self.conditions.ever_had_worker,
             NotReady.DRAINING: self.shutdown_manager.draining,
             NotReady.API_CIRCUIT_OPEN: self.api_gate.probing,
-            NotReady.PROVIDER_HOLD: self.provider_gate.hold is not None,
+            NotReady.PROVIDER_HOLD: self.provider_gate.hold is not None or self._only_held_models_wait(),
             NotReady.NO_WORKERS: self.conditions.ever_had_worker and not self._has_worker(),
             NotReady.JOURNAL_UNWRITABLE: not self.conditions.journal_writable,
         }
@@ -180,6 +185,8 @@ class Observer:
             return self._idle_without_tasks()
         if blocked is not None:
             return Idle(blocked.value)
+        if self._only_held_models_wait():
+            return Idle.PROVIDER_HOLD
         # The provider's gate is open and a worker is idle, so what is ready waits for the limiter.
         return Idle.RATE_LIMITED if len(self.backlog) > self.backlog.delayed else Idle.RETRY_WAIT
 
@@ -234,7 +241,8 @@ class Observer:
 
     def _holds(self) -> tuple[HoldStatus, ...]:
         hold = self.provider_gate.hold
-        return () if hold is None else (HoldStatus(self.provider, hold.reason, hold.message),)
+        held = self.provider_gate.model_holds if hold is None else (hold, *self.provider_gate.model_holds)
+        return tuple(HoldStatus(self.provider, each.reason, each.message) for each in held)
 
 
 def _breaker(service: str, breaker: CircuitBreaker, now: float) -> BreakerStatus:
