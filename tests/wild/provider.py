@@ -76,6 +76,10 @@ class Provider:
         """Those of `texts` that were paid more than once."""
         return {text: self.paid[text] for text in texts if self.paid[text] > 1}
 
+    def calling_seconds(self) -> float:
+        """From the first call to the last."""
+        return self.calls[-1].at_seconds - self.calls[0].at_seconds
+
     def calls_with(self, text: str) -> int:
         return sum(text in call.texts for call in self.calls)
 

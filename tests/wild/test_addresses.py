@@ -64,5 +64,5 @@ def test_a17_second_address_is_used_when_the_first_swallows_packets(wild: Wild, 
             },
             through=through,
         )
-        wild.api.wait_until_done(25.0)
+        wild.api.wait_until_done()
         wild.assert_each_succeeded_once(texts)

@@ -2,8 +2,53 @@
 
 import pytest
 
+from tests.acceptance.service import ServiceProcess
+from tests.eventually import eventually
+from tests.stubs.scripted_http import Answer, ScriptedServer
 from tests.wild import answers
 from tests.wild.conftest import Wild
+
+
+@pytest.mark.parametrize(
+    ("says", "words"),
+    [
+        pytest.param(answers.OPENROUTER_KEY_LIMIT, "Key limit exceeded", id="openrouter-403-key-limit"),
+        pytest.param(answers.GEMINI_WRONG_KEY, "API key not valid", id="gemini-400-key"),
+        pytest.param(answers.LITELLM_NO_DATABASE, "No connected db", id="litellm-400-no-database"),
+        pytest.param(answers.OPENAI_COUNTRY, "Country", id="openai-403-country", marks=pytest.mark.slow),
+        pytest.param(
+            answers.OPENAI_BILLING_LIMIT,
+            "Billing hard limit",
+            id="openai-400-billing",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            answers.LITELLM_BUDGET,
+            "Budget has been exceeded",
+            id="litellm-400-budget",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            answers.LITELLM_BUDGET_429, "over budget", id="litellm-429-budget", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            answers.OPENROUTER_NO_CREDITS, "Insufficient credits", id="openrouter-402", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            answers.CLOUDFLARE_CHALLENGE, "moment", id="cloudflare-403-challenge", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_a06_refused_account_holds_the_provider_with_its_words(wild: Wild, says: Answer, words: str) -> None:
+    wild.provider.front = lambda _: says
+    wild.api.add(20)
+    service = wild.start()
+    eventually(lambda: "provider_hold" in service.not_ready() or wild.api.final, what="the provider is held")
+    polls = len(wild.api.polls)
+    eventually(lambda: len(wild.api.polls) > polls + 2, what="the service goes on polling")
+    assert wild.api.failed() == {}
+    assert len(wild.provider.calls) <= 8, "a refused account is not asked again and again"
+    assert words in service.wait_for_log("provider_held")["message"]
 
 
 @pytest.mark.slow
@@ -15,6 +60,61 @@ def test_a06_refusal_of_an_input_fails_only_that_task_once_the_canary_is_served(
     wild.api.wait_until_done()
     assert "cannot be embedded" in wild.api.failed()[texts[0]]
     assert service.not_ready() == []
+
+
+def assert_waits(wild: Wild, service: ServiceProcess, *words: str) -> None:
+    """The breaker opens, which takes several failures, no task is failed, and the cause is named."""
+    eventually(
+        lambda: service.log_lines("breaker_changed") or wild.api.final or not service.running(),
+        25.0,
+        "the provider's breaker opens",
+    )
+    assert wild.api.failed() == {}
+    assert service.running(), service.output()
+    told = (service.output() + service.get("/status").body.decode()).lower()
+    assert all(word in told for word in words), told
+
+
+IMPATIENT = {"CIRCUIT_BREAKER_THRESHOLD": "3", "MAX_RETRIES": "0"}
+
+
+def test_a08_name_that_does_not_resolve_waits(wild: Wild) -> None:
+    wild.api.add(3)
+    service = wild.start(OPENAI_BASE_URL="http://provider.invalid/v1", **IMPATIENT)
+    assert_waits(wild, service, "provider.invalid", "resolve")
+
+
+@pytest.mark.slow
+def test_a08_wrong_protocol_waits(wild: Wild) -> None:
+    wild.api.add(3)
+    url = wild.provider_server.url.replace("http:", "https:")
+    service = wild.start(OPENAI_BASE_URL=f"{url}/v1", **IMPATIENT)
+    assert_waits(wild, service, "tls")
+
+
+def test_a08_proxy_that_refuses_waits_and_is_named(wild: Wild) -> None:
+    wild.api.add(3)
+    denied = Answer(403, b"<html><body>Access denied by policy</body></html>", answers.HTML)
+    with ScriptedServer(lambda _: denied) as proxy:
+        service = wild.start(
+            OPENAI_BASE_URL="https://api.example.test/v1",
+            HTTPS_PROXY=proxy.url,
+            NO_PROXY="127.0.0.1",
+            **IMPATIENT,
+        )
+        assert_waits(wild, service, "proxy", str(proxy.server_port))
+
+
+@pytest.mark.slow
+def test_a08_dead_proxy_waits_and_is_named(wild: Wild) -> None:
+    wild.api.add(3)
+    service = wild.start(
+        OPENAI_BASE_URL="http://api.example.test/v1",
+        HTTP_PROXY="http://127.0.0.1:9",
+        NO_PROXY="127.0.0.1",
+        **IMPATIENT,
+    )
+    assert_waits(wild, service, "proxy", "127.0.0.1:9")
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,15 @@
 """Rows of B and C about the surroundings: each fault is one readable line, before anything is paid."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.command import run_command
+from tests.acceptance.service import RUN, clean_environment
+from tests.eventually import eventually
 from tests.stubs.scripted_http import Answer
 from tests.wild.conftest import Wild
 
@@ -16,6 +20,18 @@ def test_b_host_name_of_61_characters_with_a_port_is_only_not_there(wild: Wild) 
     failed = service.wait_for_log("poll_failed", 20.0)
     assert service.running()
     assert host[:20] in failed["detail"]
+
+
+def test_b_multiprocess_directory_set_from_outside_changes_no_counter(wild: Wild, tmp_path: Path) -> None:
+    outside = tmp_path / "elsewhere"
+    texts = wild.api.add(5)
+    service = wild.start(PROMETHEUS_MULTIPROC_DIR=str(outside))
+    wild.api.wait_until_done()
+    eventually(lambda: service.metrics().sum("ai_tasks_processed_total") >= 5, what="they are counted")
+    assert service.metrics().sum("ai_tasks_processed_total") == 5
+    assert service.metrics().sum("openai_batch_size_sum") == 5
+    wild.assert_each_succeeded_once(texts)
+    assert not outside.exists()
 
 
 def assert_configuration_fault(wild: Wild, folder: Path, word: str, **settings: str) -> None:
@@ -44,6 +60,37 @@ def test_b_directory_in_place_of_a_secret_file(wild: Wild, tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE"])
 def test_b_certificates_that_are_not_there(wild: Wild, tmp_path: Path, name: str) -> None:
     assert_configuration_fault(wild, tmp_path, name, **{name: str(tmp_path / "nowhere.pem")})
+
+
+def test_b_long_temporary_directory(wild: Wild, tmp_path: Path) -> None:
+    """A socket's path has room for some hundred bytes: it works all the same, or says what to change."""
+    long = tmp_path / ("t" * 100)
+    long.mkdir()
+    texts = wild.api.add(2)
+    service = wild.start(TMPDIR=str(long))
+    eventually(lambda: not wild.api.pending() or not service.running(), 20.0, "work is done, or it ends")
+    if service.running():
+        wild.assert_each_succeeded_once(texts)
+    else:
+        assert service.wait() == 2
+        assert "TMPDIR" in service.errors.read_text()
+
+
+def test_b_closed_standard_streams_harm_nothing(wild: Wild, tmp_path: Path) -> None:
+    texts = wild.api.add(3)
+    settings = wild.settings(METRICS_PORT="0", METRICS_HOST="127.0.0.1")
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", 'exec "$0" "$1" run <&- >&- 2>&-', sys.executable, RUN],
+        cwd=tmp_path,
+        env=clean_environment(settings),
+        start_new_session=True,
+    )
+    try:
+        eventually(lambda: not wild.api.pending() or process.poll() is not None, what="work is done")
+        wild.assert_each_succeeded_once(texts)
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
 
 
 @pytest.mark.parametrize(

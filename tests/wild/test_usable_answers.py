@@ -128,6 +128,22 @@ def test_a09_a10_unusual_answer_is_used_as_it_is(tolerant: Wild, model: str) -> 
     tolerant.assert_right_vectors(texts)
 
 
+@pytest.mark.parametrize("index", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_a09_same_index_on_several_is_asked_for_in_smaller_calls(wild: Wild, index: int) -> None:
+    """It is certain whose vector is whose once a text is alone."""
+
+    def same(body: Json) -> None:
+        for item in body["data"]:
+            item["index"] = index
+
+    wild.provider.front = lambda call: wild.provider.good(call, same) if len(call.texts) > 1 else None
+    texts = wild.api.add(8)
+    wild.start()
+    wild.api.wait_until_done()
+    assert wild.api.failed() == {}
+    wild.assert_right_vectors(texts)
+
+
 @pytest.mark.parametrize(
     "says",
     [
@@ -172,7 +188,7 @@ def test_a10_page_that_inflates_without_end_is_refused(wild: Wild) -> None:
     wild.api.front = explode
     texts = wild.api.add(3)
     service = wild.start()
-    wild.api.wait_until_done(30.0)
+    wild.api.wait_until_done()
     wild.assert_each_succeeded_once(texts)
     assert peak_memory_megabytes(service) < 350
 

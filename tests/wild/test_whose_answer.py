@@ -50,7 +50,7 @@ def test_a01_redeploy_behind_a_gateway_drops_no_result(wild: Wild, says: Answer)
     texts = wild.api.add(200)
     wild.api.front = Redeploy(24, says)
     wild.start()
-    wild.api.wait_until_done(25.0)
+    wild.api.wait_until_done()
     wild.assert_each_succeeded_once(texts)
 
 

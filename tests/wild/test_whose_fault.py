@@ -1,9 +1,51 @@
 """Rows A3, A5, A12 and A14: a batch fails because of one text, and only that text's task does."""
 
+import pytest
+
 from tests.acceptance.service import Json
+from tests.eventually import eventually
 from tests.stubs.scripted_http import Answer
+from tests.wild import answers
 from tests.wild.conftest import Wild
 from tests.wild.provider import Call
+
+
+@pytest.mark.slow
+def test_a03_one_text_of_a_thousand_fails_alone(wild: Wild) -> None:
+    texts = wild.api.add(1000)
+    wild.provider.front = lambda call: answers.OLLAMA_NAN if "text 517" in call.texts else None
+    wild.start()
+    wild.api.wait_until_done()
+    assert list(wild.api.failed()) == ["text 517"]
+    assert wild.provider.paid_again(texts) == {}
+
+
+@pytest.mark.slow
+def test_a03_three_texts_that_break_the_server_fail_and_no_others(wild: Wild) -> None:
+    texts = wild.api.add(60)
+    guilty = {"text 3", "text 4", "text 50"}
+    wild.provider.front = lambda call: answers.LLAMA_TOO_LARGE if guilty & set(call.texts) else None
+    wild.start()
+    wild.api.wait_until_done()
+    assert set(wild.api.failed()) == guilty
+    assert wild.provider.paid_again(texts) == {}
+
+
+def test_a03_outage_with_a_single_task_waiting_fails_nothing(wild: Wild) -> None:
+    down = True
+    wild.provider.front = lambda _: answers.NGINX_BAD_GATEWAY if down else None
+    texts = wild.api.add(1)
+    service = wild.start(CIRCUIT_BREAKER_THRESHOLD="5", MAX_RETRIES="1")
+    eventually(
+        lambda: len(wild.provider.calls) >= 7 or wild.api.final,
+        20.0,
+        "more attempts than retries are allowed",
+    )
+    assert wild.api.failed() == {}
+    down = False
+    wild.api.wait_until_done()
+    wild.assert_each_succeeded_once(texts)
+    assert service.running()
 
 
 def test_a05_vector_of_nulls_in_a_batch_is_asked_for_alone(wild: Wild) -> None:
@@ -24,6 +66,28 @@ def test_a05_vector_of_nulls_in_a_batch_is_asked_for_alone(wild: Wild) -> None:
     assert wild.api.failed() == {}
     assert sorted(wild.api.succeeded()) == sorted(texts)
     assert wild.provider.paid_again(set(texts) - {"text 5"}) == {}
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        pytest.param(answers.AZURE_NO_DEPLOYMENT, id="azure-deployment"),
+        pytest.param(answers.NOT_FOUND_WITHOUT_A_WORD, id="json-404", marks=pytest.mark.slow),
+        pytest.param(answers.ollama_no_model("other"), id="ollama-pull", marks=pytest.mark.slow),
+    ],
+)
+def test_a12_missing_model_fails_its_own_tasks_and_holds_up_no_other(wild: Wild, says: Answer) -> None:
+    wild.provider.front = lambda call: says if call.model == "other" else None
+    good = wild.api.add(9, "good")
+    astray = wild.api.add(5, "astray", model="other")
+    service = wild.start()
+    wild.api.wait_until_done()
+    assert sorted(wild.api.succeeded()) == sorted(good)
+    assert sorted(wild.api.failed()) == sorted(astray)
+    words = "does not exist" if says is answers.AZURE_NO_DEPLOYMENT else "not found"
+    assert all(words in message for message in wild.api.failed().values())
+    assert service.not_ready() == []
+    assert len(wild.provider.calls) <= 6, "no task of a missing model is asked for one by one"
 
 
 def test_a14_dimensions_that_the_server_ignores_fail_their_tasks_and_no_breaker(wild: Wild) -> None:

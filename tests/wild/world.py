@@ -122,10 +122,14 @@ class World:
         taken = Counter(patch.task_id for patch in self.patches if patch.status_code == 200)
         return {task_id: count for task_id, count in taken.items() if count > 1}
 
+    def reporting_seconds(self) -> float:
+        """From the first report to the last."""
+        return self.patches[-1].at_seconds - self.patches[0].at_seconds
+
     def refused_patches(self) -> int:
         return sum(patch.status_code >= 400 for patch in self.patches)
 
-    def wait_until_done(self, timeout_seconds: float = 20.0) -> None:
+    def wait_until_done(self, timeout_seconds: float = 45.0) -> None:
         eventually(
             lambda: not self.pending(),
             timeout_seconds,
