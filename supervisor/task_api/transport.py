@@ -87,8 +87,6 @@ class Transport:
             (pycurl.NOSIGNAL, 1),
             (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
             (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS),
-            # Over HTTP/2 the second request shares the first one's connection instead of racing it.
-            (pycurl.PIPEWAIT, 1),
             (pycurl.PATH_AS_IS, 1),
             (pycurl.ACCEPT_ENCODING, ""),
             (pycurl.BUFFERSIZE, READ_BYTES),

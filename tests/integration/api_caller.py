@@ -65,12 +65,13 @@ def api_caller(
     is_held: Callable[[str], bool] = lambda _: False,
     environ: Mapping[str, str] | None = None,
     tls: TlsFiles | None = None,
+    transport: Transport | None = None,
     max_page_bytes: int = MAX_PAGE_BYTES,
 ) -> Iterator[ApiCaller]:
     """The wire ends with the block."""
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     files = tls or choose_tls_files(None, None, None, {})
-    wire = Wire(Transport(files, timeout_seconds), events.put)
+    wire = Wire(transport or Transport(files, timeout_seconds), events.put)
     client = APIClient(
         wire,
         Endpoints(url),

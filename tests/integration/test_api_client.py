@@ -284,13 +284,6 @@ def test_large_answers_are_cut(client: ApiCaller, peer: Peer, server: ScriptedSe
     assert poll.too_much
 
 
-def test_proxy_of_the_environment_is_not_asked(client: ApiCaller, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert client.get_pending_tasks(PollRequest(1)).result is PollResult.EMPTY
-    assert report(client).outcome is ReportOutcome.DONE
-
-
 def test_requests_are_counted_by_route_and_not_by_id(
     client: ApiCaller, peer: Peer, metrics: SupervisorMetrics
 ) -> None:
