@@ -16,6 +16,7 @@ from tests.fakes.clock import Clock
 
 MODEL = "m"
 LATENCY_SECONDS = 0.5
+TICK_SECONDS = 0.3
 WORKERS = 5
 DAY = 86_400.0
 
@@ -155,7 +156,8 @@ def run(server: Server, seconds: float, unit_tokens: int, workers: int = WORKERS
         opens_at = limiter.opens_at()
         moments += [opens_at] if opens_at is not None else []
         assert moments, "nothing will ever be sent again"
-        clock.seconds = max(clock() + 1e-6, min(moments))
+        # The loop turns for other reasons, too.
+        clock.seconds = max(clock() + 1e-6, min(*moments, clock() + TICK_SECONDS))
 
 
 PLENTY = 10**9
@@ -188,7 +190,7 @@ def test_requests_are_used_up_and_hardly_ever_refused(
 ) -> None:
     run(server, seconds, unit_tokens)
     assert server.served_requests >= 0.8 * ideal_requests
-    assert server.refused <= 0.05 * ideal_requests
+    assert server.refused <= 3
 
 
 @pytest.mark.parametrize(
@@ -206,4 +208,4 @@ def test_tokens_are_used_up_and_hardly_ever_refused(
 ) -> None:
     run(server, seconds, unit_tokens)
     assert server.served_tokens >= 0.8 * ideal_tokens
-    assert server.refused <= 0.05 * server.served_requests + 3
+    assert server.refused <= 3
