@@ -26,6 +26,7 @@ from supervisor.providers.model_limits import ModelLimits
 from supervisor.providers.rate_limiter import RateLimiter
 from supervisor.runtime.events import Inbox
 from supervisor.runtime.shutdown import ShutdownManager
+from supervisor.runtime.trouble import TroubleRecord
 from supervisor.status.history import History
 from supervisor.status.status import StatusBoard
 from supervisor.task_api.gate import APIGate, GateSide
@@ -50,6 +51,7 @@ SMALLEST_CAPACITY = 100
 OUTBOX_LIMIT = 50_000
 REPORTS_A_THREAD = 8
 API_BACKOFF_FACTOR = 2.0
+OPENAI_URL = "https://api.openai.com/v1"
 
 log = get_logger("composition")
 
@@ -83,6 +85,7 @@ class _State:
     report_pace: ReportPace
     provider_gate: ProviderGate
     limiter: RateLimiter
+    model_limits: ModelLimits
     scheduler: TaskScheduler
     shutdown_manager: ShutdownManager
     conditions: Conditions
@@ -176,12 +179,12 @@ def _state(settings: Settings, outside: Outside) -> _State:
         claim_outbox=Outbox(backoff, window),
         table=SlotTable(settings.concurrency_limit, clock()),
         api_gate=APIGate(
-            polls=GateSide(_breaker(settings, "api", clock, calls="polls"), clock),
-            reports=GateSide(_breaker(settings, "api", clock, calls="reports"), clock),
+            polls=_api_side(settings, "polls", clock), reports=_api_side(settings, "reports", clock)
         ),
         report_pace=ReportPace(clock),
-        provider_gate=ProviderGate(_breaker(settings, settings.embedding_provider, clock), clock),
+        provider_gate=_provider_gate(settings, clock),
         limiter=RateLimiter(requests, tokens, clock),
+        model_limits=ModelLimits(settings.openai_timeout, settings.concurrency_limit, clock, _tell_learned),
         scheduler=TaskScheduler(longest, shortest, capacity, clock, settings.poll_wait_seconds),
         shutdown_manager=ShutdownManager(settings.drain_timeout_seconds, clock),
         conditions=Conditions(),
@@ -205,16 +208,13 @@ def _claims(settings: Settings, outside: Outside, state: _State) -> Claims:
 
 def _dispatcher(settings: Settings, outside: Outside, state: _State, settlement: Settlement) -> Dispatcher:
     canaries = Canaries()
-    model_limits = ModelLimits(
-        settings.openai_timeout, settings.concurrency_limit, outside.clock, _tell_learned
-    )
     outcomes = OutcomeHandler(
         journal=outside.journal,
         backlog=state.backlog,
         settlement=settlement,
         gate=state.provider_gate,
         evidence=Evidence(outside.clock),
-        limits=model_limits,
+        limits=state.model_limits,
         canaries=canaries,
         backoff=Backoff(settings.retry_backoff_factor, outside.draw),
         metrics=outside.metrics,
@@ -229,7 +229,7 @@ def _dispatcher(settings: Settings, outside: Outside, state: _State, settlement:
         journal=outside.journal,
         gate=state.provider_gate,
         limiter=state.limiter,
-        model_limits=model_limits,
+        model_limits=state.model_limits,
         canaries=canaries,
         outcomes=outcomes,
         metrics=outside.metrics,
@@ -257,6 +257,8 @@ def _observer(settings: Settings, outside: Outside, state: _State) -> Observer:
         board=outside.board,
         clock=outside.clock,
         limiter=state.limiter,
+        model_limits=state.model_limits,
+        report_pace=state.report_pace,
     )
 
 
@@ -272,9 +274,24 @@ def _tasks_at_once(settings: Settings) -> int:
     return settings.concurrency_limit * settings.batch_max_tasks
 
 
-def _breaker(settings: Settings, service: str, clock: Callable[[], float], **which: str) -> CircuitBreaker:
+def _api_side(settings: Settings, calls: str, clock: Callable[[], float]) -> GateSide:
+    trouble = TroubleRecord("api", settings.api_base_url, calls)
+    return GateSide(_breaker(settings, "api", trouble, clock, calls=calls), trouble, clock)
+
+
+def _provider_gate(settings: Settings, clock: Callable[[], float]) -> ProviderGate:
+    provider = settings.embedding_provider
+    address = settings.openai_base_url or OPENAI_URL if provider is Provider.OPENAI else ""
+    trouble = TroubleRecord(provider, address)
+    return ProviderGate(_breaker(settings, provider, trouble, clock), trouble, clock)
+
+
+def _breaker(
+    settings: Settings, service: str, trouble: TroubleRecord, clock: Callable[[], float], **which: str
+) -> CircuitBreaker:
     def tell(state: BreakerState) -> None:
-        log.warning(LogEvent.BREAKER_CHANGED, service=service, state=state.name.lower(), **which)
+        facts = {**which, **trouble.facts()}
+        log.warning(LogEvent.BREAKER_CHANGED, service=service, state=state.name.lower(), **facts)
 
     return CircuitBreaker(
         settings.circuit_breaker_threshold, settings.circuit_breaker_recovery_seconds, clock, tell

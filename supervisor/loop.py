@@ -27,6 +27,7 @@ from supervisor.runtime.events import (
 )
 from supervisor.runtime.exit_codes import ExitCode
 from supervisor.runtime.shutdown import ShutdownManager
+from supervisor.runtime.trouble import Cause
 from supervisor.task_api.gate import APIGate
 from supervisor.task_api.outbox import Outbox
 from supervisor.task_api.poll_scheduler import TaskScheduler
@@ -170,7 +171,9 @@ class Supervisor:
             if self.conditions.journal_writable:
                 log.error(LogEvent.JOURNAL_UNWRITABLE, detail=str(error))
             self.conditions.journal_writable = False
+            self.conditions.journal_trouble.failed(Cause("journal_unwritable", str(error), "STATE_DIR"))
             return False
+        self.conditions.journal_trouble.succeeded()
         if not self.conditions.journal_writable:
             log.warning(LogEvent.JOURNAL_WRITABLE_AGAIN)
             self.conditions.journal_writable = True

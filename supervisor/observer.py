@@ -10,9 +10,13 @@ from supervisor.pool.base import WorkerPool
 from supervisor.pool.slot_table import SlotState, SlotTable
 from supervisor.providers.circuit_breaker import BreakerState, CircuitBreaker
 from supervisor.providers.gate import Blocked, ProviderGate
+from supervisor.providers.model_limits import ModelLimits
 from supervisor.providers.rate_limiter import RateLimiter
 from supervisor.runtime.shutdown import ShutdownManager
+from supervisor.runtime.trouble import TroubleRecord
+from supervisor.status.causes import current_troubles, held_models, waiting_retries
 from supervisor.status.history import History
+from supervisor.status.learned import learned_status
 from supervisor.status.status import (
     BreakerPhase,
     BreakerStatus,
@@ -30,6 +34,7 @@ from supervisor.task_api.answers import PollResult
 from supervisor.task_api.gate import APIGate
 from supervisor.task_api.outbox import Outbox
 from supervisor.task_api.poll_scheduler import TaskScheduler
+from supervisor.task_api.report_pace import ReportPace
 from supervisor.tasks.backlog import Backlog
 
 NO_POLL = "none"
@@ -49,6 +54,7 @@ class Conditions:
 
     paused: bool = False
     journal_writable: bool = True
+    journal_trouble: TroubleRecord = field(default_factory=lambda: TroubleRecord("journal"))
     outbox_full: bool = False
     passed_over: int = 0
     ever_had_worker: bool = False
@@ -76,6 +82,8 @@ class Observer:
     api_gate: APIGate
     provider_gate: ProviderGate
     limiter: RateLimiter
+    model_limits: ModelLimits
+    report_pace: ReportPace
     history: History
     board: StatusBoard
     clock: Callable[[], float]
@@ -133,6 +141,15 @@ class Observer:
             activity=self.history.activity(),
             failures=self.history.failures(),
             deaths=self.history.deaths(),
+            troubles=current_troubles(
+                self.conditions.journal_trouble,
+                self.api_gate,
+                self.provider_gate,
+                owes_reports=bool(len(self.outbox)),
+            ),
+            model_holds=held_models(self.provider_gate, now),
+            retry=waiting_retries(self.provider_gate, self.backlog),
+            learned=learned_status(self.scheduler, self.report_pace, self.model_limits),
             loop_silent_seconds=0.0,
         )
 
@@ -188,7 +205,10 @@ class Observer:
         if self._only_held_models_wait():
             return Idle.PROVIDER_HOLD
         # The provider's gate is open and a worker is idle, so what is ready waits for the limiter.
-        return Idle.RATE_LIMITED if len(self.backlog) > self.backlog.delayed else Idle.RETRY_WAIT
+        if self.backlog.has_ready:
+            return Idle.RATE_LIMITED
+        waits_for_time = self.backlog.next_due_at is not None
+        return Idle.MODEL_HOLD if self.provider_gate.model_holds and not waits_for_time else Idle.RETRY_WAIT
 
     def _idle_without_tasks(self) -> Idle:
         if self.api_gate.probing:
@@ -205,7 +225,7 @@ class Observer:
                 return self.api_gate.breaker.reopens_at
             case Idle.RATE_LIMITED if blocked is None:
                 return self.limiter.opens_at()
-            case Idle.PROVIDER_HOLD | Idle.PROVIDER_CIRCUIT_OPEN | Idle.RATE_LIMITED:
+            case Idle.PROVIDER_HOLD | Idle.PROVIDER_CIRCUIT_OPEN | Idle.RATE_LIMITED | Idle.MODEL_HOLD:
                 return self.provider_gate.opens_at()
             case Idle.RETRY_WAIT:
                 return self.backlog.next_due_at

@@ -11,6 +11,7 @@ from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import Report
 from supervisor.observer import Conditions
 from supervisor.task_api.answers import Health, PollAnswer, PollRequest, PollResult
+from supervisor.task_api.causes import cause_of_poll
 from supervisor.task_api.gate import APIGate
 from supervisor.task_api.outbox import Outbox
 from supervisor.task_api.poll_scheduler import TaskScheduler
@@ -76,7 +77,8 @@ class Polling:
     def answered(self, answer: PollAnswer, *, may_take_tasks: bool) -> None:
         """The poll under way was answered, or not."""
         self.metrics.polls.labels(answer.result).inc()
-        self.api_gate.polls.heard(answer.health, answer.began_at, answer.retry_after_seconds)
+        cause = None if answer.result in PAGES or self._was_cut_off(answer) else cause_of_poll(answer)
+        self.api_gate.polls.heard(answer.health, answer.began_at, answer.retry_after_seconds, cause)
         if answer.result in PAGES:
             self._paged(answer, may_take_tasks=may_take_tasks)
         else:
@@ -108,11 +110,12 @@ class Polling:
         self.scheduler.found(taken.new, full=taken.full, listed=answer.listed)
 
     def _failed(self, answer: PollAnswer) -> None:
-        log.warning(LogEvent.POLL_FAILED, result=answer.result, detail=answer.detail)
         self.gone_reports.poll_failed()
         if self._was_cut_off(answer):
+            log.warning(LogEvent.POLL_FAILED, result=answer.result, detail=answer.detail)
             self.scheduler.cut_off(answer.took_seconds)
             return
+        log.warning(LogEvent.POLL_FAILED, result=answer.result, **self.api_gate.polls.trouble.facts())
         self.conditions.last_poll_result = answer.result
         if answer.too_much and answer.limit > 1:
             self.scheduler.too_much(answer.retry_after_seconds)

@@ -68,6 +68,12 @@ def clock_time(at_seconds: float) -> str:
     return datetime.fromtimestamp(at_seconds, UTC).strftime("%H:%M:%S")
 
 
+def moment(at_seconds: float, now: float) -> str:
+    """`14:03:12 UTC`; with the date where that was long ago."""
+    then = datetime.fromtimestamp(at_seconds, UTC)
+    return then.strftime("%H:%M:%S UTC" if now - at_seconds < DAY / 2 else "%Y-%m-%d %H:%M UTC")
+
+
 def iso_time(at_seconds: float) -> str:
     return datetime.fromtimestamp(at_seconds, UTC).isoformat(timespec="seconds")
 

@@ -82,3 +82,5 @@ class Report:
     created_at_seconds: float | None = None
     queue_seconds: float = 0.0
     run_seconds: float = 0.0
+    message: str = ""
+    """Why the task failed, as it may be logged: bounded, and without the task's text."""

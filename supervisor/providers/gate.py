@@ -1,6 +1,7 @@
 """May work go to the provider now? One object knows every reason why not."""
 
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,11 +11,22 @@ from shared.logs import get_logger
 from shared.messages import Failure
 from shared.models import BatchKey
 from supervisor.providers.circuit_breaker import BreakerState, CircuitBreaker
+from supervisor.runtime.trouble import Cause, TroubleRecord
 
 SHORTEST_PAUSE_SECONDS = 0.1
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 PROBE_INTERVAL_SECONDS = 60.0
+MAX_MODEL_TROUBLES = 200
+
+_SETTINGS: Mapping[RetryReason, str] = {
+    RetryReason.CONNECTION: "OPENAI_BASE_URL",
+    RetryReason.TIMEOUT: "OPENAI_TIMEOUT",
+    RetryReason.RATE_LIMIT: "OPENAI_REQUESTS_PER_MINUTE",
+    RetryReason.UNAUTHORIZED: "OPENAI_API_KEY",
+    RetryReason.WRONG_URL: "OPENAI_BASE_URL",
+    RetryReason.BAD_RESPONSE: "OPENAI_BASE_URL",
+}
 
 log = get_logger("provider_gate")
 
@@ -38,20 +50,31 @@ class Hold:
 
 
 class ProviderGate:
-    """Breaker, rate-limit pause and hold of one provider. Owned by the loop; `clock` is monotonic."""
+    """Breaker, trouble, rate-limit pause and holds of one provider.
 
-    def __init__(self, breaker: CircuitBreaker, clock: Callable[[], float]) -> None:
+    Owned by the loop; `clock` is monotonic. What it is told of failures is shown and logged, so no task's
+    text may be in it.
+    """
+
+    def __init__(self, breaker: CircuitBreaker, trouble: TroubleRecord, clock: Callable[[], float]) -> None:
         self._breaker = breaker
+        self._trouble = trouble
         self._clock = clock
         self._paused_until = 0.0
         self._next_pause_seconds = FIRST_PAUSE_SECONDS
         self._hold: Hold | None = None
         self._next_probe_at = 0.0
         self._model_holds: dict[str, tuple[Hold, float]] = {}
+        self._model_troubles: OrderedDict[str, TroubleRecord] = OrderedDict()
 
     @property
     def breaker(self) -> CircuitBreaker:
         return self._breaker
+
+    @property
+    def trouble(self) -> TroubleRecord:
+        """What has failed since a unit was last served."""
+        return self._trouble
 
     @property
     def hold(self) -> Hold | None:
@@ -61,6 +84,15 @@ class ProviderGate:
     def model_holds(self) -> tuple[Hold, ...]:
         """The models that the provider seems not to have."""
         return tuple(hold for hold, _ in self._model_holds.values())
+
+    def model_trouble(self, model: str) -> TroubleRecord | None:
+        """What a held model failed of; None if it is not known."""
+        return self._model_troubles.get(model)
+
+    def model_retry_at(self, model: str) -> float | None:
+        """When (monotonic) a held model is due to be tried again; None if it is not held."""
+        held = self._model_holds.get(model)
+        return None if held is None else held[1]
 
     @property
     def is_up(self) -> bool:
@@ -98,8 +130,10 @@ class ProviderGate:
         if self._hold is not None:
             self._next_probe_at = self._clock() + PROBE_INTERVAL_SECONDS
 
-    def succeeded(self) -> None:
-        """The provider served a unit, or a canary."""
+    def succeeded(self, model: str = "") -> None:
+        """The provider served a unit, or a canary, of the model."""
+        self._trouble.succeeded()
+        self._model_troubles.pop(model, None)
         self.answered()
         self._next_pause_seconds = FIRST_PAUSE_SECONDS
         if self._hold is not None:
@@ -112,36 +146,48 @@ class ProviderGate:
 
     def failed(self, failure: Failure, key: BatchKey, began_at: float) -> None:
         """The provider could not or would not answer a unit of `key` that went out at `began_at`."""
+        if failure.retry in HOLD_REASONS:
+            self._breaker.succeeded()
+            self.hold_on(Hold(failure.retry, failure.message, key))
+            return
+        # First, because what follows is logged with it.
+        self._trouble.failed(_cause(failure.retry, failure.message))
         if failure.retry is RetryReason.RATE_LIMIT:
             self._breaker.succeeded()
             self._pause(failure.retry_after_seconds)
-        elif failure.retry in HOLD_REASONS:
-            self._breaker.succeeded()
-            self.hold_on(Hold(failure.retry, failure.message, key))
         else:
             self._breaker.failed(began_at)
 
     def hold_on(self, hold: Hold) -> None:
         """Nothing but a probe goes to the provider until it has served one."""
+        self._trouble.failed(_cause(hold.reason, hold.message))
         if self._hold is None:
             self._next_probe_at = self._clock() + PROBE_INTERVAL_SECONDS
-            log.error(LogEvent.PROVIDER_HELD, reason=hold.reason, message=hold.message)
+            log.error(LogEvent.PROVIDER_HELD, **_about(hold, self._trouble))
         self._hold = hold
 
     def hold_model(self, hold: Hold) -> None:
         """No task of the model goes to the provider until it is due to be tried again."""
         model = hold.key.model
+        trouble = self._model_troubles.setdefault(model, self._trouble.anew())
+        trouble.failed(_cause(hold.reason, hold.message))
+        if len(self._model_troubles) > MAX_MODEL_TROUBLES:
+            self._model_troubles.popitem(last=False)
         if model not in self._model_holds:
-            log.error(LogEvent.PROVIDER_HELD, reason=hold.reason, message=hold.message, model=model)
+            log.error(LogEvent.PROVIDER_HELD, **_about(hold, trouble), model=model)
         self._model_holds[model] = (hold, self._clock() + PROBE_INTERVAL_SECONDS)
 
-    def models_due(self) -> list[str]:
-        """Held models that may be tried again."""
+    def take_due_models(self) -> list[str]:
+        """Held models that are due to be tried again. They are held no longer, until they fail again."""
         now = self._clock()
-        return [model for model, (_, until) in self._model_holds.items() if now >= until]
+        due = [model for model, (_, until) in self._model_holds.items() if now >= until]
+        for model in due:
+            del self._model_holds[model]
+        return due
 
     def release_model(self, model: str) -> None:
         self._model_holds.pop(model, None)
+        self._model_troubles.pop(model, None)
 
     def undecided(self) -> None:
         """A unit ended without any word from the provider: its worker died."""
@@ -159,4 +205,13 @@ class ProviderGate:
             self._next_pause_seconds = min(seconds * 2, LONGEST_PAUSE_SECONDS)
         self._paused_until = max(self._paused_until, now + seconds)
         if not already:
-            log.warning(LogEvent.PROVIDER_THROTTLED, seconds=round(seconds, 3))
+            log.warning(LogEvent.PROVIDER_THROTTLED, seconds=round(seconds, 3), **self._trouble.facts())
+
+
+def _cause(reason: RetryReason | None, message: str) -> Cause:
+    return Cause(reason or "", message, _SETTINGS.get(reason, "") if reason else "")
+
+
+def _about(hold: Hold, trouble: TroubleRecord) -> dict[str, object]:
+    facts = trouble.facts()
+    return {"reason": hold.reason, "message": facts.pop("detail", ""), **facts}

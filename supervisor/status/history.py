@@ -2,13 +2,12 @@
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from shared.metrics import BoundedLabels
 from supervisor.journal.task_record import Report
 from supervisor.status.latency import LatencyCounts
-from supervisor.status.redaction import without_quotes
 from supervisor.status.status import Activity, Bucket, DeathStatus, FailureStatus, TokensStatus
 
 BUCKET_SECONDS = 10.0
@@ -63,19 +62,15 @@ class History:
         before = self._tokens.get(label, TokensStatus(label, 0, 0))
         self._tokens[label] = TokensStatus(label, before.tasks + 1, before.tokens + report.tokens)
 
-    def failed(self, report: Report, message: str, texts: Iterable[str] = ()) -> None:
-        """A task is FAILED. What `message` quotes of `texts` is left out."""
+    def failed(self, report: Report) -> None:
+        """A task is FAILED."""
         self._advance()
         for stretch in (self._current, self._total):
             stretch.failed += 1
-        key = (report.task_type, message)
+        key = (report.task_type, report.message)
         before = self._failures.pop(key, None)
-        if before is None:
-            shown = without_quotes(message, texts)[:MOST_MESSAGE_CHARACTERS]
-            before = FailureStatus(0.0, 0, report.task_id, report.task_type, shown)
-        self._failures[key] = replace(
-            before, at_seconds=self._wall(), count=before.count + 1, task_id=report.task_id
-        )
+        count = before.count + 1 if before else 1
+        self._failures[key] = FailureStatus(self._wall(), count, report.task_id, *key)
         if len(self._failures) > MOST_FAILURES:
             self._failures.popitem(last=False)
 

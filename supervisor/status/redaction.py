@@ -6,6 +6,7 @@ from shared.models import JsonValue
 
 SHORTEST_QUOTE_CHARACTERS = 24
 SHORTEST_TEXT_CHARACTERS = 4
+MAX_SHOWN_CHARACTERS = 300
 HIDDEN = "[text]"
 
 _PROBE = SHORTEST_QUOTE_CHARACTERS // 2
@@ -22,6 +23,19 @@ def texts_of(payload: JsonValue, but: str = "") -> Iterable[str]:
     elif isinstance(payload, list):
         for value in payload:
             yield from texts_of(value, but)
+
+
+def shortened(message: str, texts: Iterable[str]) -> str:
+    """The first 300 characters of `message` without what it quotes of the texts."""
+    # The length is bounded first: to look for quotations takes long in a long message.
+    margin = SHORTEST_QUOTE_CHARACTERS - 1
+    cut = message[: MAX_SHOWN_CHARACTERS + margin]
+    words = without_quotes(cut, texts)
+    if len(cut) < len(message):
+        words = words[:-margin]  # A quotation that was cut may be too short to be known as one.
+    if len(cut) < len(message) or len(words) > MAX_SHOWN_CHARACTERS:
+        return words[: MAX_SHOWN_CHARACTERS - 1] + "…"
+    return words
 
 
 def without_quotes(message: str, texts: Iterable[str]) -> str:

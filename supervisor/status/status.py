@@ -5,6 +5,8 @@ from enum import StrEnum
 
 from supervisor.pool.slot_table import SlotState
 from supervisor.providers.gate import Blocked
+from supervisor.providers.model_limits import LearnedAboutModel
+from supervisor.runtime.trouble import Trouble
 
 
 class Phase(StrEnum):
@@ -40,6 +42,7 @@ class Idle(StrEnum):
     PROVIDER_HOLD = "provider_hold"
     PROVIDER_CIRCUIT_OPEN = "provider_circuit_open"
     RATE_LIMITED = "rate_limited"
+    MODEL_HOLD = "model_hold"
     RETRY_WAIT = "retry_wait"
 
 
@@ -78,6 +81,38 @@ class HoldStatus:
     provider: str
     reason: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelHoldStatus:
+    """A model that the provider seems not to have. Its tasks wait, those of other models go on."""
+
+    model: str
+    reason: str
+    message: str
+    since_seconds: float
+    times: int
+    retry_in_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryStatus:
+    """Tasks that wait for their retry, and what a task failed of last. Times are epoch seconds."""
+
+    tasks: int
+    reason: str
+    detail: str
+    failed_at_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedStatus:
+    """How much the other sides take, as far as it has shown; None where no limit is known."""
+
+    tasks_a_page: int | None
+    poll_wait_seconds: float | None
+    reports_per_second: float | None
+    models: tuple[LearnedAboutModel, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +204,8 @@ class Status:
     """Everything that the status page, the metrics' gauges and the probes show.
 
     `at_seconds` (epoch) is when the picture was drawn. `wait_seconds` is how long until what stands in
-    the way of work may change by itself; None where only a person or an event can change it.
+    the way of work may change by itself; None where only a person or an event can change it. `troubles` is
+    what has failed since the last success, for each kind of call.
     """
 
     version: str
@@ -195,6 +231,10 @@ class Status:
     activity: Activity
     failures: tuple[FailureStatus, ...]
     deaths: tuple[DeathStatus, ...]
+    troubles: tuple[Trouble, ...]
+    model_holds: tuple[ModelHoldStatus, ...]
+    retry: RetryStatus | None
+    learned: LearnedStatus
     loop_silent_seconds: float
     """How old the picture was when it was asked for: the loop draws one at least every second."""
 

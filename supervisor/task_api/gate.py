@@ -3,22 +3,32 @@
 from collections.abc import Callable
 
 from supervisor.providers.circuit_breaker import BreakerState, CircuitBreaker
+from supervisor.runtime.trouble import Cause, TroubleRecord
 from supervisor.task_api.answers import Health
 
 _SEVERITY = (BreakerState.CLOSED, BreakerState.HALF_OPEN, BreakerState.OPEN)
 
 
 class GateSide:
-    """One kind of call: its breaker, and the pause that the API asked for. `clock` is monotonic."""
+    """One kind of call: its breaker, its trouble, and the pause that the API asked for.
 
-    def __init__(self, breaker: CircuitBreaker, clock: Callable[[], float]) -> None:
+    `clock` is monotonic.
+    """
+
+    def __init__(self, breaker: CircuitBreaker, trouble: TroubleRecord, clock: Callable[[], float]) -> None:
         self._breaker = breaker
+        self._trouble = trouble
         self._clock = clock
         self._paused_until = 0.0
 
     @property
     def breaker(self) -> CircuitBreaker:
         return self._breaker
+
+    @property
+    def trouble(self) -> TroubleRecord:
+        """What has failed since the last success."""
+        return self._trouble
 
     @property
     def probing(self) -> bool:
@@ -42,8 +52,19 @@ class GateSide:
         """A call is being made."""
         self._breaker.begin()
 
-    def heard(self, health: Health, began_at: float, retry_after_seconds: float | None) -> None:
-        """A call that began at `began_at` came back."""
+    def heard(
+        self,
+        health: Health,
+        began_at: float,
+        retry_after_seconds: float | None,
+        cause: Cause | None = None,
+    ) -> None:
+        """A call that began at `began_at` came back. It failed if there is a `cause`."""
+        # First, because the breaker's change is logged with it.
+        if cause is not None:
+            self._trouble.failed(cause)
+        elif health is Health.HEALTHY:
+            self._trouble.succeeded()
         if health is Health.HEALTHY:
             self._breaker.succeeded()
         elif health is Health.UNHEALTHY:

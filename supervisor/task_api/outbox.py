@@ -94,6 +94,10 @@ class Outbox(Generic[M]):
             taken.append(letter.message)
         return taken
 
+    def sent(self, task_id: str) -> M:
+        """The message about this task that is under way."""
+        return self._under_way[task_id].message
+
     def settle(self, task_id: str) -> Letter[M]:
         """The API has answered for good."""
         if task_id in self._aside:

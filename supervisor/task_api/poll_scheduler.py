@@ -77,6 +77,12 @@ class TaskScheduler:
         return min(self._held_seconds, self._learned_hold.limit(math.ceil(self._held_seconds)))
 
     @property
+    def learned_wait_seconds(self) -> float | None:
+        """How long a poll is held at most by what stands between us and the API; None if it has not shown."""
+        learned = self._learned_hold
+        return None if learned.fails_from is None else min(self._held_seconds, learned.works_up_to)
+
+    @property
     def learned_limit(self) -> LearnedLimit:
         """How many tasks the API takes as a limit."""
         return self._learned_limit

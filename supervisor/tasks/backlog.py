@@ -52,6 +52,16 @@ class Backlog:
         return self._delayed[0][0] if self._delayed else None
 
     @property
+    def has_ready(self) -> bool:
+        """Does a task wait for neither a time nor an answer about its model?"""
+        keys = itertools.chain(
+            self._ready,
+            (group[0].task.key for group in self._fragments),
+            (record.task.key for record in self._suspects),
+        )
+        return any(key.model not in self._aside for key in keys)
+
+    @property
     def delayed(self) -> int:
         """How many of the tasks wait for a time or an answer rather than for a worker."""
         return sum(len(group) for _, _, group in self._delayed) + self.set_aside

@@ -14,6 +14,7 @@ from shared.logs import get_logger
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import Claim, TaskRecord
 from supervisor.task_api.answers import Health, ReportAnswer, ReportOutcome
+from supervisor.task_api.causes import cause_of_report
 from supervisor.task_api.gate import GateSide
 from supervisor.task_api.outbox import Outbox
 from supervisor.task_api.report_pace import ReportPace
@@ -109,8 +110,10 @@ class Claims:
         shed = self.pace.is_refusal_for_load(answer)
         self.pace.heard(answer)
         health = Health.UNKNOWN if shed else answer.health
-        self.gate.heard(health, answer.began_at, answer.retry_after_seconds)
-        if answer.outcome in (ReportOutcome.RETRY, ReportOutcome.FOREIGN):
+        again = answer.outcome in (ReportOutcome.RETRY, ReportOutcome.FOREIGN)
+        cause = cause_of_report(answer, tells_output=False) if again else None
+        self.gate.heard(health, answer.began_at, answer.retry_after_seconds, cause)
+        if again:
             self._again(task_id, answer, shed=shed)
         else:
             message = self.outbox.settle(task_id).message

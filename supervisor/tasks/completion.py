@@ -11,8 +11,9 @@ from shared.models import Output, TaskStatus
 from supervisor.journal.journal import TaskJournal, Waiting
 from supervisor.journal.task_record import Report, TaskRecord
 from supervisor.status.history import History
-from supervisor.status.redaction import texts_of
+from supervisor.status.redaction import shortened, texts_of
 from supervisor.task_api.answers import PollAnswer, ReportAnswer, ReportOutcome
+from supervisor.task_api.causes import loggable_detail
 from supervisor.task_api.outbox import Letter, Outbox
 from supervisor.task_api.task_item import TaskAddress
 from supervisor.task_api.wire_formats import failure_body, success_body
@@ -46,16 +47,23 @@ class Settlement:
 
     def fail(self, record: TaskRecord, message: str, started_at: float) -> None:
         """`message` reaches the API: it says what happened and what to do."""
-        report = self._report(record, TaskStatus.FAILED, started_at)
-        self._finish(report, failure_body(record.task.shape, message))
         task = record.task
-        self.history.failed(report, message, texts_of(task.payload, but=task.key.model))
+        shown = shortened(message, texts_of(task.payload, but=task.key.model))
+        report = replace(self._report(record, TaskStatus.FAILED, started_at), message=shown)
+        self._finish(report, failure_body(task.shape, message))
+        self.history.failed(report)
 
     def refuse(self, address: TaskAddress, message: str) -> None:
         """Fail an item of a page that never became a task."""
-        report = Report(address.id, UNKNOWN_TYPE_LABEL, address.correlation_id, TaskStatus.FAILED)
+        report = Report(
+            address.id,
+            UNKNOWN_TYPE_LABEL,
+            address.correlation_id,
+            TaskStatus.FAILED,
+            message=shortened(message, ()),
+        )
         self._finish(report, failure_body(address.shape, message))
-        self.history.failed(report, message)
+        self.history.failed(report)
 
     def restore(self, waiting: Waiting) -> None:
         """Take up a report that an earlier run still owed."""
@@ -155,6 +163,7 @@ class Settlement:
             run_seconds=round(report.run_seconds, 4),
             report_seconds=round(self.clock() - letter.since, 4),
             end_to_end_seconds=None if total is None else round(total, 3),
+            **({"message": report.message} if report.message else {}),
         )
 
 
@@ -165,6 +174,5 @@ def _about(report: Report, answer: ReportAnswer) -> dict[str, object]:
         "correlation_id": report.correlation_id,
         "status_code": answer.status,
         "outcome": answer.outcome,
-        # What an API answers may repeat what it was sent, and vectors are never logged; the journal has it.
-        "detail": answer.detail if answer.status is None else None,
+        "detail": loggable_detail(answer, tells_output=report.status is TaskStatus.SUCCEEDED),
     }

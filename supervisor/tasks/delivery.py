@@ -5,15 +5,20 @@ from dataclasses import dataclass
 
 from shared.log_events import LogEvent
 from shared.logs import get_logger
+from shared.models import TaskStatus
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import Report
 from supervisor.runtime.events import ReportDone
-from supervisor.task_api.answers import Health
+from supervisor.runtime.trouble import Cause
+from supervisor.task_api.answers import Health, ReportOutcome
+from supervisor.task_api.causes import cause_of_report
 from supervisor.task_api.gate import GateSide
 from supervisor.task_api.outbox import Outbox
 from supervisor.task_api.report_pace import ReportPace
 from supervisor.task_api.sender import Reporter
 from supervisor.tasks.completion import Settlement
+
+TROUBLE = frozenset({ReportOutcome.RETRY, ReportOutcome.FOREIGN})
 
 log = get_logger("delivery")
 
@@ -52,10 +57,17 @@ class Delivery:
         shed = self.pace.is_refusal_for_load(answer)
         self.pace.heard(answer)
         health = Health.UNKNOWN if shed else answer.health
-        self.gate.heard(health, answer.began_at, answer.retry_after_seconds)
+        self.gate.heard(health, answer.began_at, answer.retry_after_seconds, self._cause(event))
         self.settlement.answered(event.task_id, answer, shed=shed)
         if shed or not self.gate.allows():
             self.outbox.recall(self.reporter.recall())
+
+    def _cause(self, event: ReportDone) -> Cause | None:
+        """Why the report was not taken, if the API or the way to it is in trouble."""
+        if event.answer.outcome not in TROUBLE:
+            return None
+        tells_output = self.outbox.sent(event.task_id).status is TaskStatus.SUCCEEDED
+        return cause_of_report(event.answer, tells_output=tells_output)
 
     def next_at(self) -> float | None:
         """The next moment at which there may be something to send, unless an answer comes first."""

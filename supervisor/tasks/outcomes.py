@@ -27,10 +27,13 @@ from supervisor.providers.decision import (
 from supervisor.providers.evidence import Evidence
 from supervisor.providers.gate import Hold, ProviderGate
 from supervisor.providers.model_limits import ModelLimits
+from supervisor.status.redaction import shortened, texts_of
 from supervisor.tasks.backlog import Backlog, Group, SetAside, halves
 from supervisor.tasks.completion import Settlement
 
 NO_OUTCOME = Failure("the processor gave no outcome for this task", blame=Blame.PROCESSOR)
+WITHOUT_ANSWER = frozenset({RetryReason.CONNECTION, RetryReason.DISCONNECTED, RetryReason.TIMEOUT})
+"""The message is our own: the provider has said nothing."""
 
 log = get_logger("outcomes")
 
@@ -90,8 +93,7 @@ class OutcomeHandler:
 
     def wake(self) -> None:
         """Models that were held are tried again when they are due."""
-        for model in self.gate.models_due():
-            self.gate.release_model(model)
+        for model in self.gate.take_due_models():
             for aside in self.backlog.take_aside(model):
                 self.backlog.put_back(aside.group)
 
@@ -137,7 +139,7 @@ class OutcomeHandler:
         decision = self._decide(aside, CanaryAnswer.NOT_ASKED)
         was_probe = self.gate.probing
         if failure.retry is not None:
-            self.gate.failed(failure, unit.key, assignment.started_at)
+            self.gate.failed(_without_texts(failure, group), unit.key, assignment.started_at)
         else:
             self.gate.answered()
         if was_probe and self.gate.probing and self.gate.hold is None and has_canary(unit.key.task_type):
@@ -174,7 +176,7 @@ class OutcomeHandler:
     def _served(self, assignment: Assignment, done: UnitDone, *, setbacks: int, alone: bool) -> None:
         """The provider served a call: all that is to be learned from it."""
         unit, key = assignment.unit, assignment.unit.key
-        self.gate.succeeded()
+        self.gate.succeeded(key.model)
         self.limits.worked(key.model, unit.inputs, unit.size_bytes, done.duration_seconds)
         if alone:
             by_chance = max((record.attempts for record in assignment.records), default=0)
@@ -234,11 +236,13 @@ class OutcomeHandler:
                 self._set_aside(aside, key)
                 self.canaries.want(key)
             case Decision.HOLD_PROVIDER:
-                self.gate.hold_on(Hold(RetryReason.REFUSED, failure.message, key))
+                said = _without_texts(failure, group).message
+                self.gate.hold_on(Hold(RetryReason.REFUSED, said, key))
                 self.journal.note_ready(group)
                 self.backlog.put_back(group)
             case Decision.HOLD_MODEL:
-                self.gate.hold_model(Hold(RetryReason.WRONG_URL, failure.message, key))
+                said = _without_texts(failure, group).message
+                self.gate.hold_model(Hold(RetryReason.WRONG_URL, said, key))
                 self._set_aside(aside, key)
 
     def _fail(self, aside: SetAside, key: BatchKey) -> None:
@@ -304,6 +308,14 @@ def _inputs(group: Group) -> int:
 def _size_bytes(group: Group) -> int:
     sizes = {content_of(record.task) or record.task.id: record.task.size_bytes for record in group}
     return sum(sizes.values())
+
+
+def _without_texts(failure: Failure, group: Group) -> Failure:
+    """The failure as it may be logged and shown: what an answer says may quote a task's text."""
+    if failure.retry in WITHOUT_ANSWER:
+        return failure
+    texts = (text for record in group for text in texts_of(record.task.payload, but=record.task.key.model))
+    return replace(failure, message=shortened(failure.message, texts))
 
 
 def _setbacks(records: Sequence[TaskRecord]) -> int:

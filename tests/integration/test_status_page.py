@@ -36,6 +36,7 @@ def lived() -> Status:
     slots = {unit.tasks[0].id: slot for slot, unit in house.held.items()}
     house.finish(slots["good"])
     house.fail(slots["bad"], "cannot embed 'text of bad'")
+    house.serve_canaries()
     house.die(slots["poison"])
     house.fail(slots["unlucky"], "Incorrect API key provided.", retry=RetryReason.UNAUTHORIZED)
     return house.status

@@ -2,9 +2,22 @@
 
 from collections.abc import Callable, Mapping
 
-from supervisor.console.formatting import count, duration, waits
+from shared.errors import RetryReason
+from supervisor.console.formatting import count, duration, moment, waits
 from supervisor.console.notices.bulletin import Bulletin, Tone
 from supervisor.console.notices.poll import next_poll, poll_trouble
+from supervisor.console.notices.trouble import (
+    API,
+    JOURNAL,
+    REPORTS,
+    advice,
+    as_sentence,
+    cause,
+    how_often,
+    next_try,
+    trouble_of,
+    where_and_when,
+)
 from supervisor.status.status import Idle, Status
 from supervisor.task_api.answers import PollResult
 
@@ -47,12 +60,15 @@ def _no_workers(status: Status) -> Bulletin:
     return Bulletin(Tone.ALARM, "No worker is up", f"{how}Starts are tried again, at most 10 s apart.")
 
 
-def _journal_unwritable(_: Status) -> Bulletin:
+def _journal_unwritable(status: Status) -> Bulletin:
     return Bulletin(
         Tone.ALARM,
         "Disk: the journal cannot be written",
-        "No new work starts and results are held in memory. Free some space on STATE_DIR or make it"
-        " writable again; all is written down as soon as that works.",
+        _sentences(
+            cause(trouble_of(status, JOURNAL), status),
+            "No new work starts and results are held in memory. Free some space on STATE_DIR or make it"
+            " writable again; all is written down as soon as that works.",
+        ),
     )
 
 
@@ -60,61 +76,136 @@ def _outbox_full(status: Status) -> Bulletin:
     return Bulletin(
         Tone.ALARM,
         f"Waiting: {count(status.outbox, 'result')} must be reported before new work starts",
-        "The task API takes results more slowly than they come, or not at all. They are safe in the journal.",
+        _sentences(
+            "The task API takes results more slowly than they come, or not at all.",
+            cause(trouble_of(status, API, REPORTS), status),
+            "They are safe in the journal.",
+        ),
     )
 
 
 def _api_circuit_open(status: Status) -> Bulletin:
-    safe = f" {count(status.outbox, 'result')} wait safe in the journal." if status.outbox else ""
+    troubles = [row for row in status.troubles if row.service == API]
+    trouble = max(troubles, key=lambda row: row.times, default=None)
+    safe = f"{count(status.outbox, 'result')} wait safe in the journal." if status.outbox else ""
     return Bulletin(
         Tone.ALARM,
-        "The task API does not answer",
-        f"Its circuit breaker is open. {_next_try(status.breakers[0].probe_in_seconds)}{safe}",
+        _API_TITLES.get(trouble.reason, _NO_ANSWER) if trouble else _NO_ANSWER,
+        _sentences(
+            cause(trouble, status) or "Its circuit breaker is open.",
+            next_try(status.breakers[0].probe_in_seconds),
+            safe,
+        ),
     )
 
 
 def _provider_hold(status: Status) -> Bulletin:
-    reasons = {
-        "quota": "the quota is used up",
-        "unauthorized": "the key is not accepted",
-        "wrong_url": "there is no such API at OPENAI_BASE_URL",
-    }
     hold = status.holds[0]
-    wait = status.provider.opens_in_seconds
+    trouble = trouble_of(status, hold.provider)
+    when = (where_and_when(trouble, status), *advice(trouble)) if trouble else ()
     return Bulletin(
         Tone.ALARM,
-        f"Provider {hold.provider} on hold: {reasons.get(hold.reason, hold.reason)}",
-        f"It says “{hold.message}” No task is failed for this; they wait. {_next_try(wait)}",
+        f"Provider {hold.provider} on hold: {_HOLD_REASONS.get(hold.reason, hold.reason)}",
+        _sentences(
+            f"It says “{hold.message}”",
+            *when,
+            "No task is failed for this; they wait.",
+            next_try(status.provider.opens_in_seconds),
+        ),
+    )
+
+
+def _model_hold(status: Status) -> Bulletin:
+    held = status.model_holds[0]
+    models = f"Model {held.model}" if len(status.model_holds) == 1 else f"{len(status.model_holds)} models"
+    return Bulletin(
+        Tone.CAUTION,
+        f"{models} on hold: the provider has nothing there",
+        _sentences(
+            f"Of {held.model} it says “{held.message}”",
+            f"{how_often(held.times, held.since_seconds, status.at_seconds).capitalize()}.",
+            "Check the model that the tasks ask for, and OPENAI_BASE_URL.",
+            "Tasks of this model wait; those of other models go on.",
+            next_try(held.retry_in_seconds),
+        ),
     )
 
 
 def _provider_circuit_open(status: Status) -> Bulletin:
+    name = status.provider.name
+    trouble = trouble_of(status, name)
+    fault = _PROVIDER_FAULTS.get(trouble.reason if trouble else "", "does not answer as it should")
     return Bulletin(
         Tone.ALARM,
-        f"Provider {status.provider.name} does not answer as it should",
-        f"Its circuit breaker is open; tasks wait. {_next_try(status.provider.opens_in_seconds)}",
+        f"Provider {name} {fault}",
+        _sentences(
+            cause(trouble, status),
+            "Its circuit breaker is open; tasks wait.",
+            next_try(status.provider.opens_in_seconds),
+        ),
     )
 
 
 def _rate_limited(status: Status) -> Bulletin:
     wait = status.wait_seconds if status.idle is Idle.RATE_LIMITED else status.provider.opens_in_seconds
     until = f" for {duration(wait)}" if wait else ""
+    trouble = trouble_of(status, status.provider.name)
+    refused = trouble if trouble and trouble.reason == RetryReason.RATE_LIMIT else None
     return Bulletin(
         Tone.CAUTION,
         f"Rate-limited{until}",
-        f"{waits(status.backlog)} until the limits of {status.provider.name} allow more. No attempt counts.",
+        _sentences(
+            cause(refused, status),
+            f"{waits(status.backlog)} until the limits of {status.provider.name} allow more.",
+            "No attempt counts.",
+        ),
     )
 
 
 def _retry_wait(status: Status) -> Bulletin:
     wait = status.wait_seconds
-    when = f"The first is due in {duration(wait)}." if wait else "The first is due now."
-    return Bulletin(Tone.CAUTION, f"Waiting to try {count(status.backlog, 'task')} again after errors", when)
+    return Bulletin(
+        Tone.CAUTION,
+        f"Waiting to try {count(status.backlog, 'task')} again after errors",
+        _sentences(
+            _last_failure(status),
+            f"The first is due in {duration(wait)}." if wait else "The first is due now.",
+        ),
+    )
 
 
-def _next_try(seconds: float | None) -> str:
-    return "A try is under way." if not seconds else f"The next try is in {duration(seconds)}."
+def _last_failure(status: Status) -> str:
+    trouble = trouble_of(status, status.provider.name)
+    if trouble is not None:
+        return cause(trouble, status)
+    if status.retry is None:
+        return ""
+    failed_at = moment(status.retry.failed_at_seconds, status.at_seconds)
+    return f"{as_sentence(status.retry.detail)} Last at {failed_at}; other calls were served since."
 
+
+def _sentences(*sentences: str) -> str:
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+_NO_ANSWER = "The task API does not answer"
+_API_TITLES: Mapping[str, str] = {
+    PollResult.SERVER_ERROR: "The task API answers with server errors",
+    PollResult.FOREIGN: "Something else answers in place of the task API",
+}
+_HOLD_REASONS: Mapping[str, str] = {
+    RetryReason.QUOTA: "the quota is used up",
+    RetryReason.UNAUTHORIZED: "the key is not accepted",
+    RetryReason.WRONG_URL: "there is no such API at OPENAI_BASE_URL",
+    RetryReason.REFUSED: "it refuses whatever it is asked",
+}
+_PROVIDER_FAULTS: Mapping[str, str] = {
+    RetryReason.CONNECTION: "cannot be reached",
+    RetryReason.DISCONNECTED: "ends the connection before it has answered",
+    RetryReason.TIMEOUT: "does not answer in time",
+    RetryReason.SERVER_ERROR: "answers with server errors",
+    RetryReason.BAD_RESPONSE: "sends answers that cannot be used",
+}
 
 SENTENCES: Mapping[Idle, Callable[[Status], Bulletin]] = {
     Idle.NO_WORK: _no_work,
@@ -129,5 +220,6 @@ SENTENCES: Mapping[Idle, Callable[[Status], Bulletin]] = {
     Idle.PROVIDER_HOLD: _provider_hold,
     Idle.PROVIDER_CIRCUIT_OPEN: _provider_circuit_open,
     Idle.RATE_LIMITED: _rate_limited,
+    Idle.MODEL_HOLD: _model_hold,
     Idle.RETRY_WAIT: _retry_wait,
 }

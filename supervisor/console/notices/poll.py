@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from supervisor.console.formatting import duration
 from supervisor.console.notices.bulletin import Bulletin, Tone
+from supervisor.console.notices.trouble import API, POLLS, as_sentence, trouble_of, where_and_when
 from supervisor.status.status import BreakerPhase, Status
 from supervisor.task_api.answers import PollResult
 
@@ -42,7 +43,13 @@ def poll_trouble(status: Status) -> Bulletin | None:
     if status.breakers[0].state is not BreakerPhase.CLOSED or status.poll.last_result not in _POLL_FAULTS:
         return None
     tone, fault, advice = _POLL_FAULTS[status.poll.last_result]
-    return Bulletin(tone, f"The task API {fault}", f"{advice} {next_poll(status)}")
+    trouble = trouble_of(status, API, POLLS)
+    if trouble is None:
+        return Bulletin(tone, f"The task API {fault}", f"{advice} {next_poll(status)}")
+    words = f"{as_sentence(trouble.detail)} {where_and_when(trouble, status)}"
+    if not trouble.setting or trouble.setting not in trouble.detail:
+        words += f" {advice}"
+    return Bulletin(tone, f"The task API {fault}", f"{words} {next_poll(status)}")
 
 
 def next_poll(status: Status) -> str:

@@ -6,6 +6,7 @@ from supervisor.console.formatting import ago, count, duration, rate, waits
 from supervisor.console.notices.bulletin import Bulletin, Tone
 from supervisor.console.notices.idle import SENTENCES
 from supervisor.console.notices.poll import poll_trouble
+from supervisor.console.notices.trouble import API, REPORTS, cause, trouble_of
 from supervisor.providers.gate import Blocked
 from supervisor.status.status import BreakerPhase, Idle, NotReady, Phase, Status
 
@@ -28,7 +29,14 @@ def bulletins(status: Status) -> tuple[Bulletin, ...]:
     found = [SENTENCES[trouble](status) for trouble in _active(status) if trouble is not reason]
     if status.loop_silent_seconds > LOOP_SILENT_SECONDS:
         headline = _stuck(status)
-    notices = (poll_trouble(status), _old_outbox(status), _rejected(status), _failed(status), _death(status))
+    notices = (
+        poll_trouble(status),
+        _slowed_reports(status),
+        _old_outbox(status),
+        _rejected(status),
+        _failed(status),
+        _death(status),
+    )
     found.extend(notice for notice in notices if notice is not None and notice != headline)
     if any(notice.tone is Tone.ALARM for notice in found):
         headline = replace(headline, tone=Tone.ALARM)
@@ -55,6 +63,7 @@ def _active(status: Status) -> list[Idle]:
         Idle.PROVIDER_HOLD: bool(status.holds),
         Idle.API_CIRCUIT_OPEN: api.state is not BreakerPhase.CLOSED,
         Idle.PROVIDER_CIRCUIT_OPEN: any(row.state is not BreakerPhase.CLOSED for row in providers),
+        Idle.MODEL_HOLD: bool(status.model_holds),
         Idle.RATE_LIMITED: status.provider.blocked is Blocked.RATE_LIMITED,
     }
     return [reason for reason, holds in held.items() if holds]
@@ -82,10 +91,23 @@ def _old_outbox(status: Status) -> Bulletin | None:
     age = status.outbox_oldest_age_seconds
     if age < OUTBOX_OLD_SECONDS or status.breakers[0].state is not BreakerPhase.CLOSED:
         return None
+    why = cause(trouble_of(status, API, REPORTS), status)
     return Bulletin(
         Tone.CAUTION,
         f"A result has waited {duration(age)} to be reported",
-        f"{count(status.outbox, 'result')} in the outbox; report_failed in the log says why.",
+        f"{count(status.outbox, 'result')} in the outbox. {why or 'The log says more: report_failed.'}",
+    )
+
+
+def _slowed_reports(status: Status) -> Bulletin | None:
+    pace = status.learned.reports_per_second
+    if pace is None or not status.outbox:
+        return None
+    return Bulletin(
+        Tone.CAUTION,
+        f"Reports are slowed to {rate(pace)}",
+        "The task API, or what is in front of it, has refused some because there were too many."
+        f" {count(status.outbox, 'result')} in the outbox.",
     )
 
 

@@ -102,7 +102,13 @@ def _main(status: Status | None, told: tuple[Bulletin, ...]) -> Html:
         el(
             "div",
             sections.connections(status),
-            el("div", sections.tokens(status), sections.rate_limits(status), class_="stack"),
+            el(
+                "div",
+                sections.tokens(status),
+                sections.rate_limits(status),
+                sections.learned(status),
+                class_="stack",
+            ),
             class_="pair",
         ),
         sections.failures(status),

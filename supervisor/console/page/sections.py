@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from supervisor.console.formatting import ago, clock_time, count, duration, iso_time, megabytes, rate
 from supervisor.console.notices.bulletin import Bulletin
+from supervisor.console.notices.learned import learned_rows
+from supervisor.console.notices.trouble import calls_of, cause
 from supervisor.console.page.markup import Html, el
 from supervisor.status.status import BreakerPhase, BreakerStatus, PollStatus, Status, WorkerStatus
 
@@ -64,12 +66,18 @@ def workers(status: Status) -> Html:
 
 def connections(status: Status) -> Html:
     rows = [_breaker(row) for row in status.breakers]
+    rows += [_fact(f"Trouble of {calls_of(row)}", cause(row, status)) for row in status.troubles]
     return el(
         "section",
         el("h2", "Connections"),
         el("dl", *rows, *_poll(status.poll, status.at_seconds), class_="facts"),
         class_="card",
     )
+
+
+def learned(status: Status) -> Html | None:
+    rows = learned_rows(status.learned)
+    return table("Learned limits", ("Of", "Limit"), rows) if rows else None
 
 
 def rate_limits(status: Status) -> Html | None:

@@ -3,6 +3,7 @@
 import pytest
 
 from supervisor.providers.circuit_breaker import CircuitBreaker
+from supervisor.runtime.trouble import TroubleRecord
 from supervisor.task_api.answers import Health
 from supervisor.task_api.gate import APIGate, GateSide
 from tests.fakes.clock import Clock
@@ -11,7 +12,7 @@ NOW = 1000.0
 
 
 def make_side(clock: Clock) -> GateSide:
-    return GateSide(CircuitBreaker(5, 60.0, clock), clock)
+    return GateSide(CircuitBreaker(5, 60.0, clock), TroubleRecord("api"), clock)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from shared.messages import Failure
 from shared.models import BatchKey, TaskType
 from supervisor.providers.circuit_breaker import BreakerState, CircuitBreaker
 from supervisor.providers.gate import Blocked, Hold, ProviderGate
+from supervisor.runtime.trouble import TroubleRecord
 from tests.fakes.clock import Clock
 
 THRESHOLD = 5
@@ -22,7 +23,8 @@ TROUBLE = sorted(set(RetryReason) - HOLD_REASONS - {RetryReason.RATE_LIMIT, Retr
 
 @pytest.fixture
 def gate(clock: Clock) -> ProviderGate:
-    return ProviderGate(CircuitBreaker(THRESHOLD, RECOVERY_SECONDS, clock), clock)
+    breaker = CircuitBreaker(THRESHOLD, RECOVERY_SECONDS, clock)
+    return ProviderGate(breaker, TroubleRecord("openai", "https://api.openai.com/v1"), clock)
 
 
 def fail(gate: ProviderGate, reason: RetryReason, retry_after_seconds: float | None = None) -> None:
