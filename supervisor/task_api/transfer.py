@@ -10,6 +10,7 @@ from supervisor.task_api.exchange import Exchange, NoResponse, Response
 from supervisor.task_api.transport import PROXY_LOGIN_NEEDED, Target, failure_of, proxy_refusal
 
 MILLISECONDS = 1000.0
+HTTP_2 = pycurl.CURL_HTTP_VERSION_2_0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,14 @@ class Transfer:
         return Response(
             status, headers, body, complete, began_at, took_seconds, unreadable, target.reading_proxy
         )
+
+    def multiplexed_socket(self) -> int | None:
+        """The socket of the request that ended, if it can carry several at once."""
+        assert self._kind is not None  # noqa: S101  a request was prepared
+        if self._kind.target.in_clear or self.handle.getinfo(pycurl.INFO_HTTP_VERSION) < HTTP_2:
+            return None
+        descriptor: int = self.handle.getinfo(pycurl.ACTIVESOCKET)
+        return descriptor if descriptor >= 0 else None
 
     def _prepare_kind(self, kind: RequestKind) -> None:
         handle = self.handle

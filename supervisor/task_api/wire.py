@@ -172,6 +172,8 @@ class Wire:
 
     def _finish(self, handle: pycurl.Curl, code: int, message: str) -> None:
         transfer, job = self._under_way.pop(handle)
+        if (descriptor := transfer.multiplexed_socket()) is not None:
+            self._idle_sockets.pass_over(descriptor)
         self._multi.remove_handle(handle)
         got = transfer.take_result(code, message, job.began_at, self._clock() - job.began_at)
         self._idle.append(transfer)
