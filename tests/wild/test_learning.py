@@ -9,7 +9,53 @@ from tests.eventually import eventually
 from tests.stubs.scripted_http import Answer, Request
 from tests.wild import answers
 from tests.wild.conftest import Wild
+from tests.wild.provider import Call
 from tests.wild.world import limit_of
+
+
+def slow_per_text(wild: Wild, seconds: float) -> None:
+    """A server that takes so long for each text of a call."""
+
+    def compute(call: Call) -> Answer | None:
+        wild.provider_server.closing.wait(seconds * len(call.texts))
+        return None
+
+    wild.provider.front = compute
+
+
+def test_a04_slow_server_gets_calls_that_it_can_finish_in_time(wild: Wild) -> None:
+    slow_per_text(wild, 0.02)
+    texts = wild.api.add(120)
+    service = wild.start(OPENAI_TIMEOUT="1", CONCURRENCY_LIMIT="1")
+    wild.api.wait_until_done()
+    assert wild.api.failed() == {}
+    assert sorted(wild.api.succeeded()) == sorted(texts)
+    assert service.log_lines("breaker_changed") == []
+
+
+@pytest.mark.slow
+def test_a04_slow_server_is_served_near_its_own_pace(wild: Wild) -> None:
+    slow_per_text(wild, 0.1)
+    wild.api.add(200)
+    service = wild.start(OPENAI_TIMEOUT="4", CONCURRENCY_LIMIT="1", RETRY_BACKOFF_FACTOR="2")
+    wild.api.wait_until_done(55.0)
+    assert wild.provider.calling_seconds() < 1.5 * 20
+    assert wild.api.failed() == {}
+    assert service.log_lines("breaker_changed") == []
+
+
+def test_a13_request_too_large_for_the_minute_is_halved_until_it_fits(wild: Wild) -> None:
+    def limited(call: Call) -> Answer | None:
+        tokens = 100 * len(call.texts)
+        return answers.tokens_a_minute(1000, tokens) if tokens > 1000 else None
+
+    wild.provider.front = limited
+    texts = wild.api.add(50)
+    service = wild.start(CONCURRENCY_LIMIT="1")
+    wild.api.wait_until_done()
+    wild.assert_each_succeeded_once(texts)
+    assert sum(call.texts[0] in texts for call in wild.provider.calls) <= 20
+    assert service.log_lines("breaker_changed") == []
 
 
 @pytest.mark.slow
@@ -176,6 +222,6 @@ def test_a19_retry_after_wins_over_the_reset_of_a_window(wild: Wild) -> None:
     wild.provider.front = lambda _: refused if len(wild.provider.calls) <= 2 else None
     texts = wild.api.add(40)
     wild.start(BATCH_MAX_TASKS="10")
-    eventually(lambda: wild.provider.calls, what="the first call")
-    wild.api.wait_until_done(10.0)
+    wild.api.wait_until_done()
     wild.assert_each_succeeded_once(texts)
+    assert wild.provider.calling_seconds() < 6

@@ -51,6 +51,31 @@ def test_a06_refused_account_holds_the_provider_with_its_words(wild: Wild, says:
     assert words in service.wait_for_log("provider_held")["message"]
 
 
+@pytest.mark.parametrize(
+    "says",
+    [
+        pytest.param(answers.FASTAPI_NOT_FOUND, id="fastapi-404"),
+        pytest.param(answers.nginx_page(404, "404 Not Found"), id="nginx-404", marks=pytest.mark.slow),
+        pytest.param(answers.GO_NOT_FOUND, id="go-404", marks=pytest.mark.slow),
+        pytest.param(
+            answers.json_answer(405, {"detail": "Method Not Allowed"}),
+            id="fastapi-405",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a12_wrong_address_holds_the_provider_and_fails_nothing(wild: Wild, says: Answer) -> None:
+    """What a base URL without its `/v1` is answered."""
+    wild.provider.front = lambda _: says
+    wild.api.add(20)
+    service = wild.start()
+    eventually(lambda: service.log_lines("provider_held") or wild.api.final, what="the provider is held")
+    wild.watch(0.5)
+    assert wild.api.failed() == {}
+    assert "provider_hold" in service.not_ready()
+    assert len(wild.provider.calls) <= 8
+
+
 @pytest.mark.slow
 def test_a06_refusal_of_an_input_fails_only_that_task_once_the_canary_is_served(wild: Wild) -> None:
     texts = wild.api.add(1)

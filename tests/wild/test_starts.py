@@ -10,8 +10,10 @@ import pytest
 from tests.acceptance.command import run_command
 from tests.acceptance.service import RUN, clean_environment
 from tests.eventually import eventually
-from tests.stubs.scripted_http import Answer
+from tests.stubs.scripted_http import Answer, Request
+from tests.wild import answers
 from tests.wild.conftest import Wild
+from tests.wild.world import limit_of
 
 
 def test_b_host_name_of_61_characters_with_a_port_is_only_not_there(wild: Wild) -> None:
@@ -129,6 +131,26 @@ def test_c_proxy_that_is_dead_is_named_for_polls(wild: Wild) -> None:
 def checked(wild: Wild, folder: Path, **settings: str) -> tuple[int, str]:
     outcome = run_command(folder, "check", **wild.settings(METRICS_PORT="0", **settings))
     return outcome.exit_code, "\n".join([*outcome.lines, *outcome.errors])
+
+
+def test_b_check_and_service_agree_on_an_unusual_api(wild: Wild, tmp_path: Path) -> None:
+    """DRF's `results`, gzipped whatever is asked for, at most 100 a page."""
+
+    def unusual(request: Request) -> Answer | None:
+        if request.method != "GET":
+            return None
+        if limit_of(request) > 100:
+            return answers.fastapi_limit(limit_of(request), 100)
+        page = {"count": 9, "next": None, "results": wild.api.pending()[: limit_of(request)]}
+        return answers.gzipped(answers.json_answer(200, page))
+
+    wild.api.front = unusual
+    code, told = checked(wild, tmp_path)
+    assert code == 0, told
+    texts = wild.api.add(9)
+    wild.start()
+    wild.api.wait_until_done()
+    wild.assert_each_succeeded_once(texts)
 
 
 def test_b_check_takes_204_for_an_api_with_nothing_pending(wild: Wild, tmp_path: Path) -> None:

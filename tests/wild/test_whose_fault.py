@@ -1,5 +1,7 @@
 """Rows A3, A5, A12 and A14: a batch fails because of one text, and only that text's task does."""
 
+import math
+
 import pytest
 
 from tests.acceptance.service import Json
@@ -8,6 +10,29 @@ from tests.stubs.scripted_http import Answer
 from tests.wild import answers
 from tests.wild.conftest import Wild
 from tests.wild.provider import Call
+
+GUILTY = "text 17"
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        pytest.param(answers.OLLAMA_NAN, id="ollama-nan"),
+        pytest.param(answers.NGINX_BAD_GATEWAY, id="backend-crashes-behind-nginx"),
+        pytest.param(answers.LLAMA_TOO_LARGE, id="llama-physical-batch", marks=pytest.mark.slow),
+        pytest.param(Answer(0), id="connection-ends", marks=pytest.mark.slow),
+    ],
+)
+def test_a03_one_text_that_breaks_the_server_fails_alone(wild: Wild, says: Answer) -> None:
+    texts = wild.api.add(40)
+    wild.provider.front = lambda call: says if GUILTY in call.texts else None
+    wild.start()
+    wild.api.wait_until_done()
+    assert list(wild.api.failed()) == [GUILTY]
+    assert sorted(wild.api.succeeded()) == sorted(set(texts) - {GUILTY})
+    assert wild.provider.paid_again(texts) == {}
+    assert wild.provider.calls_with(GUILTY) <= 2 * math.log2(40) + 6, "halved, then its own attempts"
+    assert len(wild.provider.calls) <= 4 * math.log2(40) + 6
 
 
 @pytest.mark.slow
@@ -95,7 +120,7 @@ def test_a14_dimensions_that_the_server_ignores_fail_their_tasks_and_no_breaker(
     asking = wild.api.add(6, "asking", dimensions=4)
     others = wild.api.add(6, "others")
     service = wild.start(CIRCUIT_BREAKER_THRESHOLD="1")
-    wild.api.wait_until_done(10.0)
+    wild.api.wait_until_done()
     assert sorted(wild.api.succeeded()) == sorted(others)
     assert sorted(wild.api.failed()) == sorted(asking)
     message = wild.api.failed()["asking 1"]
