@@ -1,7 +1,9 @@
 """What is counted, under which names, and how many values a label can have."""
 
+import errno
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import prometheus_client.values
 import pytest
@@ -122,3 +124,14 @@ def test_room_for_every_process_is_set_aside_on_disk(tmp_path: Path) -> None:
     }
     # Space, not a hole that a full disk could not fill.
     assert all(path.stat().st_blocks * 512 >= METRIC_FILE_BYTES for path in tmp_path.iterdir())
+
+
+def test_file_system_without_memory_maps_shows_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    monkeypatch.setattr("mmap.mmap", refuse)
+    with pytest.raises(OSError, match="No such device"):
+        reserve_metric_files(tmp_path, ["worker-0"])

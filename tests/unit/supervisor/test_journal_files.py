@@ -1,5 +1,6 @@
 """A file that is no sound journal of ours is named, with a way out, and left exactly as it is."""
 
+import functools
 import sqlite3
 from pathlib import Path
 
@@ -121,3 +122,15 @@ def test_first_start_that_was_cut_short_does_not_bar_the_next(path: Path, statem
     journal = open_task_journal(path)
     assert len(journal) == 0
     journal.close()
+
+
+class WithoutSharedMemory(sqlite3.Connection):
+    """SQLite on a file system that has none: it stays with its older kind of journal."""
+
+    def execute(self, statement: str, *values: object) -> sqlite3.Cursor:
+        return super().execute(statement.replace("journal_mode = WAL", "journal_mode = DELETE"), *values)  # type: ignore[arg-type]  # passed on as they are
+
+
+def test_file_system_without_shared_memory_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "connect", functools.partial(sqlite3.connect, factory=WithoutSharedMemory))
+    assert refusal(path).endswith("has no shared memory for a write-ahead log; use a local disk")
