@@ -14,13 +14,12 @@ from supervisor.providers.model_limits import ModelLimits
 from supervisor.providers.rate_limiter import RateLimiter
 from supervisor.runtime.shutdown import ShutdownManager
 from supervisor.runtime.trouble import TroubleRecord
-from supervisor.status.causes import current_troubles, held_models, waiting_retries
+from supervisor.status.causes import current_holds, current_troubles, waiting_retries
 from supervisor.status.history import History
 from supervisor.status.learned import learned_status
 from supervisor.status.status import (
     BreakerPhase,
     BreakerStatus,
-    HoldStatus,
     Idle,
     NotReady,
     Phase,
@@ -133,7 +132,7 @@ class Observer:
                 _breaker("api", self.api_gate.breaker, now),
                 _breaker(self.provider, self.provider_gate.breaker, now),
             ),
-            holds=self._holds(),
+            holds=current_holds(self.provider, self.provider_gate, now),
             provider=ProviderStatus(self.provider, blocked, _until(self.provider_gate.opens_at(), now)),
             poll=self._poll(now),
             rate_limits=self.limiter.rates(),
@@ -147,7 +146,6 @@ class Observer:
                 self.provider_gate,
                 owes_reports=bool(len(self.outbox)),
             ),
-            model_holds=held_models(self.provider_gate, now),
             retry=waiting_retries(self.provider_gate, self.backlog),
             learned=learned_status(self.scheduler, self.report_pace, self.model_limits),
             loop_silent_seconds=0.0,
@@ -172,7 +170,8 @@ class Observer:
     def _only_held_models_wait(self) -> bool:
         """Nothing can be done but for models that the provider seems not to have."""
         held = self.provider_gate.model_holds
-        return bool(held) and 0 < len(self.backlog) == self.backlog.set_aside
+        waits = bool(len(self.backlog)) and not self.backlog.has_ready
+        return bool(held) and waits and self.backlog.next_due_at is None
 
     def _not_ready(self) -> list[NotReady]:
         reasons = {
@@ -205,10 +204,7 @@ class Observer:
         if self._only_held_models_wait():
             return Idle.PROVIDER_HOLD
         # The provider's gate is open and a worker is idle, so what is ready waits for the limiter.
-        if self.backlog.has_ready:
-            return Idle.RATE_LIMITED
-        waits_for_time = self.backlog.next_due_at is not None
-        return Idle.MODEL_HOLD if self.provider_gate.model_holds and not waits_for_time else Idle.RETRY_WAIT
+        return Idle.RATE_LIMITED if self.backlog.has_ready else Idle.RETRY_WAIT
 
     def _idle_without_tasks(self) -> Idle:
         if self.api_gate.probing:
@@ -225,7 +221,7 @@ class Observer:
                 return self.api_gate.breaker.reopens_at
             case Idle.RATE_LIMITED if blocked is None:
                 return self.limiter.opens_at()
-            case Idle.PROVIDER_HOLD | Idle.PROVIDER_CIRCUIT_OPEN | Idle.RATE_LIMITED | Idle.MODEL_HOLD:
+            case Idle.PROVIDER_HOLD | Idle.PROVIDER_CIRCUIT_OPEN | Idle.RATE_LIMITED:
                 return self.provider_gate.opens_at()
             case Idle.RETRY_WAIT:
                 return self.backlog.next_due_at
@@ -258,11 +254,6 @@ class Observer:
             )
             for number, slot in enumerate(self.table)
         )
-
-    def _holds(self) -> tuple[HoldStatus, ...]:
-        hold = self.provider_gate.hold
-        held = self.provider_gate.model_holds if hold is None else (hold, *self.provider_gate.model_holds)
-        return tuple(HoldStatus(self.provider, each.reason, each.message) for each in held)
 
 
 def _breaker(service: str, breaker: CircuitBreaker, now: float) -> BreakerStatus:

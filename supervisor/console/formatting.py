@@ -36,9 +36,9 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
-def waits(tasks: int) -> str:
+def waits(number: int, noun: str = "task") -> str:
     """`1 task waits`, `1,203 tasks wait`."""
-    return f"{count(tasks, 'task')} wait{'s' if tasks == 1 else ''}"
+    return f"{count(number, noun)} wait{'s' if number == 1 else ''}"
 
 
 def ago(seconds: float) -> str:

@@ -67,10 +67,13 @@ def _trouble(status: Status) -> Iterable["Metric"]:
         breakers.add_metric([breaker.service], BreakerState[breaker.state.name])
     yield breakers
     holds = GaugeMetricFamily(
-        "ai_provider_hold", "1 while a provider refuses us as a whole.", labels=["provider", "reason"]
+        "ai_provider_hold",
+        "1 while a provider refuses us as a whole, or has nothing for a model.",
+        labels=["provider", "reason"],
     )
-    for hold in status.holds:
-        holds.add_metric([hold.provider, hold.reason], 1)
+    # Several models may be on hold for one reason.
+    for labels in dict.fromkeys((hold.provider, hold.reason) for hold in status.holds):
+        holds.add_metric(labels, 1)
     yield holds
 
 

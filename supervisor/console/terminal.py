@@ -51,9 +51,8 @@ def _headline(bulletin: Bulletin, status: Status) -> Panel:
 
 
 def _notice(bulletin: Bulletin) -> Text:
-    return Text.assemble(
-        ("  ● ", COLOURS[bulletin.tone]), (visible(bulletin.title), "bold"), f" {visible(bulletin.text)}"
-    )
+    text = f": {visible(bulletin.text)}" if bulletin.text else ""
+    return Text.assemble(("  ● ", COLOURS[bulletin.tone]), (visible(bulletin.title), "bold"), text)
 
 
 def _figures(status: Status) -> Table:

@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 MAX_DETAIL_CHARACTERS = 300
 
@@ -91,7 +92,7 @@ class TroubleRecord:
             "address": trouble.address,
             "setting": trouble.setting,
             "times": trouble.times,
-            "since_seconds": round(trouble.since_seconds, 3),
+            "since": datetime.fromtimestamp(trouble.since_seconds, UTC).isoformat(timespec="seconds"),
         }
         return {name: fact for name, fact in facts.items() if fact != ""}
 

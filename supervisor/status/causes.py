@@ -2,7 +2,7 @@
 
 from supervisor.providers.gate import Hold, ProviderGate
 from supervisor.runtime.trouble import Trouble, TroubleRecord
-from supervisor.status.status import ModelHoldStatus, RetryStatus
+from supervisor.status.status import HoldStatus, RetryStatus
 from supervisor.task_api.gate import APIGate
 from supervisor.tasks.backlog import Backlog
 
@@ -18,9 +18,13 @@ def current_troubles(
     return tuple(trouble for trouble in troubles if trouble is not None)
 
 
-def held_models(gate: ProviderGate, now: float) -> tuple[ModelHoldStatus, ...]:
-    """The models that the provider seems not to have. `now` is monotonic."""
-    return tuple(_held_model(gate, hold, now) for hold in gate.model_holds)
+def current_holds(provider: str, gate: ProviderGate, now: float) -> tuple[HoldStatus, ...]:
+    """The hold of the whole provider first, then those of single models. `now` is monotonic."""
+    held = [] if gate.hold is None else [_hold(provider, "", gate.hold, gate.trouble, gate.opens_at(), now)]
+    for hold in gate.model_holds:
+        model = hold.key.model
+        held.append(_hold(provider, model, hold, gate.model_trouble(model), gate.model_retry_at(model), now))
+    return tuple(held)
 
 
 def waiting_retries(gate: ProviderGate, backlog: Backlog) -> RetryStatus | None:
@@ -32,15 +36,16 @@ def waiting_retries(gate: ProviderGate, backlog: Backlog) -> RetryStatus | None:
     return RetryStatus(tasks, last.reason, last.detail, last.last_seconds)
 
 
-def _held_model(gate: ProviderGate, hold: Hold, now: float) -> ModelHoldStatus:
-    model = hold.key.model
-    record, retry_at = gate.model_trouble(model), gate.model_retry_at(model)
+def _hold(
+    provider: str, model: str, hold: Hold, record: TroubleRecord | None, next_try_at: float | None, now: float
+) -> HoldStatus:
     trouble = record.current if record else None
-    return ModelHoldStatus(
-        model=model,
+    return HoldStatus(
+        provider=provider,
         reason=hold.reason,
         message=hold.message,
-        since_seconds=trouble.since_seconds if trouble else 0.0,
+        model=model,
         times=trouble.times if trouble else 0,
-        retry_in_seconds=None if retry_at is None else max(0.0, retry_at - now),
+        since_seconds=trouble.since_seconds if trouble else 0.0,
+        next_try_in_seconds=None if next_try_at is None else max(0.0, next_try_at - now),
     )

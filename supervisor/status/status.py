@@ -42,7 +42,6 @@ class Idle(StrEnum):
     PROVIDER_HOLD = "provider_hold"
     PROVIDER_CIRCUIT_OPEN = "provider_circuit_open"
     RATE_LIMITED = "rate_limited"
-    MODEL_HOLD = "model_hold"
     RETRY_WAIT = "retry_wait"
 
 
@@ -78,21 +77,18 @@ class BreakerStatus:
 
 @dataclass(frozen=True, slots=True)
 class HoldStatus:
+    """The provider refuses everything, or seems not to have one `model`; then those of others go on.
+
+    `times` is how often since `since_seconds` (epoch).
+    """
+
     provider: str
     reason: str
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class ModelHoldStatus:
-    """A model that the provider seems not to have. Its tasks wait, those of other models go on."""
-
     model: str
-    reason: str
-    message: str
-    since_seconds: float
     times: int
-    retry_in_seconds: float | None
+    since_seconds: float
+    next_try_in_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +228,6 @@ class Status:
     failures: tuple[FailureStatus, ...]
     deaths: tuple[DeathStatus, ...]
     troubles: tuple[Trouble, ...]
-    model_holds: tuple[ModelHoldStatus, ...]
     retry: RetryStatus | None
     learned: LearnedStatus
     loop_silent_seconds: float

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from supervisor.runtime.trouble import Cause
 from supervisor.task_api.answers import PollAnswer, PollResult, ReportAnswer, ReportOutcome
 
+REFUSALS = 400
 SERVER_ERRORS = 500
 HIDDEN_NUMBERS = "[numbers]"
 
@@ -63,4 +64,6 @@ def _result_of_report(answer: ReportAnswer) -> PollResult:
         return PollResult.UNREACHABLE
     if answer.status >= SERVER_ERRORS:
         return PollResult.SERVER_ERROR
+    if answer.status < REFUSALS:
+        return PollResult.REDIRECT
     return _REFUSALS.get(answer.status, PollResult.CLIENT_ERROR)

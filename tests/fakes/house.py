@@ -182,6 +182,7 @@ class House:
         health: Health,
         retry_after_seconds: float | None = None,
         *,
+        detail: str = "",
         took_seconds: float = 0.0,
         too_much: bool = False,
     ) -> None:
@@ -192,6 +193,7 @@ class House:
             self.poller.requests.pop(0).limit,
             self.clock(),
             took_seconds,
+            detail=detail,
             retry_after_seconds=retry_after_seconds,
             too_much=too_much,
         )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from shared.errors import RetryReason
 from supervisor.console.formatting import count, duration, moment, waits
 from supervisor.console.notices.bulletin import Bulletin, Tone
+from supervisor.console.notices.holds import model_hold
 from supervisor.console.notices.poll import next_poll, poll_trouble
 from supervisor.console.notices.trouble import (
     API,
@@ -13,8 +14,8 @@ from supervisor.console.notices.trouble import (
     advice,
     as_sentence,
     cause,
-    how_often,
     next_try,
+    sentences,
     trouble_of,
     where_and_when,
 )
@@ -64,7 +65,7 @@ def _journal_unwritable(status: Status) -> Bulletin:
     return Bulletin(
         Tone.ALARM,
         "Disk: the journal cannot be written",
-        _sentences(
+        sentences(
             cause(trouble_of(status, JOURNAL), status),
             "No new work starts and results are held in memory. Free some space on STATE_DIR or make it"
             " writable again; all is written down as soon as that works.",
@@ -76,7 +77,7 @@ def _outbox_full(status: Status) -> Bulletin:
     return Bulletin(
         Tone.ALARM,
         f"Waiting: {count(status.outbox, 'result')} must be reported before new work starts",
-        _sentences(
+        sentences(
             "The task API takes results more slowly than they come, or not at all.",
             cause(trouble_of(status, API, REPORTS), status),
             "They are safe in the journal.",
@@ -87,11 +88,11 @@ def _outbox_full(status: Status) -> Bulletin:
 def _api_circuit_open(status: Status) -> Bulletin:
     troubles = [row for row in status.troubles if row.service == API]
     trouble = max(troubles, key=lambda row: row.times, default=None)
-    safe = f"{count(status.outbox, 'result')} wait safe in the journal." if status.outbox else ""
+    safe = f"{waits(status.outbox, 'result')} safe in the journal." if status.outbox else ""
     return Bulletin(
         Tone.ALARM,
         _API_TITLES.get(trouble.reason, _NO_ANSWER) if trouble else _NO_ANSWER,
-        _sentences(
+        sentences(
             cause(trouble, status) or "Its circuit breaker is open.",
             next_try(status.breakers[0].probe_in_seconds),
             safe,
@@ -101,32 +102,18 @@ def _api_circuit_open(status: Status) -> Bulletin:
 
 def _provider_hold(status: Status) -> Bulletin:
     hold = status.holds[0]
+    if hold.model:
+        return model_hold(status)
     trouble = trouble_of(status, hold.provider)
     when = (where_and_when(trouble, status), *advice(trouble)) if trouble else ()
     return Bulletin(
         Tone.ALARM,
         f"Provider {hold.provider} on hold: {_HOLD_REASONS.get(hold.reason, hold.reason)}",
-        _sentences(
+        sentences(
             f"It says “{hold.message}”",
             *when,
             "No task is failed for this; they wait.",
             next_try(status.provider.opens_in_seconds),
-        ),
-    )
-
-
-def _model_hold(status: Status) -> Bulletin:
-    held = status.model_holds[0]
-    models = f"Model {held.model}" if len(status.model_holds) == 1 else f"{len(status.model_holds)} models"
-    return Bulletin(
-        Tone.CAUTION,
-        f"{models} on hold: the provider has nothing there",
-        _sentences(
-            f"Of {held.model} it says “{held.message}”",
-            f"{how_often(held.times, held.since_seconds, status.at_seconds).capitalize()}.",
-            "Check the model that the tasks ask for, and OPENAI_BASE_URL.",
-            "Tasks of this model wait; those of other models go on.",
-            next_try(held.retry_in_seconds),
         ),
     )
 
@@ -138,7 +125,7 @@ def _provider_circuit_open(status: Status) -> Bulletin:
     return Bulletin(
         Tone.ALARM,
         f"Provider {name} {fault}",
-        _sentences(
+        sentences(
             cause(trouble, status),
             "Its circuit breaker is open; tasks wait.",
             next_try(status.provider.opens_in_seconds),
@@ -154,7 +141,7 @@ def _rate_limited(status: Status) -> Bulletin:
     return Bulletin(
         Tone.CAUTION,
         f"Rate-limited{until}",
-        _sentences(
+        sentences(
             cause(refused, status),
             f"{waits(status.backlog)} until the limits of {status.provider.name} allow more.",
             "No attempt counts.",
@@ -167,7 +154,7 @@ def _retry_wait(status: Status) -> Bulletin:
     return Bulletin(
         Tone.CAUTION,
         f"Waiting to try {count(status.backlog, 'task')} again after errors",
-        _sentences(
+        sentences(
             _last_failure(status),
             f"The first is due in {duration(wait)}." if wait else "The first is due now.",
         ),
@@ -182,10 +169,6 @@ def _last_failure(status: Status) -> str:
         return ""
     failed_at = moment(status.retry.failed_at_seconds, status.at_seconds)
     return f"{as_sentence(status.retry.detail)} Last at {failed_at}; other calls were served since."
-
-
-def _sentences(*sentences: str) -> str:
-    return " ".join(sentence for sentence in sentences if sentence)
 
 
 _NO_ANSWER = "The task API does not answer"
@@ -220,6 +203,5 @@ SENTENCES: Mapping[Idle, Callable[[Status], Bulletin]] = {
     Idle.PROVIDER_HOLD: _provider_hold,
     Idle.PROVIDER_CIRCUIT_OPEN: _provider_circuit_open,
     Idle.RATE_LIMITED: _rate_limited,
-    Idle.MODEL_HOLD: _model_hold,
     Idle.RETRY_WAIT: _retry_wait,
 }

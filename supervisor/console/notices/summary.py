@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from supervisor.console.formatting import ago, count, duration, rate, waits
 from supervisor.console.notices.bulletin import Bulletin, Tone
+from supervisor.console.notices.holds import model_hold_notice
 from supervisor.console.notices.idle import SENTENCES
 from supervisor.console.notices.poll import poll_trouble
 from supervisor.console.notices.trouble import API, REPORTS, cause, trouble_of
@@ -31,6 +32,7 @@ def bulletins(status: Status) -> tuple[Bulletin, ...]:
         headline = _stuck(status)
     notices = (
         poll_trouble(status),
+        model_hold_notice(status),
         _slowed_reports(status),
         _old_outbox(status),
         _rejected(status),
@@ -60,10 +62,9 @@ def _active(status: Status) -> list[Idle]:
     held = {
         Idle.JOURNAL_UNWRITABLE: NotReady.JOURNAL_UNWRITABLE in status.not_ready,
         Idle.NO_WORKERS: NotReady.NO_WORKERS in status.not_ready,
-        Idle.PROVIDER_HOLD: bool(status.holds),
+        Idle.PROVIDER_HOLD: any(not hold.model for hold in status.holds),
         Idle.API_CIRCUIT_OPEN: api.state is not BreakerPhase.CLOSED,
         Idle.PROVIDER_CIRCUIT_OPEN: any(row.state is not BreakerPhase.CLOSED for row in providers),
-        Idle.MODEL_HOLD: bool(status.model_holds),
         Idle.RATE_LIMITED: status.provider.blocked is Blocked.RATE_LIMITED,
     }
     return [reason for reason, holds in held.items() if holds]

@@ -48,6 +48,11 @@ def advice(trouble: Trouble) -> tuple[str, ...]:
     return (f"Check {trouble.setting}.",)
 
 
+def sentences(*parts: str) -> str:
+    """Those that are not empty, as one text."""
+    return " ".join(part for part in parts if part)
+
+
 def next_try(seconds: float | None) -> str:
     return "A try is under way." if not seconds else f"The next try is in {duration(seconds)}."
 

@@ -36,7 +36,12 @@ def notices(bulletins: Sequence[Bulletin]) -> Html | None:
     if not bulletins:
         return None
     items = (
-        el("li", el("strong", each.title), " ", el("span", each.text, class_="muted"), class_=each.tone)
+        el(
+            "li",
+            el("strong", f"{each.title}:" if each.text else each.title),
+            el("span", f" {each.text}", class_="muted") if each.text else None,
+            class_=each.tone,
+        )
         for each in bulletins
     )
     return el("ul", *items, class_="notices card")

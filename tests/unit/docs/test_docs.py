@@ -19,11 +19,11 @@ from supervisor.console.gauges import StatusGauges
 from supervisor.pool.slot_table import SlotState
 from supervisor.runtime.exit_codes import ExitCode
 from supervisor.runtime.signals import EVENTS
-from supervisor.status.status import HoldStatus, Idle, NotReady, StatusBoard
+from supervisor.status.status import Idle, NotReady, StatusBoard
 from supervisor.task_api.answers import PollResult, ReportOutcome
 from supervisor.task_api.task_item import RefusalReason
 from tests.unit.docs.markdown import ROOT, Document, documents
-from tests.unit.supervisor.statuses import WORKING
+from tests.unit.supervisor.statuses import QUOTA, WORKING
 from workers.providers.openai.provider_calls import CallStatus
 
 README = Document.read("README.md")
@@ -103,7 +103,7 @@ def exported() -> set[str]:
         if isinstance(metric, Counter | Histogram)
     }
     board = StatusBoard()
-    board.pin(replace(WORKING, holds=(HoldStatus("openai", RetryReason.QUOTA, "no money"),)), 0.0)
+    board.pin(replace(WORKING, holds=(QUOTA,)), 0.0)
     for family in StatusGauges(board).collect():
         lines.add(f"{written(family.name, family.samples[0].labels)} {family.type}")
     return lines

@@ -9,9 +9,9 @@ from supervisor.status.status import (
     BreakerPhase,
     BreakerStatus,
     Bucket,
+    HoldStatus,
     Idle,
     LearnedStatus,
-    ModelHoldStatus,
     Phase,
     PollStatus,
     ProviderStatus,
@@ -36,8 +36,9 @@ IDLE_WORKER = WorkerStatus(
 BUSY_WORKER = replace(
     IDLE_WORKER, slot=1, state=SlotState.BUSY, tasks_held=100, model="text-embedding-3-small"
 )
-LOST_MODEL = ModelHoldStatus(
-    "embed-9", "wrong_url", "nothing at http://ai/v1 for embed-9", AT_SECONDS - 90, 2, 30.0
+QUOTA = HoldStatus("openai", "quota", "You exceeded your current quota.", "", 3, AT_SECONDS - 90, 41.0)
+LOST_MODEL = HoldStatus(
+    "openai", "wrong_url", "nothing at http://ai/v1 for embed-9", "embed-9", 2, AT_SECONDS - 90, 30.0
 )
 BUSY_BUCKET = Bucket(succeeded=420, failed=2, median_seconds=0.4, p95_seconds=1.9)
 
@@ -74,7 +75,6 @@ WORKING = Status(
     failures=(),
     deaths=(),
     troubles=(),
-    model_holds=(),
     retry=None,
     learned=LearnedStatus(None, None, None, ()),
     loop_silent_seconds=0.0,
@@ -95,5 +95,5 @@ def idle(reason: Idle, wait_seconds: float | None = None) -> Status:
         wait_seconds=wait_seconds,
         in_flight=0,
         workers=(IDLE_WORKER,),
-        model_holds=(LOST_MODEL,) if reason is Idle.MODEL_HOLD else (),
+        holds=(QUOTA,) if reason is Idle.PROVIDER_HOLD else (),
     )

@@ -1,5 +1,7 @@
 """Every gauge that is promised is there, with every value of its labels, drawn from the status."""
 
+from dataclasses import replace
+
 from prometheus_client import CollectorRegistry
 
 from shared.errors import RetryReason
@@ -8,6 +10,7 @@ from supervisor.pool.slot_table import SlotState
 from supervisor.status.status import Idle, StatusBoard
 from tests.builders import make_settings
 from tests.fakes.house import House
+from tests.unit.supervisor.statuses import LOST_MODEL, WORKING
 
 GAUGES = {
     "ai_tasks_in_flight": (),
@@ -88,3 +91,10 @@ def test_hold_of_the_provider_is_shown_with_its_reason_and_gone_with_it() -> Non
     house.pass_time(60.0)
     house.finish(0)
     assert registry_of(house).get_sample_value("ai_provider_hold", labels) is None
+
+
+def test_models_on_hold_for_one_reason_are_one_sample() -> None:
+    board = StatusBoard()
+    board.pin(replace(WORKING, holds=(LOST_MODEL, replace(LOST_MODEL, model="embed-8"))), 0.0)
+    holds = next(family for family in StatusGauges(board).collect() if family.name == "ai_provider_hold")
+    assert [sample.labels for sample in holds.samples] == [{"provider": "openai", "reason": "wrong_url"}]

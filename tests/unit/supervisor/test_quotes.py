@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.models import JsonValue
-from supervisor.status.redaction import HIDDEN, texts_of, without_quotes
+from supervisor.status.redaction import HIDDEN, shortened, texts_of, without_quotes
 
 DIARY = "Dear diary, on Tuesday the third of May we climbed the hill behind the old mill again."
 
@@ -46,3 +46,22 @@ def test_every_string_of_an_input_is_a_text_but_the_model() -> None:
     payload: JsonValue = {"text": "a", "model": "m", "more": ["b", {"c": "d"}, 3, None]}
     assert list(texts_of(payload, but="m")) == ["a", "b", "d"]
     assert list(texts_of("bare")) == ["bare"]
+
+
+def test_shown_message_is_bounded_before_it_is_searched() -> None:
+    began = time.perf_counter()
+    shown = shortened("abcdefghijk " * 1_000_000, ["abcdefghijk " * 3000])
+    assert time.perf_counter() - began < 0.5
+    assert len(shown) <= 300
+
+
+def test_message_that_was_cut_says_so() -> None:
+    assert len(shortened("x" * 1000, ())) == 300
+    assert shortened("x" * 1000, ()).endswith("…")
+    assert shortened("x" * 300, ()) == "x" * 300
+
+
+@given(st.integers(200, 340))
+def test_quotation_at_the_cut_is_hidden(place: int) -> None:
+    shown = shortened("-" * place + DIARY + "-" * 100, [DIARY])
+    assert not any(DIARY[i : i + 4] in shown for i in range(len(DIARY) - 3))

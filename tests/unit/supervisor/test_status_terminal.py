@@ -5,8 +5,22 @@ from dataclasses import replace
 from rich.console import Console
 
 from supervisor.console.terminal import render_status
-from supervisor.status.status import DeathStatus, FailureStatus, RateLimitStatus, Status
+from supervisor.providers.model_limits import LearnedAboutModel
+from supervisor.runtime.trouble import Trouble
+from supervisor.status.status import DeathStatus, FailureStatus, LearnedStatus, RateLimitStatus, Status
 from tests.unit.supervisor.statuses import WORKING
+
+REFUSED = Trouble(
+    "api",
+    "polls",
+    "unreachable",
+    "connection refused",
+    "http://api:8000",
+    "",
+    2,
+    WORKING.at_seconds - 60,
+    WORKING.at_seconds,
+)
 
 
 def shown(status: Status, width: int = 120) -> str:
@@ -45,3 +59,22 @@ def test_terminal_obeys_nothing_that_comes_from_outside() -> None:
 
 def test_narrow_terminal_loses_no_line_end() -> None:
     assert all(len(line) <= 60 for line in shown(WORKING, 60).splitlines())
+
+
+def test_terminal_shows_the_cause_of_trouble_and_what_was_learned() -> None:
+    model = LearnedAboutModel("embed-9", 10, None, 2, 0.25)
+    learned = LearnedStatus(50, 20.0, 12.0, (model, LearnedAboutModel("embed-8", None, None, None, 0.1)))
+    text = " ".join(shown(replace(WORKING, troubles=(REFUSED,), learned=learned)).split())
+    assert "trouble of polls: Connection refused. At http://api:8000 2 times since 23:59:00 UTC." in text
+    for limit in (
+        "50 tasks a page",
+        "a poll is held for 20 s at most",
+        "reports at 12/s",
+        "model embed-9 10 texts a call, 2 calls at once, 250 ms a text",
+    ):
+        assert limit in text
+    assert "embed-8" not in text
+
+
+def test_terminal_has_no_table_of_limits_where_none_is_known() -> None:
+    assert "Learned" not in shown(WORKING)

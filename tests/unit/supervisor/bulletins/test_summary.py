@@ -6,14 +6,15 @@ import pytest
 
 from supervisor.console.notices.bulletin import Bulletin, Tone
 from supervisor.console.notices.summary import bulletins
+from supervisor.console.notices.trouble import cause
 from supervisor.providers.gate import Blocked
+from supervisor.runtime.trouble import Trouble
 from supervisor.status.status import (
     BreakerPhase,
     BreakerStatus,
     Bucket,
     DeathStatus,
     FailureStatus,
-    HoldStatus,
     Idle,
     NotReady,
     Phase,
@@ -21,9 +22,19 @@ from supervisor.status.status import (
     Status,
 )
 from supervisor.task_api.answers import PollResult
-from tests.unit.supervisor.statuses import WORKING, idle
+from tests.unit.supervisor.statuses import LOST_MODEL, QUOTA, WORKING, idle
 
-QUOTA = HoldStatus("openai", "quota", "You exceeded your current quota.")
+REPORT_TROUBLE = Trouble(
+    "api",
+    "reports",
+    "server_error",
+    "status 503: overloaded",
+    "http://api:8000",
+    "",
+    12,
+    WORKING.at_seconds - 90,
+    WORKING.at_seconds,
+)
 
 
 def headline(status: Status) -> Bulletin:
@@ -46,7 +57,6 @@ def test_working_service_says_on_what_and_complains_of_nothing() -> None:
 def test_every_reason_to_be_idle_has_a_sentence(reason: Idle) -> None:
     status = replace(
         idle(reason, wait_seconds=12.0),
-        holds=(QUOTA,) if reason is Idle.PROVIDER_HOLD else (),
         drain_seconds_left=9.0 if reason is Idle.DRAINING else None,
     )
     told = headline(status)
@@ -190,3 +200,56 @@ def test_many_failures_are_told_with_the_last_reason() -> None:
 def test_alarms_come_before_the_rest() -> None:
     status = with_breaker(replace(WORKING, rejected=1), "api", BreakerPhase.HALF_OPEN)
     assert [notice.tone for notice in bulletins(status)[1:]] == [Tone.ALARM, Tone.CAUTION]
+
+
+def test_model_on_hold_is_a_notice_while_others_are_worked_on() -> None:
+    told, notice = bulletins(replace(WORKING, holds=(LOST_MODEL,)))
+    assert told.title.startswith("Working on")
+    assert told.tone is Tone.GOOD
+    assert notice.tone is Tone.CAUTION
+    assert notice.title == "Model embed-9 on hold: the provider has nothing there"
+    assert notice.text == (
+        "Of embed-9 it says “nothing at http://ai/v1 for embed-9” 2 times since 23:58:30 UTC."
+        " Check OPENAI_BASE_URL, and the model that the tasks ask for."
+        " Its tasks wait; those of other models go on. The next try is in 30 s."
+    )
+
+
+def test_several_models_on_hold_are_one_notice() -> None:
+    _, notice = bulletins(replace(WORKING, holds=(LOST_MODEL, replace(LOST_MODEL, model="embed-8"))))
+    assert notice.title == "2 models on hold: the provider has nothing there"
+
+
+def test_service_that_waits_for_held_models_alone_says_so_first() -> None:
+    told, *others = bulletins(replace(idle(Idle.PROVIDER_HOLD), holds=(LOST_MODEL,)))
+    assert told.title.startswith("Model embed-9 on hold")
+    assert told.tone is Tone.ALARM
+    assert not others
+
+
+def test_slowed_reports_are_told_while_there_are_any() -> None:
+    status = replace(WORKING, learned=replace(WORKING.learned, reports_per_second=12.0))
+    _, notice = bulletins(status)
+    assert notice.title == "Reports are slowed to 12/s"
+    assert notice.text.endswith("17 results in the outbox.")
+    assert len(bulletins(replace(status, outbox=0))) == 1
+
+
+def test_old_outbox_says_why_reports_are_not_taken() -> None:
+    status = replace(WORKING, outbox_oldest_age_seconds=90.0, troubles=(REPORT_TROUBLE,))
+    _, notice = bulletins(status)
+    assert notice.text == (
+        "17 results in the outbox. Status 503: overloaded. At http://api:8000 12 times since 23:58:30 UTC."
+    )
+
+
+def test_trouble_that_began_long_ago_has_its_date() -> None:
+    trouble = replace(REPORT_TROUBLE, since_seconds=WORKING.at_seconds - 3 * 86_400)
+    assert "12 times since 2025-12-29 00:00 UTC" in cause(trouble, WORKING)
+
+
+def test_advice_is_given_where_the_words_do_not_give_it() -> None:
+    trouble = replace(REPORT_TROUBLE, setting="API_TOKEN")
+    assert cause(trouble, WORKING).endswith(" Check API_TOKEN.")
+    trouble = replace(trouble, detail="status 401: check API_TOKEN")
+    assert not cause(trouble, WORKING).endswith(" Check API_TOKEN.")

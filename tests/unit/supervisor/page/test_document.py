@@ -8,12 +8,16 @@ from dataclasses import replace
 import pytest
 
 from supervisor.console.page.document import CONTENT_SECURITY_POLICY, render_page
+from supervisor.providers.model_limits import LearnedAboutModel
+from supervisor.runtime.trouble import Trouble
 from supervisor.status.status import (
     DeathStatus,
     FailureStatus,
     HoldStatus,
     Idle,
+    LearnedStatus,
     RateLimitStatus,
+    RetryStatus,
     Status,
     TokensStatus,
 )
@@ -31,9 +35,7 @@ def body_of(html: str) -> Found:
     return Found(html.partition("<body>")[2])
 
 
-@pytest.mark.parametrize(
-    "status", [None, WORKING, *(idle(reason) for reason in Idle if reason is not Idle.PROVIDER_HOLD)]
-)
+@pytest.mark.parametrize("status", [None, WORKING, *(idle(reason) for reason in Idle)])
 def test_page_is_one_readable_document(status: Status | None) -> None:
     found = Found(page(status))
     assert found.tags.count("h1") == 1
@@ -46,12 +48,15 @@ def test_everything_hostile_is_escaped() -> None:
         WORKING,
         version=HOSTILE,
         workers=(replace(BUSY_WORKER, model=HOSTILE),),
-        holds=(HoldStatus(HOSTILE, HOSTILE, HOSTILE),),
+        holds=(HoldStatus(HOSTILE, HOSTILE, HOSTILE, HOSTILE, 1, 2.0, None),),
         poll=replace(WORKING.poll, last_result=HOSTILE),
         rate_limits=(RateLimitStatus(HOSTILE, HOSTILE, 1, 2, 3.0),),
         tokens=(TokensStatus(HOSTILE, 1, 2),),
         failures=(FailureStatus(WORKING.at_seconds, 1, HOSTILE, HOSTILE, HOSTILE),),
         deaths=(DeathStatus(WORKING.at_seconds, 1, 0, 1, HOSTILE),),
+        troubles=(Trouble("api", "polls", HOSTILE, HOSTILE, HOSTILE, HOSTILE, 1, 2.0, 3.0),),
+        retry=RetryStatus(1, HOSTILE, HOSTILE, 2.0),
+        learned=LearnedStatus(1, None, None, (LearnedAboutModel(HOSTILE, 1, None, None, None),)),
     )
     html = page(status)
     found = body_of(html)
@@ -102,3 +107,13 @@ def test_policy_lets_in_the_pages_own_style_and_script_and_nothing_else() -> Non
 
 def test_page_without_javascript_refreshes_itself() -> None:
     assert '<noscript><meta http-equiv="refresh" content="2"></noscript>' in page(WORKING)
+
+
+def test_page_shows_the_cause_of_trouble_and_what_was_learned() -> None:
+    trouble = Trouble("api", "polls", "timeout", "no answer", "http://api", "REQUEST_TIMEOUT", 1, 0.0, 0.0)
+    learned = replace(WORKING.learned, tasks_a_page=50)
+    text = body_of(page(replace(WORKING, troubles=(trouble,), learned=learned))).text
+    assert "Trouble of polls" in text
+    assert "No answer. At http://api once, at 1970-01-01 00:00 UTC. Check REQUEST_TIMEOUT." in text
+    assert "50 tasks a page" in text
+    assert "Learned limits" not in body_of(page(WORKING)).text
