@@ -54,9 +54,9 @@ def has_canary(task_type: TaskType) -> bool:
     return task_type in CANARY_INPUTS
 
 
-def canary_task(key: BatchKey, number: int) -> Task:
+def canary_task(key: BatchKey, name: str) -> Task:
     """A task that the API does not know: one word, for the type and model of `key`, with no other wish."""
-    word = f"canary{number}"
+    word = f"canary{name}"
     plain = BatchKey(key.task_type, key.model)
     payload = CANARY_INPUTS[key.task_type](word)
-    return Task(f"canary-{number}", plain, payload, WireShape.FLAT, f"canary-{number}", len(word))
+    return Task(f"canary-{name}", plain, payload, WireShape.FLAT, f"canary-{name}", len(word))

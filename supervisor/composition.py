@@ -1,6 +1,7 @@
 """How the parts of the supervisor are tied together: each is made once and handed what it needs."""
 
 import random
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -207,7 +208,7 @@ def _claims(settings: Settings, outside: Outside, state: _State) -> Claims:
 
 
 def _dispatcher(settings: Settings, outside: Outside, state: _State, settlement: Settlement) -> Dispatcher:
-    canaries = Canaries()
+    canaries = Canaries(lambda: secrets.token_hex(4))
     outcomes = OutcomeHandler(
         journal=outside.journal,
         backlog=state.backlog,

@@ -1,20 +1,22 @@
 """Canaries: questions with a known answer. They tell a task's fault from the provider's."""
 
-import itertools
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable
 
 from shared.models import BatchKey, Task
 from shared.task_inputs import canary_task
 
 
 class Canaries:
-    """Which models are to be asked, and which were asked and have not answered. Owned by the loop."""
+    """Which models are to be asked, and which were asked and have not answered. Owned by the loop.
 
-    def __init__(self) -> None:
+    `new_name` gives a word that was not used before: no canary is paid for twice.
+    """
+
+    def __init__(self, new_name: Callable[[], str]) -> None:
+        self._new_name = new_name
         self._wanted: OrderedDict[str, BatchKey] = OrderedDict()
         self._asked: set[str] = set()
-        self._numbers: Iterator[int] = itertools.count(1)
 
     def __bool__(self) -> bool:
         """Is any to be asked?"""
@@ -29,7 +31,7 @@ class Canaries:
         """The next one to ask. It is asked until `answered`."""
         model, key = self._wanted.popitem(last=False)
         self._asked.add(model)
-        return canary_task(key, next(self._numbers))
+        return canary_task(key, self._new_name())
 
     def answered(self, model: str) -> None:
         """It was served, refused or lost."""

@@ -4,9 +4,11 @@ import argparse
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from tests.chaos.course import Course
+from tests.chaos.faulty_provider import ProviderFault
 from tests.chaos.plan import Plan
 
 
@@ -20,6 +22,9 @@ def main() -> int:
         claim_tasks=options.claims,
         limit_seconds=options.limit_seconds,
     )
+    if options.errors is not None:
+        rates = {ProviderFault.TOO_MANY: options.errors, ProviderFault.BROKEN: options.errors}
+        plan = replace(plan, provider_rates=rates)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
     outcome = Course(plan, folder).run()
@@ -41,6 +46,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--worker-kill-seconds", type=float, default=usual.worker_kill_seconds)
     parser.add_argument("--supervisor-kills", type=int, default=usual.supervisor_kills)
     parser.add_argument("--claims", action="store_true", help="with CLAIM_TASKS")
+    parser.add_argument(
+        "--errors", type=float, metavar="RATE", help="the provider answers this share by 429, as many by 500"
+    )
     parser.add_argument("--limit-seconds", type=float, default=usual.limit_seconds)
     parser.add_argument("--folder", type=Path, help="empty, and kept (default: a temporary one)")
     return parser.parse_args()

@@ -11,7 +11,7 @@ import psutil
 
 from tests.acceptance.service import ServiceProcess, alive
 from tests.chaos.faulty_api import THIRTY_PERCENT, FaultyApi
-from tests.chaos.faulty_provider import TWENTY_PERCENT, FaultyProvider
+from tests.chaos.faulty_provider import FaultyProvider
 from tests.chaos.feeder import Feeder
 from tests.chaos.killer import WorkerKiller, workers_of
 from tests.chaos.ledger import Kill
@@ -38,7 +38,7 @@ class Course:
         self._api = FaultyApi(
             folder / "tasks.sqlite3", API_TOKEN, Odds(THIRTY_PERCENT, plan.seed), PATIENCE_SECONDS
         )
-        self._provider = FaultyProvider(Odds(TWENTY_PERCENT, plan.seed), PATIENCE_SECONDS)
+        self._provider = FaultyProvider(Odds(plan.provider_rates, plan.seed), PATIENCE_SECONDS)
         self._services: list[ServiceProcess] = []
         self._killer = WorkerKiller(self._current, plan.worker_kill_seconds, plan.seed)
         self._supervisor_kills: list[Kill] = []

@@ -1,6 +1,9 @@
 """What a chaos run does, and the settings of the service under it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tests.chaos.faulty_provider import TWENTY_PERCENT, ProviderFault
 
 API_TOKEN = "chaos-api-token"
 PATIENCE_SECONDS = 1.0
@@ -17,6 +20,7 @@ class Plan:
     open_tasks: int = 300
     """So many tasks at most stand at the API without a final state: others come as these are finished."""
     claim_tasks: bool = False
+    provider_rates: Mapping[ProviderFault, float] = field(default_factory=lambda: TWENTY_PERCENT)
     limit_seconds: float = 900.0
     """A run that takes longer has failed."""
 
@@ -24,10 +28,9 @@ class Plan:
 def settings(api_url: str, provider_url: str, state_dir: str, **more: str) -> dict[str, str]:
     """The service's settings.
 
-    Attempts are counted for random faults too, so MAX_RETRIES is higher than a user's. The same holds for
-    WORKER_CRASH_LIMIT: at five random deaths a second a task alone with its worker dies with it about
-    once in ten times, and three times in a row now and then. Ten deaths or eleven counted errors in a row
-    by chance are less than one in a million, so a FAILED task still means that something is miscounted.
+    WORKER_CRASH_LIMIT is higher than a user's: at five random deaths a second a task alone with its worker
+    dies with it about once in ten times, and three times in a row now and then. Ten deaths in a row by
+    chance are less than one in a million, so a FAILED task still means that something is miscounted.
     """
     chosen = {
         "API_BASE_URL": api_url,
@@ -40,7 +43,6 @@ def settings(api_url: str, provider_url: str, state_dir: str, **more: str) -> di
         "REQUEST_TIMEOUT": f"{PATIENCE_SECONDS:g}",
         "OPENAI_TIMEOUT": f"{PATIENCE_SECONDS:g}",
         "TASK_TIMEOUT_SECONDS": "10",
-        "MAX_RETRIES": "10",
         "RETRY_BACKOFF_FACTOR": "1",
         "WORKER_CRASH_LIMIT": "10",
         "CIRCUIT_BREAKER_RECOVERY_SECONDS": "0.5",
