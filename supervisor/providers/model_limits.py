@@ -12,8 +12,8 @@ SHARE_OF_TIMEOUT = 0.5
 SUPPOSED_SECONDS_AN_INPUT = 0.05
 """What an input takes for each call at once, as long as nothing was measured."""
 WEIGHT_OF_FASTER_CALL = 0.5
-FAILED_IN_A_ROW = 3
-"""A guilty task makes batches fail as well, but of two halves the other works."""
+FAILURES_FOR_A_LIMIT = 3
+"""A guilty task makes batches fail as well, but soon one of their size works."""
 UNLIMITED = 10**12
 
 
@@ -48,7 +48,9 @@ class _Model:
     seconds_an_input: float = 0.0
     slowest_seconds: float = 0.0
     """About how long the slower calls take that succeed."""
-    failed_in_a_row: int = 0
+    failures: int = 0
+    """Batches that failed, none of whose size has worked since."""
+    smallest_failed: int = UNLIMITED
     told: set[str] = field(default_factory=set)
 
 
@@ -85,7 +87,8 @@ class ModelLimits:
     def worked(self, model: str, inputs: int, size_bytes: int, seconds: float) -> None:
         """A call of this size was served."""
         known = self._model(model)
-        known.failed_in_a_row = 0
+        if inputs >= known.smallest_failed:
+            known.failures, known.smallest_failed = 0, UNLIMITED
         known.inputs.worked(inputs)
         known.size_bytes.worked(size_bytes)
         known.calls = min(known.calls + 1 / known.calls, self._max_calls)
@@ -96,18 +99,21 @@ class ModelLimits:
     def too_much(self, model: str, inputs: int, size_bytes: int) -> None:
         """A batch of this size failed, for a guilty task or for its size.
 
-        It is taken for the size when several failed in a row, and none of this size worked before.
+        It is taken for the size when several failed, and none of their size has worked.
         """
         known = self._model(model)
-        known.failed_in_a_row += 1
-        larger = inputs > known.inputs.works_up_to or size_bytes > known.size_bytes.works_up_to
-        if larger and known.failed_in_a_row >= FAILED_IN_A_ROW:
+        if inputs <= known.inputs.works_up_to and size_bytes <= known.size_bytes.works_up_to:
+            return
+        known.failures += 1
+        known.smallest_failed = min(known.smallest_failed, inputs)
+        if known.failures >= FAILURES_FOR_A_LIMIT:
             known.inputs.failed(inputs)
             known.size_bytes.failed(size_bytes)
 
     def excused(self, model: str, inputs: int) -> None:
         """What failed in calls of up to so many inputs failed for a guilty task, not for its size."""
         known = self._model(model)
+        known.failures, known.smallest_failed = 0, UNLIMITED
         known.inputs.excused(inputs)
         known.size_bytes.excused(UNLIMITED)
 

@@ -104,7 +104,19 @@ def test_server_that_computes_one_call_after_the_other_is_not_overrun(
     assert seconds <= 1.5 * 200 * seconds_a_text
 
 
-@pytest.mark.parametrize("most", [1, 10, 32, 96])
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_server_that_takes_ten_inputs_gets_few_calls_in_vain(workers: int) -> None:
+    world = provider(
+        lambda asked, _: refuses("at most 10 inputs") if len(asked) > 10 else Reply(0.1 + 0.01 * len(asked)),
+        concurrency_limit=workers,
+    )
+    world.add(texts(1000))
+    world.run()
+    assert not world.failed
+    assert len(world.calls) + world.canaries <= 150
+
+
+@pytest.mark.parametrize("most", [1, 32, 96])
 @pytest.mark.parametrize("how", [Blame.SOME_TASKS, RetryReason.SERVER_ERROR, RetryReason.RATE_LIMIT])
 def test_inputs_that_a_server_takes_are_learned(most: int, how: Blame | RetryReason) -> None:
     too_many = refuses("too many inputs") if isinstance(how, Blame) else meets(how)
