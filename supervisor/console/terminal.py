@@ -13,7 +13,7 @@ from supervisor.console.formatting import ago, clock_time, count, duration, mega
 from supervisor.console.notices.bulletin import Bulletin, Tone
 from supervisor.console.notices.learned import learned_rows
 from supervisor.console.notices.summary import bulletins
-from supervisor.console.notices.trouble import calls_of, cause
+from supervisor.console.notices.trouble import calls_of, failure_of
 from supervisor.status.status import Activity, BreakerPhase, Bucket, Status
 
 COLOURS = {Tone.GOOD: "green", Tone.CALM: "blue", Tone.CAUTION: "yellow", Tone.ALARM: "red"}
@@ -25,7 +25,14 @@ def render_status(status: Status) -> RenderableType:
     """All of it, for a console of any width."""
     headline, *others = bulletins(status)
     told = Group(_headline(headline, status), *(_notice(each) for each in others))
-    tables = (_tokens(status), _rate_limits(status), _learned(status), _failures(status), _deaths(status))
+    tables = (
+        _tokens(status),
+        _rate_limits(status),
+        _learned(status),
+        _troubles(status),
+        _failures(status),
+        _deaths(status),
+    )
     now = (_figures(status), _charts(status.activity), _workers(status), _connections(status))
     return Group(*(Padding(part, (0, 0, 1, 0)) for part in (told, *now, *tables) if part is not None))
 
@@ -127,11 +134,9 @@ def _connections(status: Status) -> Text:
     success = poll.last_success_at_seconds
     line.append(f"last poll {visible(poll.last_result.replace('_', ' '))}, last good one ")
     line.append(ago(status.at_seconds - success) if success else "never")
-    line.append(", next under way" if poll.under_way else f", next in {duration(poll.next_in_seconds)}")
-    for trouble in status.troubles:
-        line.append(f"\n trouble of {visible(calls_of(trouble))}: ", COLOURS[Tone.CAUTION])
-        line.append(visible(cause(trouble, status)))
-    return line
+    return line.append(
+        ", next under way" if poll.under_way else f", next in {duration(poll.next_in_seconds)}"
+    )
 
 
 def _tokens(status: Status) -> Table | None:
@@ -145,6 +150,21 @@ def _rate_limits(status: Status) -> Table | None:
         for row in status.rate_limits
     ]
     return _table("Rate limits", ("model", "left", "more in"), rows) if rows else None
+
+
+def _troubles(status: Status) -> Table | None:
+    rows = [
+        (
+            _moment(row.since_seconds, status),
+            failure_of(row),
+            calls_of(row),
+            row.setting or "-",
+            f"{row.times:,}",
+        )
+        for row in status.troubles
+    ]
+    heads = ("since", "last failure", "what", "look at", "times")
+    return _table("Failing now", heads, rows) if rows else None
 
 
 def _learned(status: Status) -> Table | None:

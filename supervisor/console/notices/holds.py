@@ -1,7 +1,7 @@
 """Models on hold, in words."""
 
 from supervisor.console.notices.bulletin import Bulletin, Tone
-from supervisor.console.notices.trouble import as_sentence, how_often, next_try, sentences
+from supervisor.console.notices.trouble import how_often, next_try, sentences
 from supervisor.status.status import Idle, Status
 
 
@@ -15,7 +15,7 @@ def model_hold(status: Status) -> Bulletin:
         f"{models} on hold: the provider has nothing there",
         sentences(
             f"Of {first.model} it says “{first.message}”",
-            as_sentence(how_often(first.times, first.since_seconds, status.at_seconds)),
+            f"Refused {how_often(first.times, first.since_seconds, status.at_seconds)}.",
             "Check OPENAI_BASE_URL, and the model that the tasks ask for.",
             "Its tasks wait; those of other models go on.",
             next_try(first.next_try_in_seconds),

@@ -30,7 +30,7 @@ def as_sentence(words: str) -> str:
 
 
 def where_and_when(trouble: Trouble, status: Status) -> str:
-    where = f"at {trouble.address} " if trouble.address and not _names(trouble, trouble.address) else ""
+    where = f"at {trouble.address}, " if unsaid_address(trouble) else ""
     words = f"{where}{how_often(trouble.times, trouble.since_seconds, status.at_seconds)}."
     return f"{words[:1].upper()}{words[1:]}"
 
@@ -57,12 +57,20 @@ def next_try(seconds: float | None) -> str:
     return "A try is under way." if not seconds else f"The next try is in {duration(seconds)}."
 
 
-def _names(trouble: Trouble, address: str) -> bool:
-    """Do the words have the address, or the host of it?"""
-    host = address.partition("://")[2].partition("/")[0]
-    return address in trouble.detail or host in trouble.detail
+def unsaid_address(trouble: Trouble) -> str:
+    """The address, unless the words have it or its host."""
+    host = trouble.address.partition("://")[2].partition("/")[0]
+    return "" if trouble.address in trouble.detail or host in trouble.detail else trouble.address
 
 
 def calls_of(trouble: Trouble) -> str:
-    """Which calls have trouble, for the name of a row: `polls`, `reports`, `openai`."""
-    return trouble.calls or trouble.service
+    """Which calls fail: `polls`, `reports`, `calls to openai`."""
+    if trouble.service == JOURNAL:
+        return "writes to the journal"
+    return trouble.calls or f"calls to {trouble.service}"
+
+
+def failure_of(trouble: Trouble) -> str:
+    """The last words, and where they do not say it, the address."""
+    address = unsaid_address(trouble)
+    return f"{trouble.detail} (at {address})" if address else trouble.detail

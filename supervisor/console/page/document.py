@@ -111,6 +111,7 @@ def _main(status: Status | None, told: tuple[Bulletin, ...]) -> Html:
             ),
             class_="pair",
         ),
+        sections.troubles(status),
         sections.failures(status),
         sections.deaths(status),
         el("p", drawn, class_="muted drawn"),

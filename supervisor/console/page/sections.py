@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from supervisor.console.formatting import ago, clock_time, count, duration, iso_time, megabytes, rate
 from supervisor.console.notices.bulletin import Bulletin
 from supervisor.console.notices.learned import learned_rows
-from supervisor.console.notices.trouble import calls_of, cause
+from supervisor.console.notices.trouble import calls_of, failure_of
 from supervisor.console.page.markup import Html, el
 from supervisor.status.status import BreakerPhase, BreakerStatus, PollStatus, Status, WorkerStatus
 
@@ -71,13 +71,28 @@ def workers(status: Status) -> Html:
 
 def connections(status: Status) -> Html:
     rows = [_breaker(row) for row in status.breakers]
-    rows += [_fact(f"Trouble of {calls_of(row)}", cause(row, status)) for row in status.troubles]
     return el(
         "section",
         el("h2", "Connections"),
         el("dl", *rows, *_poll(status.poll, status.at_seconds), class_="facts"),
         class_="card",
     )
+
+
+def troubles(status: Status) -> Html | None:
+    if not status.troubles:
+        return None
+    rows = (
+        (
+            _moment(row.since_seconds, status),
+            failure_of(row),
+            calls_of(row),
+            row.setting or "-",
+            f"{row.times:,}",
+        )
+        for row in status.troubles
+    )
+    return table("Failing now", ("Since", "Last failure", "What", "Look at", "Times"), rows, "wide log")
 
 
 def learned(status: Status) -> Html | None:

@@ -92,7 +92,7 @@ def test_report_that_is_not_taken_is_told_with_the_reason(brittle: House, log_li
     brittle.answer(answer=BROKEN)
     told = headline(brittle)
     assert told.title == "The task API answers with server errors"
-    assert told.text.startswith("Status 500: database is locked. At http://api:8000 once, at ")
+    assert told.text.startswith("Status 500: database is locked. At http://api:8000, once, at ")
     assert "1 result waits safe in the journal." in told.text
     assert lines(log_lines, "report_failed")[0]["detail"] == "status 500: database is locked"
     assert lines(log_lines, "breaker_changed")[0]["calls"] == "reports"
@@ -127,7 +127,7 @@ def test_provider_that_fails_is_told_with_the_reason(brittle: House, log_lines: 
     told = headline(brittle)
     assert told.title == "Provider openai answers with server errors"
     assert told.text.startswith(
-        "The provider failed: 502, upstream is gone. At https://api.openai.com/v1 once"
+        "The provider failed: 502, upstream is gone. At https://api.openai.com/v1, once"
     )
     (opened,) = lines(log_lines, "breaker_changed")
     assert opened["detail"] == "the provider failed: 502, upstream is gone"
@@ -151,7 +151,7 @@ def test_retry_is_told_with_the_error_that_it_waits_for(house: House) -> None:
     assert house.status.idle is Idle.RETRY_WAIT
     told = headline(house)
     assert told.title == "Waiting to try 1 task again after errors"
-    assert told.text.startswith("The provider failed: 500, out of memory. At https://api.openai.com/v1 once")
+    assert told.text.startswith("The provider failed: 500, out of memory. At https://api.openai.com/v1, once")
 
 
 def test_retry_is_told_with_its_error_also_when_others_were_served_since(house: House) -> None:
@@ -178,7 +178,7 @@ def test_hold_says_since_when_and_what_to_look_at(house: House, log_lines: Lines
     house.fail(0, "401, Incorrect API key", retry=RetryReason.UNAUTHORIZED)
     told = headline(house)
     assert told.title == "Provider openai on hold: the key is not accepted"
-    assert "“401, Incorrect API key” At https://api.openai.com/v1 once, at " in told.text
+    assert "“401, Incorrect API key” At https://api.openai.com/v1, once, at " in told.text
     assert "Check OPENAI_API_KEY." in told.text
     (held,) = lines(log_lines, "provider_held")
     assert (held["message"], held["setting"], held["address"]) == (

@@ -16,7 +16,7 @@ REFUSED = Trouble(
     "unreachable",
     "connection refused",
     "http://api:8000",
-    "",
+    "API_BASE_URL",
     2,
     WORKING.at_seconds - 60,
     WORKING.at_seconds,
@@ -64,8 +64,9 @@ def test_narrow_terminal_loses_no_line_end() -> None:
 def test_terminal_shows_the_cause_of_trouble_and_what_was_learned() -> None:
     model = LearnedAboutModel("embed-9", 10, None, 2, 0.25)
     learned = LearnedStatus(50, 20.0, 12.0, (model, LearnedAboutModel("embed-8", None, None, None, 0.1)))
-    text = " ".join(shown(replace(WORKING, troubles=(REFUSED,), learned=learned)).split())
-    assert "trouble of polls: Connection refused. At http://api:8000 2 times since 23:59:00 UTC." in text
+    text = " ".join(shown(replace(WORKING, troubles=(REFUSED,), learned=learned), 160).split())
+    assert "connection refused (at http://api:8000) polls API_BASE_URL 2" in text
+    assert "23:59:00" in text
     for limit in (
         "50 tasks a page",
         "a poll is held for 20 s at most",

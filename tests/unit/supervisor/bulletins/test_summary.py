@@ -209,7 +209,7 @@ def test_model_on_hold_is_a_notice_while_others_are_worked_on() -> None:
     assert notice.tone is Tone.CAUTION
     assert notice.title == "Model embed-9 on hold: the provider has nothing there"
     assert notice.text == (
-        "Of embed-9 it says “nothing at http://ai/v1 for embed-9” 2 times since 23:58:30 UTC."
+        "Of embed-9 it says “nothing at http://ai/v1 for embed-9” Refused 2 times since 23:58:30 UTC."
         " Check OPENAI_BASE_URL, and the model that the tasks ask for."
         " Its tasks wait; those of other models go on. The next try is in 30 s."
     )
@@ -239,7 +239,7 @@ def test_old_outbox_says_why_reports_are_not_taken() -> None:
     status = replace(WORKING, outbox_oldest_age_seconds=90.0, troubles=(REPORT_TROUBLE,))
     _, notice = bulletins(status)
     assert notice.text == (
-        "17 results in the outbox. Status 503: overloaded. At http://api:8000 12 times since 23:58:30 UTC."
+        "17 results in the outbox. Status 503: overloaded. At http://api:8000, 12 times since 23:58:30 UTC."
     )
 
 
