@@ -224,6 +224,7 @@ def odd_heads(answer: Answer, number: int) -> Answer:
     return Answer(200, answer.body, ending=ending, head=head)
 
 
+@pytest.mark.slow
 def test_c_old_and_odd_heads_of_answers_are_read(wild: Wild) -> None:
     answer = wild.api.answer
     count = iter(range(10**6))
@@ -237,6 +238,7 @@ def test_c_old_and_odd_heads_of_answers_are_read(wild: Wild) -> None:
     assert service.log_lines("report_failed") == []
 
 
+@pytest.mark.slow
 def test_c_connection_that_is_closed_between_requests_harms_nothing(wild: Wild) -> None:
     answer = wild.api.answer
 

@@ -13,7 +13,9 @@ from tests.wild.conftest import Wild
     ("says", "words"),
     [
         pytest.param(answers.OPENROUTER_KEY_LIMIT, "Key limit exceeded", id="openrouter-403-key-limit"),
-        pytest.param(answers.GEMINI_WRONG_KEY, "API key not valid", id="gemini-400-key"),
+        pytest.param(
+            answers.GEMINI_WRONG_KEY, "API key not valid", id="gemini-400-key", marks=pytest.mark.slow
+        ),
         pytest.param(answers.LITELLM_NO_DATABASE, "No connected db", id="litellm-400-no-database"),
         pytest.param(answers.OPENAI_COUNTRY, "Country", id="openai-403-country", marks=pytest.mark.slow),
         pytest.param(
@@ -117,6 +119,7 @@ def test_a08_wrong_protocol_waits(wild: Wild) -> None:
     assert_waits(wild, service, "tls")
 
 
+@pytest.mark.slow
 def test_a08_proxy_that_refuses_waits_and_is_named(wild: Wild) -> None:
     wild.api.add(3)
     denied = Answer(403, b"<html><body>Access denied by policy</body></html>", answers.HTML)

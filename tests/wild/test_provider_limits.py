@@ -78,6 +78,7 @@ def test_b_window_of_half_a_second_is_used_and_not_overrun(wild: Wild) -> None:
     assert window.refused <= 4
 
 
+@pytest.mark.slow
 def test_b_limits_by_the_day_are_not_taken_for_limits_by_the_minute(wild: Wild) -> None:
     """Groq's headers: requests by the day, tokens by the minute."""
     headers = {
@@ -137,7 +138,7 @@ REFUSALS = {
 
 
 def failures_of(refusing: Wild, texts: list[str]) -> list[str]:
-    eventually(lambda: set(texts) <= set(refusing.api.failed()), 15.0, "the tasks are failed")
+    eventually(lambda: set(texts) <= set(refusing.api.failed()), 30.0, "the tasks are failed")
     return [refusing.api.failed()[text] for text in texts]
 
 

@@ -24,6 +24,7 @@ def test_b_host_name_of_61_characters_with_a_port_is_only_not_there(wild: Wild) 
     assert host[:20] in failed["detail"]
 
 
+@pytest.mark.slow
 def test_b_multiprocess_directory_set_from_outside_changes_no_counter(wild: Wild, tmp_path: Path) -> None:
     outside = tmp_path / "elsewhere"
     texts = wild.api.add(5)
@@ -64,6 +65,7 @@ def test_b_certificates_that_are_not_there(wild: Wild, tmp_path: Path, name: str
     assert_configuration_fault(wild, tmp_path, name, **{name: str(tmp_path / "nowhere.pem")})
 
 
+@pytest.mark.slow
 def test_b_long_temporary_directory(wild: Wild, tmp_path: Path) -> None:
     """A socket's path has room for some hundred bytes: it works all the same, or says what to change."""
     long = tmp_path / ("t" * 100)
@@ -118,6 +120,7 @@ def test_b_misspelt_name_is_said_with_what_was_meant(tmp_path: Path) -> None:
     assert "sk-1234567890" not in told
 
 
+@pytest.mark.slow
 def test_c_proxy_that_is_dead_is_named_for_polls(wild: Wild) -> None:
     service = wild.start(
         API_BASE_URL="http://tasks.example.test", HTTP_PROXY="http://user:secret@127.0.0.1:9", NO_PROXY="x"

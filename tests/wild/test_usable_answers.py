@@ -120,7 +120,7 @@ ANSWERS: dict[str, Callable[[Provider, Call], Answer]] = {
 def test_a09_a10_unusual_answer_is_used_as_it_is(tolerant: Wild, model: str) -> None:
     texts = tolerant.api.add(5, f"of {model}", model=model)
     eventually(
-        lambda: set(texts) <= {*tolerant.api.succeeded(), *tolerant.api.failed()}, 10.0, "the tasks are done"
+        lambda: set(texts) <= {*tolerant.api.succeeded(), *tolerant.api.failed()}, 30.0, "the tasks are done"
     )
     assert not set(texts) & set(tolerant.api.failed())
     assert tolerant.provider.paid_again(texts) == {}
@@ -208,15 +208,11 @@ def openrouter(code: int | str, message: str) -> Answer:
 def test_a11_error_in_a_200_is_the_error_that_it_says(wild: Wild) -> None:
     busy = openrouter(429, "Provider returned error: rate limited upstream")
     refused = openrouter("400", "Input contains what the model cannot take")
-    seen: set[tuple[str, ...]] = set()
 
     def upstream(call: Call) -> Answer | None:
         if "bad 1" in call.texts:
             return refused
-        if call.texts not in seen:
-            seen.add(call.texts)
-            return busy
-        return None
+        return busy if len(wild.provider.calls) <= 2 else None
 
     wild.provider.front = upstream
     good, bad = wild.api.add(5, "good"), wild.api.add(1, "bad", model="other")

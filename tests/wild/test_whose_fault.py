@@ -18,7 +18,7 @@ GUILTY = "text 17"
     "says",
     [
         pytest.param(answers.OLLAMA_NAN, id="ollama-nan"),
-        pytest.param(answers.NGINX_BAD_GATEWAY, id="backend-crashes-behind-nginx"),
+        pytest.param(answers.NGINX_BAD_GATEWAY, id="backend-crashes-behind-nginx", marks=pytest.mark.slow),
         pytest.param(answers.LLAMA_TOO_LARGE, id="llama-physical-batch", marks=pytest.mark.slow),
         pytest.param(Answer(0), id="connection-ends", marks=pytest.mark.slow),
     ],
