@@ -42,7 +42,7 @@ from supervisor.tasks.completion import Settlement
 from supervisor.tasks.delivery import Delivery
 from supervisor.tasks.dispatcher import Dispatcher, DispatchLimits
 from supervisor.tasks.gone_reports import GoneReports
-from supervisor.tasks.intake import Intake, Shard
+from supervisor.tasks.intake import Intake, IntakeRules, Shard
 from supervisor.tasks.journal_watcher import AmendmentWatch
 from supervisor.tasks.outcomes import OutcomeHandler
 
@@ -131,6 +131,27 @@ def compose(settings: Settings, outside: Outside) -> Supervisor:
     )
 
 
+def make_scheduler(settings: Settings, clock: Callable[[], float]) -> TaskScheduler:
+    """How much the service asks for, and when."""
+    return TaskScheduler(
+        settings.polling_interval_seconds,
+        settings.shortest_poll_seconds,
+        max(SMALLEST_CAPACITY, UNITS_AHEAD * _tasks_at_once(settings)),
+        clock,
+        settings.poll_wait_seconds,
+    )
+
+
+def make_intake_rules(settings: Settings) -> IntakeRules:
+    """Which tasks of a page the service runs, fails and leaves."""
+    has_limit = settings.embedding_provider is Provider.OPENAI
+    return IntakeRules(
+        policy=settings.unknown_task_policy,
+        fail_long_texts=has_limit and settings.long_text is LongText.FAIL,
+        shard=Shard(settings.shard_count, settings.shard_index),
+    )
+
+
 def _polling(
     settings: Settings,
     outside: Outside,
@@ -144,9 +165,7 @@ def _polling(
         claims=claims,
         settlement=settlement,
         metrics=outside.metrics,
-        policy=settings.unknown_task_policy,
-        fail_long_texts=_fails_long_texts(settings),
-        shard=Shard(settings.shard_count, settings.shard_index),
+        rules=make_intake_rules(settings),
         clock=outside.clock,
     )
     return Polling(
@@ -171,8 +190,6 @@ def _state(settings: Settings, outside: Outside) -> _State:
     clock = outside.clock
     backoff = Backoff(API_BACKOFF_FACTOR, outside.draw)
     window = settings.report_concurrency * REPORTS_A_THREAD
-    capacity = max(SMALLEST_CAPACITY, UNITS_AHEAD * _tasks_at_once(settings))
-    longest, shortest = settings.polling_interval_seconds, settings.shortest_poll_seconds
     requests, tokens = settings.openai_requests_per_minute, settings.openai_tokens_per_minute
     return _State(
         backlog=Backlog(),
@@ -186,7 +203,7 @@ def _state(settings: Settings, outside: Outside) -> _State:
         provider_gate=_provider_gate(settings, clock),
         limiter=RateLimiter(requests, tokens, clock),
         model_limits=ModelLimits(settings.openai_timeout, settings.concurrency_limit, clock, _tell_learned),
-        scheduler=TaskScheduler(longest, shortest, capacity, clock, settings.poll_wait_seconds),
+        scheduler=make_scheduler(settings, clock),
         shutdown_manager=ShutdownManager(settings.drain_timeout_seconds, clock),
         conditions=Conditions(),
         history=History(clock),
@@ -265,10 +282,6 @@ def _observer(settings: Settings, outside: Outside, state: _State) -> Observer:
 
 def _tell_learned(model: str, what: str, value: float) -> None:
     log.info(LogEvent.LIMIT_LEARNED, model=model, what=what, value=value)
-
-
-def _fails_long_texts(settings: Settings) -> bool:
-    return settings.embedding_provider is Provider.OPENAI and settings.long_text is LongText.FAIL
 
 
 def _tasks_at_once(settings: Settings) -> int:

@@ -10,7 +10,7 @@ from shared.metrics import SupervisorMetrics
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import Report
 from supervisor.observer import Conditions
-from supervisor.task_api.answers import Health, PollAnswer, PollRequest, PollResult
+from supervisor.task_api.answers import PAGES, Health, PollAnswer, PollRequest, PollResult
 from supervisor.task_api.causes import cause_of_poll
 from supervisor.task_api.gate import APIGate
 from supervisor.task_api.outbox import Outbox
@@ -23,7 +23,6 @@ from supervisor.tasks.gone_reports import GoneReports
 from supervisor.tasks.intake import Intake
 
 MOST_TASKS_ASKED = 100_000
-PAGES = frozenset({PollResult.TASKS, PollResult.EMPTY})
 ENDINGS_OF_HELD_POLLS = frozenset({PollResult.SERVER_ERROR, PollResult.UNREACHABLE, PollResult.TIMEOUT})
 PROXY_SLACK_SECONDS = 1.0
 """A poll that is cut off no later than this after its wait was cut off for the wait."""
@@ -117,7 +116,7 @@ class Polling:
             return
         log.warning(LogEvent.POLL_FAILED, result=answer.result, **self.api_gate.polls.trouble.facts())
         self.conditions.last_poll_result = answer.result
-        if answer.too_much and answer.limit > 1:
+        if answer.asks_for_less:
             self.scheduler.too_much(answer.retry_after_seconds)
         else:
             self.scheduler.failed(answer.retry_after_seconds)

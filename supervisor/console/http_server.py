@@ -1,6 +1,5 @@
 """HTTP for probes, Prometheus and people; one bell to ring. A slow or rude client holds up nobody else."""
 
-import socket
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -10,8 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from waitress.server import create_server
 
-from shared.errors import ConfigurationError
-from supervisor.console.listening import bind_sockets
+from supervisor.console.listening import cannot_listen, listen
 from supervisor.console.page.document import CONTENT_SECURITY_POLICY, render_page
 from supervisor.runtime.events import Event
 from supervisor.runtime.threads import start_thread
@@ -73,9 +71,8 @@ class MetricsServer:
             "/status": self._status,
             "/": self._page,
         }
-        sockets: list[socket.socket] = []
+        sockets = listen(host, port)
         try:
-            sockets = bind_sockets(host, port)
             self._server = create_server(
                 self._answer,
                 sockets=sockets,
@@ -90,10 +87,7 @@ class MetricsServer:
         except (OSError, ValueError) as error:
             for bound in sockets:
                 bound.close()
-            reason = getattr(error, "strerror", None) or error
-            raise ConfigurationError(
-                f"METRICS_HOST, METRICS_PORT: cannot listen on {host}:{port}: {reason}"
-            ) from error
+            raise cannot_listen(host, port, error) from error
         self._port: int = sockets[0].getsockname()[1]
 
     @property

@@ -7,10 +7,25 @@ from collections.abc import Callable
 
 import psutil
 
+from shared.errors import ConfigurationError
+
 ALL_IPV4 = "0.0.0.0"  # noqa: S104  METRICS_HOST narrows it
 ALL = "::"
 """IPv6, and IPv4 as well."""
 _MISSING_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """The sockets of METRICS_HOST and METRICS_PORT. Raises ConfigurationError where they cannot be had."""
+    try:
+        return bind_sockets(host, port)
+    except (OSError, ValueError) as error:
+        raise cannot_listen(host, port, error) from error
+
+
+def cannot_listen(host: str, port: int, error: OSError | ValueError) -> ConfigurationError:
+    reason = getattr(error, "strerror", None) or error
+    return ConfigurationError(f"METRICS_HOST, METRICS_PORT: cannot listen on {host}:{port}: {reason}")
 
 
 def bind_sockets(

@@ -93,6 +93,10 @@ class JournalDesk:
         rows = dict(self._run("SELECT state, count(*) FROM tasks GROUP BY state").fetchall())
         return {state: rows.get(state, 0) for state in TaskState}
 
+    def states(self) -> dict[str, TaskState]:
+        """Every task by its id."""
+        return {task_id: TaskState(state) for task_id, state in self._run("SELECT id, state FROM tasks")}
+
     def entry(self, task_id: str) -> JournalEntry:
         """Raises ConfigurationError where the journal does not hold the task."""
         found = self._select(" WHERE id = ?", (task_id,))

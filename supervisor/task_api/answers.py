@@ -33,6 +33,9 @@ class PollResult(StrEnum):
     """Something in front of the API answered in its place."""
 
 
+PAGES = frozenset({PollResult.TASKS, PollResult.EMPTY})
+
+
 class ReportOutcome(StrEnum):
     """The `outcome` label of `ai_reports_total`: what becomes of a report after one PATCH."""
 
@@ -80,6 +83,11 @@ class PollAnswer:
     retry_after_seconds: float | None = None
     too_much: bool = False
     """The limit may be more than the API can take."""
+
+    @property
+    def asks_for_less(self) -> bool:
+        """Is a poll with a smaller limit the next thing to try?"""
+        return self.result not in PAGES and self.too_much and self.limit > 1
 
     @property
     def listed(self) -> Listed:

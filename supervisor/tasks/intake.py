@@ -36,6 +36,29 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
+class IntakeRules:
+    """What becomes of an item of a page for what it is, whatever else the page holds."""
+
+    policy: UnknownTaskPolicy
+    fail_long_texts: bool
+    shard: Shard
+
+    def refuse(self, task: Task) -> Refusal | None:
+        """Why a task that could be parsed is not run."""
+        too_long = self.fail_long_texts and task.length is TextLength.OVER
+        return _too_long(task) if too_long else None
+
+    def sees_to(self, refusal: Refusal) -> bool:
+        """Is the refused item this replica's?"""
+        return refusal.task_id is None or self.shard.owns(refusal.task_id)
+
+    def fails(self, refusal: Refusal) -> bool:
+        """Is the refused item reported as FAILED? Otherwise it is left as it is."""
+        unknown = refusal.reason is RefusalReason.UNKNOWN_TYPE
+        return refusal.address is not None and not (unknown and self.policy is UnknownTaskPolicy.LEAVE)
+
+
+@dataclass(frozen=True, slots=True)
 class Taken:
     """What became of one page."""
 
@@ -53,9 +76,7 @@ class Intake:
     claims: Claims
     settlement: Settlement
     metrics: SupervisorMetrics
-    policy: UnknownTaskPolicy
-    fail_long_texts: bool
-    shard: Shard
+    rules: IntakeRules
     clock: Callable[[], float]
     _told: dict[tuple[str, str], None] = field(init=False, default_factory=dict)
     """What was said of items that are left, the oldest first."""
@@ -72,8 +93,8 @@ class Intake:
         for task in self.claims.order(page.tasks):
             if taken >= room:
                 break
-            if self.fail_long_texts and task.length is TextLength.OVER:
-                refusals.append(_too_long(task))
+            if refusal := self.rules.refuse(task):
+                refusals.append(refusal)
             elif self._is_new(task.id, answer.began_at):
                 record = TaskRecord(task, now)
                 self.journal.note_ready((record,))
@@ -87,7 +108,7 @@ class Intake:
 
     def _is_new(self, task_id: str, requested_at: float) -> bool:
         return (
-            self.shard.owns(task_id)
+            self.rules.shard.owns(task_id)
             and not self.journal.holds(task_id)
             and not self.settlement.stale(task_id, requested_at)
         )
@@ -98,7 +119,7 @@ class Intake:
         left: defaultdict[RefusalReason, list[Refusal]] = defaultdict(list)
         for refusal in refusals:
             address = refusal.address
-            if address is None or self._leaves(refusal):
+            if address is None or not self.rules.fails(refusal):
                 if self._is_news(refusal):
                     left[refusal.reason].append(refusal)
             elif self._is_new(address.id, began_at):
@@ -114,9 +135,8 @@ class Intake:
         return failed
 
     def _is_news(self, refusal: Refusal) -> bool:
-        """Was this not said before? What other replicas see to is theirs to say."""
-        owned = refusal.task_id is None or self.shard.owns(refusal.task_id)
-        return owned and _topic(refusal) not in self._told
+        """Was this not said before?"""
+        return self.rules.sees_to(refusal) and _topic(refusal) not in self._told
 
     def _tell(self, refusals: Sequence[Refusal]) -> None:
         """Count them, all of one reason, and say so in one line."""
@@ -131,10 +151,6 @@ class Intake:
             detail=first.message,
             items=len(refusals),
         )
-
-    def _leaves(self, refusal: Refusal) -> bool:
-        unknown = refusal.reason is RefusalReason.UNKNOWN_TYPE
-        return unknown and self.policy is UnknownTaskPolicy.LEAVE
 
 
 def _topic(refusal: Refusal) -> tuple[str, str]:

@@ -1,0 +1,1 @@
+"""What `run.py check` looks at, each thing by the service's own means."""

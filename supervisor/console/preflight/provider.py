@@ -1,0 +1,128 @@
+"""What the provider answers to one word, asked by a worker like the service's own."""
+
+import queue
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from shared.embedding_input import DEFAULT_MODEL
+from shared.errors import HOLD_REASONS, ConfigurationError, RetryReason
+from shared.messages import Failure, Unit, UnitDone
+from shared.models import BatchKey, Output, Provider, TaskType
+from shared.settings import LogLevel, Settings
+from shared.task_inputs import canary_task
+from supervisor.console.preflight.finding import Finding, Mark, faults_of
+from supervisor.pool.local import LocalPool
+from supervisor.providers.decision import CanaryAnswer, Decision, Facts, FailedUnit, decide
+from supervisor.runtime.events import Event, UnitFinished, WorkerDied, WorkerStarted
+from supervisor.tasks.outcomes import NO_OUTCOME, describe_death
+from workers.process.config import WorkerConfig
+
+SUBJECT = "provider"
+LONGEST_CALL_SECONDS = 10.0
+START_SECONDS = 20.0
+SLACK_SECONDS = 2.0
+SLOT = 0
+
+WHAT_FOLLOWS = {
+    Decision.FAIL: "tasks for this model are FAILED with these words",
+    Decision.HOLD_PROVIDER: "no task is FAILED; all wait until it takes one word again",
+    Decision.HOLD_MODEL: "no task is FAILED; those for this model wait",
+    Decision.RETRY: "no task is FAILED; all wait, and it is asked again until it answers",
+}
+HELD = "no task is FAILED; all wait, and it is asked once a minute"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the worker answered, or why there was none that could."""
+
+    outcome: Output | Failure | None
+    trouble: str = ""
+
+
+def look_at_provider(settings: Settings, models: Counter[str]) -> Finding:
+    """Ask one word for the most wanted of `models`, the models that the tasks at the API ask for."""
+    key = BatchKey(TaskType.TEXT_EMBEDDING, next(iter(models.most_common(1)), (DEFAULT_MODEL, 0))[0])
+    try:
+        answered = _ask(settings, key)
+    except ConfigurationError as error:
+        return next(faults_of(error))
+    except queue.Empty:
+        return Finding(Mark.FAILED, SUBJECT, "the worker that was to ask it does not answer")
+    outcome = answered.outcome
+    if outcome is None:
+        return Finding(Mark.FAILED, SUBJECT, f"{answered.trouble}; the service would not come up")
+    if isinstance(outcome, Failure):
+        return _refused(settings, key, outcome, is_wanted=bool(models))
+    return _served(settings, outcome)
+
+
+def _ask(settings: Settings, key: BatchKey) -> Answered:
+    """Raises ConfigurationError where workers cannot start, and queue.Empty where one does not answer."""
+    timeout_seconds = min(settings.openai_timeout, LONGEST_CALL_SECONDS)
+    hasty = settings.model_copy(update={"openai_timeout": timeout_seconds, "log_level": LogLevel.ERROR})
+    heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
+    with tempfile.TemporaryDirectory() as metrics:
+        pool = LocalPool(1, WorkerConfig.from_settings(hasty, Path(metrics)), heard.put)
+        pool.start()
+        try:
+            started = heard.get(timeout=START_SECONDS)
+            if isinstance(started, WorkerStarted):
+                pool.dispatch(SLOT, started.pid, Unit(1, (canary_task(key, 1),), key.model))
+                return _read(heard.get(timeout=timeout_seconds + SLACK_SECONDS))
+            return _read(started)
+        finally:
+            pool.close()
+
+
+def _read(event: Event) -> Answered:
+    if isinstance(event, UnitFinished):
+        return Answered(_outcome(event.done))
+    if isinstance(event, WorkerDied):
+        death = describe_death(event.exit_code, timed_out_after_seconds=None, rss_bytes=0)
+        return Answered(None, event.reason or f"the worker that was to ask it {death}")
+    return Answered(None, "the worker that was to ask it is lost")
+
+
+def _outcome(done: UnitDone) -> Output | Failure:
+    return next(iter(done.outcomes.values()), done.failure or NO_OUTCOME)
+
+
+def _served(settings: Settings, output: Output) -> Finding:
+    numbers = len(orjson.loads(output.value))
+    if settings.embedding_provider is Provider.LOCAL:
+        return Finding(Mark.OK, SUBJECT, f"{output.model} embeds a word in {numbers} numbers, offline")
+    tokens = output.usage.total_tokens
+    cost = "one token" if tokens == 1 else f"{tokens:,} tokens"
+    text = f"{_address(settings)} embeds a word with {output.model} in {numbers:,} numbers (costs {cost})"
+    return Finding(Mark.OK, SUBJECT, text)
+
+
+def _refused(settings: Settings, key: BatchKey, failure: Failure, *, is_wanted: bool) -> Finding:
+    canary = CanaryAnswer.REFUSED if failure.retry is None else CanaryAnswer.FAILED
+    unit = FailedUnit(failure, inputs=1, setbacks=0, attempts=0)
+    decision = decide(unit, Facts(canary=canary))
+    follows = HELD if failure.retry in HOLD_REASONS else WHAT_FOLLOWS[decision]
+    text = f"{failure.message} (asked for {key.model}); {follows}"
+    if failure.retry is RetryReason.RATE_LIMIT:
+        return Finding(Mark.WARNING, SUBJECT, text)
+    if decision is Decision.FAIL and not is_wanted:
+        # It lets us in, and tasks may name other models.
+        return Finding(Mark.WARNING, SUBJECT, f"{text}. This is the model of tasks that name none")
+    return Finding(Mark.FAILED, SUBJECT, text)
+
+
+def _address(settings: Settings) -> str:
+    # Heavy, and of no use where the model is embedded.
+    from workers.providers.openai.client import DEFAULT_BASE_URL  # noqa: PLC0415
+    from workers.providers.openai.guarded_http import ProviderHttp  # noqa: PLC0415
+
+    url = settings.openai_base_url or DEFAULT_BASE_URL
+    with ProviderHttp(LONGEST_CALL_SECONDS, time.monotonic) as http:
+        proxy = http.proxy_of(url)
+    return f"{url} through the proxy {proxy}" if proxy else url
