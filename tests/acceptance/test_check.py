@@ -23,10 +23,15 @@ def test_check_finds_everything_in_order_with_settings_from_every_source(
     credentials.mkdir()
     (credentials / "api_token").write_text(f"{API_TOKEN}\n")
     outcome = run_command(
-        tmp_path, "check", OPENAI_API_KEY=OPENAI_KEY, CREDENTIALS_DIRECTORY=str(credentials)
+        tmp_path,
+        "check",
+        OPENAI_API_KEY=OPENAI_KEY,
+        CREDENTIALS_DIRECTORY=str(credentials),
+        METRICS_PORT="0",
     )
     assert outcome.exit_code == 0, outcome
-    assert marks(outcome) == dict.fromkeys(("settings", "STATE_DIR", "task API", "provider"), "ok")
+    subjects = ("settings", "STATE_DIR", "METRICS_PORT", "task API", "tasks", "provider")
+    assert marks(outcome) == dict.fromkeys(subjects, "ok")
     assert outcome.errors == []
     assert API_TOKEN not in repr(outcome)
     assert OPENAI_KEY not in repr(outcome)
@@ -42,17 +47,22 @@ def test_check_says_what_is_wrong_in_a_line_each(tmp_path: Path, house: House) -
         OPENAI_BASE_URL="http://127.0.0.1:9/v1",
         STATE_DIR=str(house.service.state_dir),
         TASK_TIMEOUT_SECONDS="10",
+        METRICS_HOST="127.0.0.1",
+        METRICS_PORT=str(house.service.port),
     )
     assert outcome.exit_code == 2
     assert marks(outcome) == {
         "settings": "ok",
         "TASK_TIMEOUT_SECONDS": "warning",
         "STATE_DIR": "failed",
+        "METRICS_HOST, METRICS_PORT": "failed",
         "task API": "failed",
         "provider": "failed",
     }
     told = "\n".join(outcome.lines)
-    assert "401; check API_TOKEN" in told
+    assert "status 401" in told
+    assert "check API_TOKEN" in told
+    assert "Address already in use" in told
     assert "another service is running" in told
     assert "check OPENAI_BASE_URL" in told
     assert "wrong-token" not in told
@@ -68,7 +78,7 @@ def test_check_without_settings_names_them(tmp_path: Path) -> None:
 def test_check_names_what_is_set_and_no_setting(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("BATCH_MAX_TASK=5\nGRAFANA_PASSWORD=x\n")
     outcome = run_command(
-        tmp_path, "check", API_BASE_URL="http://127.0.0.1:9", EMBEDDING_PROVIDER="local", STATE_DIR="state"
+        tmp_path, "check", API_BASE_URL="http://127.0.0.1:9", EMBEDDING_PROVIDER="local", METRICS_PORT="0"
     )
     assert "warning  BATCH_MAX_TASK: in .env is no setting; did you mean BATCH_MAX_TASKS?" in outcome.lines
     assert "note     GRAFANA_PASSWORD: in .env is no setting of this service" in outcome.lines

@@ -4,6 +4,7 @@ import contextlib
 import selectors
 import socket
 import threading
+from collections.abc import Mapping
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -11,10 +12,14 @@ CHUNK_BYTES = 65536
 
 
 class StubProxy:
-    """Tunnels CONNECT, forwards the rest. With `refusal`, a whole answer, it says that instead."""
+    """Tunnels CONNECT, forwards the rest. With `refusal`, a whole answer, it says that instead.
 
-    def __init__(self, refusal: bytes = b"") -> None:
+    `aliases` are hosts that only the proxy knows, with the addresses that they have.
+    """
+
+    def __init__(self, refusal: bytes = b"", aliases: Mapping[str, str] | None = None) -> None:
         self.refusal = refusal
+        self._addresses = {host: urlsplit(url) for host, url in (aliases or {}).items()}
         self.heads: list[str] = []
         """The heads of all requests."""
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -67,7 +72,8 @@ class StubProxy:
     def _forward(self, client: socket.socket, head: bytes, rest: bytes) -> None:
         method, target, version = head.partition(b"\r\n")[0].decode().split(" ")
         parts = urlsplit(f"//{target}" if method == "CONNECT" else target)
-        with socket.create_connection((parts.hostname or "", parts.port or 80)) as server:
+        address = self._addresses.get(parts.hostname or "", parts)
+        with socket.create_connection((address.hostname or "", address.port or 80)) as server:
             if method == "CONNECT":
                 client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             else:

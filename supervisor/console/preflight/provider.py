@@ -24,7 +24,7 @@ from workers.process.config import WorkerConfig
 
 SUBJECT = "provider"
 LONGEST_CALL_SECONDS = 10.0
-START_SECONDS = 20.0
+START_SECONDS = 30.0
 SLACK_SECONDS = 2.0
 SLOT = 0
 
