@@ -95,7 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--tasks", type=int, metavar="N", help="how many tasks (default: all texts)")
     demo.add_argument("--keep", action="store_true", help="leave the service up to look at")
     demo.set_defaults(run=_demo)
-    check = commands.add_parser("check", help="check settings, state directory, API and provider")
+    check = commands.add_parser(
+        "check", help="check settings, machine, API and provider by the service's own means"
+    )
     check.set_defaults(run=_check)
     status = commands.add_parser("status", help="what the running service does, and why not more")
     status.add_argument("--watch", action="store_true", help="show it anew every 2 s until Ctrl-C")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.acceptance.service import RUN, clean_environment
 
-COMMAND_SECONDS = 30.0
+COMMAND_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)

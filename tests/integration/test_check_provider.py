@@ -123,6 +123,7 @@ def test_a_provider_that_never_answers_takes_no_longer_than_a_moment(
     finding = look()
     assert finding.mark is Mark.FAILED
     assert "within 0.3 s" in finding.text
+    assert "the service waits for 60 s" in finding.text
 
 
 def test_a_provider_that_is_not_there_is_said_to_be_waited_for(look: Look) -> None:

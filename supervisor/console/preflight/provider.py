@@ -108,7 +108,10 @@ def _refused(settings: Settings, key: BatchKey, failure: Failure, *, is_wanted: 
     unit = FailedUnit(failure, inputs=1, setbacks=0, attempts=0)
     decision = decide(unit, Facts(canary=canary))
     follows = HELD if failure.retry in HOLD_REASONS else WHAT_FOLLOWS[decision]
-    text = f"{failure.message} (asked for {key.model}); {follows}"
+    asked = f"asked for {key.model}"
+    if failure.retry is RetryReason.TIMEOUT and settings.openai_timeout > LONGEST_CALL_SECONDS:
+        asked += f"; the service waits for {settings.openai_timeout:g} s"
+    text = f"{failure.message} ({asked}); {follows}"
     if failure.retry is RetryReason.RATE_LIMIT:
         return Finding(Mark.WARNING, SUBJECT, text)
     if decision is Decision.FAIL and not is_wanted:
