@@ -73,7 +73,7 @@ def _ask(settings: Settings, key: BatchKey) -> Answered:
         try:
             started = heard.get(timeout=START_SECONDS)
             if isinstance(started, WorkerStarted):
-                pool.dispatch(SLOT, started.pid, Unit(1, (canary_task(key, 1),), key.model))
+                pool.dispatch(SLOT, started.pid, Unit(1, (canary_task(key, ""),), key.model))
                 return _read(heard.get(timeout=timeout_seconds + SLACK_SECONDS))
             return _read(started)
         finally:
