@@ -2,12 +2,11 @@
 
 import contextlib
 import os
-import select
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pycurl
@@ -16,7 +15,7 @@ from supervisor.runtime.events import Event
 from supervisor.runtime.threads import start_thread
 from supervisor.task_api.authorization import Credential, Withheld
 from supervisor.task_api.exchange import Exchange, FailedStep, NoResponse, Response
-from supervisor.task_api.idle_sockets import IdleSockets
+from supervisor.task_api.sockets import Sockets
 from supervisor.task_api.transfer import MILLISECONDS, Request, Transfer
 from supervisor.task_api.transport import Transport
 
@@ -56,11 +55,15 @@ class RequestQueue:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A request that has left its queue. `is_second`: it was refused with another credential."""
+    """A request that has left its queue.
+
+    `is_second`: it was refused with another credential. `fresh`: it needs a new connection.
+    """
 
     queue: RequestQueue
     request: Request
     is_second: bool = False
+    fresh: bool = False
     credential: str = ""
     began_at: float = 0.0
 
@@ -80,14 +83,11 @@ class Wire:
         self._queues: list[RequestQueue] = []
         self._idle: list[Transfer] = []
         self._under_way: dict[pycurl.Curl, tuple[Transfer, _Job]] = {}
-        self._watched: dict[int, int] = {}
-        self._idle_sockets = IdleSockets()
         self._timer_at: float | None = None
         self._closing = False
         self._woken = False
         self._wake_descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._epoll = select.epoll()
-        self._epoll.register(self._wake_descriptor, select.EPOLLIN)
+        self._sockets = Sockets(self._wake_descriptor)
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
@@ -108,7 +108,7 @@ class Wire:
         self._wake()
         if self._thread is not None:
             self._thread.join()
-        self._epoll.close()
+        self._sockets.close()
         os.close(self._wake_descriptor)
 
     def _wake(self) -> None:
@@ -120,12 +120,10 @@ class Wire:
     def _work(self) -> None:
         try:
             while not self._closing:
-                for descriptor, events in self._epoll.poll(self._seconds_to_timer()):
-                    if descriptor == self._wake_descriptor:
-                        os.eventfd_read(descriptor)
-                        self._woken = False
-                    else:
-                        self._multi.socket_action(descriptor, _actions(events))
+                ready = self._sockets.wait(self._seconds_to_timer())
+                self._woken = False
+                for descriptor, actions in ready:
+                    self._multi.socket_action(descriptor, actions)
                 self._advance()
         finally:
             self._release()
@@ -156,8 +154,9 @@ class Wire:
             self._hand_over(job, NoResponse(step, credential.detail, now, 0.0, wait))
             return
         transfer = self._idle.pop() if self._idle else Transfer(self._transport.new_handle())
-        transfer.prepare(job.request, credential, fresh=self._idle_sockets.any_broken())
-        job = _Job(job.queue, job.request, job.is_second, credential, now)
+        self._sockets.break_what_is_stale()
+        transfer.prepare(job.request, credential, fresh=job.fresh)
+        job = replace(job, credential=credential, began_at=now)
         self._under_way[transfer.handle] = (transfer, job)
         self._multi.add_handle(transfer.handle)
 
@@ -173,14 +172,18 @@ class Wire:
     def _finish(self, handle: pycurl.Curl, code: int, message: str) -> None:
         transfer, job = self._under_way.pop(handle)
         if (descriptor := transfer.multiplexed_socket()) is not None:
-            self._idle_sockets.pass_over(descriptor)
+            self._sockets.pass_over(descriptor)
         self._multi.remove_handle(handle)
         got = transfer.take_result(code, message, job.began_at, self._clock() - job.began_at)
         self._idle.append(transfer)
+        if code == pycurl.E_SEND_ERROR and not job.fresh:
+            # Libcurl has tried several kept connections, and all were dead.
+            self._begin(replace(job, fresh=True), job.credential)
+            return
         authorization = job.request.kind.authorization
         refused = isinstance(got, Response) and authorization.answered(job.credential, got.status)
         if refused and not job.is_second:
-            self._authorize(_Job(job.queue, job.request, is_second=True))
+            self._authorize(replace(job, is_second=True))
         else:
             self._hand_over(job, got)
 
@@ -189,22 +192,7 @@ class Wire:
         job.request.on_done(got)
 
     def _watch(self, what: int, descriptor: int, _multi: object, _data: object) -> None:
-        """Libcurl says what it waits for on a socket."""
-        known = self._watched.get(descriptor)
-        if what == pycurl.POLL_REMOVE:
-            if known is not None:
-                del self._watched[descriptor]
-                self._epoll.unregister(descriptor)
-                self._idle_sockets.add(descriptor)
-            return
-        events = select.EPOLLIN if what & pycurl.POLL_IN else 0
-        events |= select.EPOLLOUT if what & pycurl.POLL_OUT else 0
-        if known is None:
-            self._idle_sockets.remove(descriptor)
-            self._epoll.register(descriptor, events)
-        else:
-            self._epoll.modify(descriptor, events)
-        self._watched[descriptor] = events
+        self._sockets.watch(what, descriptor)
 
     def _set_timer(self, milliseconds: int) -> None:
         self._timer_at = None if milliseconds < 0 else self._clock() + milliseconds / MILLISECONDS
@@ -219,10 +207,3 @@ class Wire:
         self._multi.close()
         for transfer in self._idle:
             transfer.handle.close()
-
-
-def _actions(events: int) -> int:
-    actions = pycurl.CSELECT_IN if events & (select.EPOLLIN | select.EPOLLHUP) else 0
-    actions |= pycurl.CSELECT_OUT if events & select.EPOLLOUT else 0
-    actions |= pycurl.CSELECT_ERR if events & select.EPOLLERR else 0
-    return actions
