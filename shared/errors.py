@@ -56,15 +56,22 @@ class TaskError(Exception):
 class RetryableError(TaskError):
     """Nothing is wrong with the task: the same call may succeed later.
 
-    `retry_after_seconds` is what the provider asked for, if it did.
+    `retry_after_seconds` is what the provider asked for, if it did. `one_by_one` says that the provider can
+    be asked for one input a call only.
     """
 
     def __init__(
-        self, message: str, *, reason: RetryReason, retry_after_seconds: float | None = None
+        self,
+        message: str,
+        *,
+        reason: RetryReason,
+        retry_after_seconds: float | None = None,
+        one_by_one: bool = False,
     ) -> None:
         super().__init__(message)
         self.reason = reason
         self.retry_after_seconds = retry_after_seconds
+        self.one_by_one = one_by_one
 
 
 class NonRetryableError(TaskError):

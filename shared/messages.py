@@ -44,6 +44,8 @@ class Failure:
     retry: RetryReason | None = None
     retry_after_seconds: float | None = None
     blame: Blame = Blame.SOME_TASKS
+    one_by_one: bool = False
+    """The provider can be asked for one input a call only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,10 @@ class ModelLimits:
             known.inputs.failed(inputs)
             known.size_bytes.failed(size_bytes)
 
+    def one_by_one(self, model: str) -> None:
+        """The provider can be asked for one input a call only."""
+        self._model(model).inputs.failed(2)
+
     def excused(self, model: str, inputs: int) -> None:
         """What failed in calls of up to so many inputs failed for a guilty task, not for its size."""
         known = self._model(model)

@@ -131,6 +131,8 @@ class OutcomeHandler:
             # A refusal may quote a task's text, which is never logged; the API is told.
             detail=failure.message if failure.retry else None,
         )
+        if failure.one_by_one:
+            self.limits.one_by_one(unit.key.model)
         if failure.retry is RetryReason.TIMEOUT:
             self.limits.timed_out(unit.key.model, unit.inputs)
         else:

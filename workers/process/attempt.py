@@ -35,7 +35,12 @@ def attempt(work: Callable[[], Result]) -> Result | Failure:
 def _failure(error: TaskError) -> Failure:
     message = safe_message(str(error), secret="")
     if isinstance(error, RetryableError):
-        return Failure(message, retry=error.reason, retry_after_seconds=error.retry_after_seconds)
+        return Failure(
+            message,
+            retry=error.reason,
+            retry_after_seconds=error.retry_after_seconds,
+            one_by_one=error.one_by_one,
+        )
     if isinstance(error, NonRetryableError):
         return Failure(message, blame=error.blame)
     return Failure(message)

@@ -52,7 +52,8 @@ def _complete(places: Sequence[int | None]) -> list[int]:
     if missing:
         raise bad_answer(f'"index" is missing in {missing} of {len(places)} items')
     if len(known) < len(places):
-        raise bad_answer('the same "index" stands in several items, so texts must be sent one at a time')
+        what = 'the same "index" stands in several items, so texts must be sent one at a time'
+        raise bad_answer(what, one_by_one=True)
     if max(known) - min(known) >= len(places):
         raise bad_answer('an "index" is out of range')
     return [place for place in places if place is not None]

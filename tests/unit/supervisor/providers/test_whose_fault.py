@@ -116,6 +116,15 @@ def test_server_that_takes_ten_inputs_gets_few_calls_in_vain(workers: int) -> No
     assert len(world.calls) + world.canaries <= 150
 
 
+def test_server_whose_batched_answers_cannot_be_used_is_asked_for_one_text_a_call() -> None:
+    unusable = Reply(0.1, Failure("the same index", retry=RetryReason.BAD_RESPONSE, one_by_one=True))
+    world = provider(lambda asked, _: unusable if len(asked) > 1 else Reply())
+    world.add(texts(100))
+    world.run()
+    assert not world.failed
+    assert len(world.calls) <= 100 + 2 * WORKERS
+
+
 @pytest.mark.parametrize("most", [1, 32, 96])
 @pytest.mark.parametrize("how", [Blame.SOME_TASKS, RetryReason.SERVER_ERROR, RetryReason.RATE_LIMIT])
 def test_inputs_that_a_server_takes_are_learned(most: int, how: Blame | RetryReason) -> None:
