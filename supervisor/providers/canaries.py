@@ -6,6 +6,8 @@ from collections.abc import Callable
 from shared.models import BatchKey, Task
 from shared.task_inputs import canary_task
 
+MAX_MODELS = 200
+
 
 class Canaries:
     """Which models are to be asked, and which were asked and have not answered. Owned by the loop.
@@ -17,6 +19,7 @@ class Canaries:
         self._new_name = new_name
         self._wanted: OrderedDict[str, BatchKey] = OrderedDict()
         self._asked: set[str] = set()
+        self._names: OrderedDict[str, str] = OrderedDict()
 
     def __bool__(self) -> bool:
         """Is any to be asked?"""
@@ -31,8 +34,14 @@ class Canaries:
         """The next one to ask. It is asked until `answered`."""
         model, key = self._wanted.popitem(last=False)
         self._asked.add(model)
-        return canary_task(key, self._new_name())
+        if model not in self._names:
+            self._names[model] = self._new_name()
+            if len(self._names) > MAX_MODELS:
+                self._names.popitem(last=False)
+        return canary_task(key, self._names[model])
 
-    def answered(self, model: str) -> None:
-        """It was served, refused or lost."""
+    def answered(self, model: str, *, served: bool) -> None:
+        """It was served; or refused or lost, and then the same word may be asked again."""
         self._asked.discard(model)
+        if served:
+            self._names.pop(model, None)

@@ -69,7 +69,7 @@ class OutcomeHandler:
         self.gate.undecided()
         self.limits.undecided(assignment.unit.key.model)
         if assignment.is_canary:
-            self._resolve(assignment.unit.key.model, CanaryAnswer.FAILED)
+            self._end_canary(assignment.unit.key.model, CanaryAnswer.FAILED)
         alone = len(assignment.records) == 1
         for before in assignment.records:
             record = before.after_crash()
@@ -87,7 +87,7 @@ class OutcomeHandler:
         self.gate.undecided()
         self.limits.undecided(assignment.unit.key.model)
         if assignment.is_canary:
-            self._resolve(assignment.unit.key.model, CanaryAnswer.FAILED)
+            self._end_canary(assignment.unit.key.model, CanaryAnswer.FAILED)
         self.journal.note_ready(assignment.records)
         self.backlog.put_back(assignment.records)
 
@@ -164,11 +164,14 @@ class OutcomeHandler:
         log.info(
             LogEvent.CANARY_ANSWERED, model=assignment.unit.model_label, answer=answer, detail=_words(outcome)
         )
-        self._resolve(key.model, answer, outcome if isinstance(outcome, Failure) else None)
+        self._end_canary(key.model, answer, outcome if isinstance(outcome, Failure) else None)
 
-    def _resolve(self, model: str, answer: CanaryAnswer, said: Failure | None = None) -> None:
-        """Decide about the tasks that wait for the canary of this model."""
-        self.canaries.answered(model)
+    def _end_canary(self, model: str, answer: CanaryAnswer, said: Failure | None = None) -> None:
+        self.canaries.answered(model, served=answer is CanaryAnswer.SERVED)
+        self._decide_anew(model, answer, said)
+
+    def _decide_anew(self, model: str, answer: CanaryAnswer, said: Failure | None = None) -> None:
+        """More is known about the model: decide about the tasks that wait for that."""
         # Where not even a word is taken, it is the model, and what was said of it counts.
         of_model = said is not None and said.blame in (Blame.WHOLE_UNIT, Blame.MODEL_OR_ADDRESS)
         for waiting in self.backlog.take_aside(model):
@@ -189,7 +192,7 @@ class OutcomeHandler:
         for hold in self.gate.model_holds:
             if hold.key.model != key.model:
                 self.gate.release_model(hold.key.model)
-                self._resolve(hold.key.model, CanaryAnswer.NOT_ASKED)
+                self._decide_anew(hold.key.model, CanaryAnswer.NOT_ASKED)
 
     def _decide(self, aside: SetAside, canary: CanaryAnswer) -> Decision:
         key, failure = aside.group[0].task.key, aside.failure
