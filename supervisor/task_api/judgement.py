@@ -139,7 +139,8 @@ def response_detail(got: Response, redact: Redact) -> str:
     """The status, and the first words of the body in one line."""
     text = redact(bytes(got.body[:MAX_DETAIL_BYTES]).decode(errors="replace"))
     words = "".join(letter if letter.isprintable() else " " for letter in text).split()
-    return f"status {got.status}: {' '.join(words)}"[:MAX_DETAIL_CHARACTERS]
+    said = f": {' '.join(words)}" if words else " without a body"
+    return f"status {got.status}{said}"[:MAX_DETAIL_CHARACTERS]
 
 
 def redirect_detail(got: Response, url: str) -> str:

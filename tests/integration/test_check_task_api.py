@@ -178,6 +178,7 @@ def test_a_refusal_of_every_limit_is_told_once(server: ScriptedServer, look: Loo
         (Answer(403, b'{"error":"not you"}'), 'status 403: {"error":"not you"}: check API_TOKEN'),
         (Answer(404, b'{"error":"no route"}'), "check API_BASE_URL and API_PENDING_PATH"),
         (Answer(503, b'{"error":"soon"}'), "status 503"),
+        (Answer(404, b""), "status 404 without a body: check API_BASE_URL"),
         (
             Answer(302, b"", {"Location": "https://login.example/start?next=secret"}),
             "'https://login.example/start'",

@@ -15,8 +15,9 @@ from supervisor.journal.task_record import TaskState
 from workers.process.forkserver import check_socket_directory
 
 FILES_OF_THE_SERVICE = 60
-FILES_A_WORKER = 4
-"""Its pipe, its end as a file, and the two ends of a pipe that wakes its thread."""
+"""Journal, logs, listening sockets and libraries: it holds 17 when nothing happens, and more at work."""
+FILES_A_WORKER = 5
+"""As counted: its pipe, what its process holds open here, and both ends of the pipe that wakes its thread."""
 
 
 @dataclass(frozen=True, slots=True)
