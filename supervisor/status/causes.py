@@ -6,6 +6,8 @@ from supervisor.status.status import HoldStatus, RetryStatus
 from supervisor.task_api.gate import APIGate
 from supervisor.tasks.backlog import Backlog
 
+MAX_MODELS_SHOWN = 50
+
 
 def current_troubles(
     journal: TroubleRecord, api: APIGate, provider: ProviderGate, *, owes_reports: bool
@@ -21,7 +23,7 @@ def current_troubles(
 def current_holds(provider: str, gate: ProviderGate, now: float) -> tuple[HoldStatus, ...]:
     """The hold of the whole provider first, then those of single models. `now` is monotonic."""
     held = [] if gate.hold is None else [_hold(provider, "", gate.hold, gate.trouble, gate.opens_at(), now)]
-    for hold in gate.model_holds:
+    for hold in gate.model_holds[:MAX_MODELS_SHOWN]:
         model = hold.key.model
         held.append(_hold(provider, model, hold, gate.model_trouble(model), gate.model_retry_at(model), now))
     return tuple(held)

@@ -7,7 +7,9 @@ from shared.models import JsonValue
 SHORTEST_QUOTE_CHARACTERS = 24
 SHORTEST_TEXT_CHARACTERS = 4
 MAX_SHOWN_CHARACTERS = 300
+MAX_SEARCHED_CHARACTERS = 1_000_000
 HIDDEN = "[text]"
+NOT_SHOWN = "[words not shown: they may quote a text, and there is too much text to be sure]"
 
 _PROBE = SHORTEST_QUOTE_CHARACTERS // 2
 
@@ -30,6 +32,10 @@ def shortened(message: str, texts: Iterable[str]) -> str:
     # The length is bounded first: to look for quotations takes long in a long message.
     margin = SHORTEST_QUOTE_CHARACTERS - 1
     cut = message[: MAX_SHOWN_CHARACTERS + margin]
+    texts = tuple(texts)
+    too_much = sum(map(len, texts)) > MAX_SEARCHED_CHARACTERS
+    if too_much and any(_may_share_run(cut, text) for text in texts):
+        return NOT_SHOWN
     words = without_quotes(cut, texts)
     if len(cut) < len(message):
         words = words[:-margin]  # A quotation that was cut may be too short to be known as one.
@@ -47,10 +53,14 @@ def without_quotes(message: str, texts: Iterable[str]) -> str:
     return message
 
 
-def _without_runs(message: str, text: str) -> str:
+def _may_share_run(message: str, text: str) -> bool:
     # A shared run of 24 holds a whole probe of 12 that starts at a multiple of 12: few searches find none.
     starts = range(0, len(message) - _PROBE + 1, _PROBE)
-    if len(text) < SHORTEST_QUOTE_CHARACTERS or not any(message[i : i + _PROBE] in text for i in starts):
+    return len(text) >= SHORTEST_QUOTE_CHARACTERS and any(message[i : i + _PROBE] in text for i in starts)
+
+
+def _without_runs(message: str, text: str) -> str:
+    if not _may_share_run(message, text):
         return message
     kept: list[str] = []
     position = 0

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.messages import Failure
 from shared.text_length import TextLength
 from supervisor.journal.task_record import TaskRecord
 from supervisor.providers.model_limits import NOTHING, Allowance
-from supervisor.tasks.backlog import Backlog, Group
+from supervisor.tasks.backlog import Backlog, Group, SetAside
 from tests.builders import make_record, make_records
 
 
@@ -226,3 +227,27 @@ def test_text_that_may_be_too_long_goes_alone(how: str) -> None:
             backlog.add_later((doubtful("long"),), 1.0)
             backlog.wake(1.0)
     assert sorted(ids(take(backlog, 2, 100))) == [["long"], ["task-1", "task-2"]]
+
+
+def test_tasks_of_a_model_that_an_answer_is_awaited_about_are_not_ready() -> None:
+    backlog = filled(2, model="m")
+    aside = SetAside((make_record("aside", model="m"),), Failure("not there"), 0.0)
+    seen = [backlog.has_ready]
+    backlog.add_aside("m", aside)
+    seen.append(backlog.has_ready)
+    backlog.add(make_record("other", model="n"))
+    seen.append(backlog.has_ready)
+    assert seen == [True, False, True]
+
+
+@pytest.mark.parametrize("crashes", [0, 1])
+def test_piece_of_a_unit_or_a_suspect_alone_is_ready(crashes: int) -> None:
+    backlog = Backlog()
+    backlog.add_later((make_record("later"),), 10.0)
+    seen = [backlog.has_ready]
+    if crashes:
+        backlog.add(make_record("suspect", crashes=crashes))
+    else:
+        backlog.add_fragment((make_record("piece"),))
+    seen.append(backlog.has_ready)
+    assert seen == [False, True]

@@ -222,6 +222,16 @@ def test_model_that_is_not_there_is_named_and_others_go_on(house: House) -> None
     assert "those of other models go on" in told.text
 
 
+def test_more_tasks_of_a_held_model_do_not_look_rate_limited(house: House) -> None:
+    asks = {"model": "embed-9"}
+    house.list_tasks(item("a", input_data={"text": "text of a", **asks}))
+    house.fail(0, "nothing there", blame=Blame.MODEL_OR_ADDRESS)
+    house.pass_time(2.0)
+    house.list_tasks(item("b", input_data={"text": "text of b", **asks}))
+    assert len(house.backlog) == 2
+    assert house.status.idle is Idle.PROVIDER_HOLD
+
+
 def test_model_that_is_refused_again_is_held_since_the_first_time(house: House) -> None:
     house.list_tasks(item("a", input_data={"text": "text of a", "model": "embed-9"}))
     house.fail(0, "nothing there", blame=Blame.MODEL_OR_ADDRESS)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.models import JsonValue
-from supervisor.status.redaction import HIDDEN, shortened, texts_of, without_quotes
+from supervisor.status.redaction import HIDDEN, NOT_SHOWN, shortened, texts_of, without_quotes
 
 DIARY = "Dear diary, on Tuesday the third of May we climbed the hill behind the old mill again."
 
@@ -65,3 +65,14 @@ def test_message_that_was_cut_says_so() -> None:
 def test_quotation_at_the_cut_is_hidden(place: int) -> None:
     shown = shortened("-" * place + DIARY + "-" * 100, [DIARY])
     assert not any(DIARY[i : i + 4] in shown for i in range(len(DIARY) - 3))
+
+
+def test_message_that_quotes_nothing_of_very_much_text_is_shown() -> None:
+    assert shortened("the provider failed", ["lorem ipsum " * 100_000]) == "the provider failed"
+
+
+def test_message_that_may_quote_very_much_text_is_not_shown_and_takes_no_noticeable_time() -> None:
+    texts = [f"{number} words of a provider that failed " * 1500 for number in range(100)]
+    began = time.perf_counter()
+    assert shortened("words of a provider that failed, " * 10, texts) == NOT_SHOWN
+    assert time.perf_counter() - began < 0.5
