@@ -202,7 +202,7 @@ def test_c_redirect_to_the_same_path_with_a_slash_is_named_and_is_not_no_work(wi
 
     wild.api.front = append_slash
     service = wild.start()
-    assert "/api/ai-tasks/pending/" in service.wait_for_log("poll_failed")["detail"]
+    assert "/api/ai-tasks/pending/" in service.wait_for_log("poll_failed", 30.0)["detail"]
     eventually(lambda: len(service.log_lines("poll_failed")) >= 2, what="it stays so")
     assert service.metrics().sum("ai_idle", reason="no_work") == 0
     assert service.running()

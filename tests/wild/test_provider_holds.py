@@ -50,7 +50,7 @@ def test_a06_refused_account_holds_the_provider_with_its_words(wild: Wild, says:
     eventually(lambda: len(wild.api.polls) > polls + 2, what="the service goes on polling")
     assert wild.api.failed() == {}
     assert len(wild.provider.calls) <= 8, "a refused account is not asked again and again"
-    assert words in service.wait_for_log("provider_held")["message"]
+    assert words in service.wait_for_log("provider_held", 30.0)["message"]
 
 
 @pytest.mark.parametrize(
@@ -155,6 +155,6 @@ def test_a08_dead_proxy_waits_and_is_named(wild: Wild) -> None:
 def test_a08_header_that_cannot_be_sent_is_a_fault_of_the_settings(wild: Wild, name: str, value: str) -> None:
     wild.api.add(3)
     service = wild.start(**{name: value})
-    assert service.wait(20.0) == 2
+    assert service.wait() == 2
     assert name in service.errors.read_text()
     assert wild.api.final == {}

@@ -10,7 +10,7 @@ import pytest
 from tests.acceptance.command import run_command
 from tests.acceptance.service import RUN, clean_environment
 from tests.eventually import eventually
-from tests.stubs.scripted_http import Answer, Request
+from tests.stubs.scripted_http import Answer, Request, Script, ScriptedServer
 from tests.wild import answers
 from tests.wild.conftest import Wild
 from tests.wild.world import limit_of
@@ -19,7 +19,7 @@ from tests.wild.world import limit_of
 def test_b_host_name_of_61_characters_with_a_port_is_only_not_there(wild: Wild) -> None:
     host = "a" * 61
     service = wild.start(API_BASE_URL=f"http://{host}:8080")
-    failed = service.wait_for_log("poll_failed", 20.0)
+    failed = service.wait_for_log("poll_failed", 30.0)
     assert service.running()
     assert host[:20] in failed["detail"]
 
@@ -125,7 +125,7 @@ def test_c_proxy_that_is_dead_is_named_for_polls(wild: Wild) -> None:
     service = wild.start(
         API_BASE_URL="http://tasks.example.test", HTTP_PROXY="http://user:secret@127.0.0.1:9", NO_PROXY="x"
     )
-    detail = service.wait_for_log("poll_failed", 20.0)["detail"]
+    detail = service.wait_for_log("poll_failed", 30.0)["detail"]
     assert "proxy" in detail.lower()
     assert "127.0.0.1:9" in detail
     assert "secret" not in service.output()
@@ -160,6 +160,42 @@ def test_b_check_takes_204_for_an_api_with_nothing_pending(wild: Wild, tmp_path:
     wild.api.front = lambda _: Answer(204)
     code, told = checked(wild, tmp_path)
     assert code == 0, told
+
+
+def test_b_check_finds_a_dead_proxy_that_the_service_would_use(wild: Wild, tmp_path: Path) -> None:
+    code, told = checked(
+        wild,
+        tmp_path,
+        API_BASE_URL="http://tasks.example.test",
+        HTTP_PROXY="http://127.0.0.1:9",
+        NO_PROXY="x",
+    )
+    assert code == 2
+    assert "proxy" in told.lower()
+
+
+def test_b_check_and_service_reach_what_only_a_proxy_reaches(wild: Wild, tmp_path: Path) -> None:
+    """A proxy that knows two names that nobody else does."""
+
+    def forward(request: Request) -> Answer:
+        host, _, path = request.target.removeprefix("http://").partition("/")
+        peers: dict[str, Script] = {"tasks.example.test": wild.api, "provider.example.test": wild.provider}
+        return peers[host](
+            Request(request.method, f"/{path}", request.headers, request.body, request.client_port)
+        )
+
+    with ScriptedServer(forward) as proxy:
+        settings = {
+            "API_BASE_URL": "http://tasks.example.test",
+            "OPENAI_BASE_URL": "http://provider.example.test/v1",
+            "HTTP_PROXY": proxy.url,
+        }
+        code, told = checked(wild, tmp_path, **settings)
+        assert code == 0, told
+        texts = wild.api.add(5)
+        wild.start(**settings)
+        wild.api.wait_until_done()
+    wild.assert_each_succeeded_once(texts)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

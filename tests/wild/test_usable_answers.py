@@ -229,5 +229,5 @@ def test_a11_wrong_key_said_in_a_200_holds_the_provider(wild: Wild) -> None:
     wild.provider.front = lambda _: openrouter(401, "No auth credentials found")
     wild.api.add(5)
     service = wild.start()
-    assert "No auth credentials" in service.wait_for_log("provider_held")["message"]
+    assert "No auth credentials" in service.wait_for_log("provider_held", 30.0)["message"]
     assert wild.api.final == {}
