@@ -133,6 +133,8 @@ def _after_rate_limit(unit: FailedUnit, facts: Facts) -> Decision:
     """Too much for now, or too much for ever: the second refusal while others pass tells."""
     if not unit.setbacks and not unit.attempts:
         return Decision.PUT_BACK
+    if unit.inputs > 1 and facts.size_in_doubt:
+        return Decision.HALVE
     if not _is_served(facts):
         return Decision.ASK_CANARY if facts.can_ask else Decision.PUT_BACK
     return _last_attempt(unit, facts) if unit.inputs == 1 else Decision.HALVE

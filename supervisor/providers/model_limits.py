@@ -130,8 +130,9 @@ class ModelLimits:
     def timed_out(self, model: str, inputs: int) -> None:
         """A call of so many inputs was not answered in time."""
         known = self._model(model)
-        known.seconds_an_input = max(known.seconds_an_input, self._timeout_seconds / inputs)
-        if inputs == 1 and self.is_congested(model):
+        if inputs > 1:
+            known.seconds_an_input = max(known.seconds_an_input, self._timeout_seconds / inputs)
+        elif self.is_congested(model):
             known.calls = max(1.0, known.calls / 2)
         self._tell(model, known)
 

@@ -92,6 +92,12 @@ TABLE = [
     Row("429, first", batch(RetryReason.RATE_LIMIT), SERVED_SINCE, Decision.PUT_BACK),
     Row("429 of a batch, others pass", batch(RetryReason.RATE_LIMIT, 1), SERVED_SINCE, Decision.HALVE),
     Row("429 of a batch, unsure", batch(RetryReason.RATE_LIMIT, 1), SERVED_BEFORE, Decision.ASK_CANARY),
+    Row(
+        "429 of a batch that may be too large",
+        batch(RetryReason.RATE_LIMIT, 1),
+        replace(SERVED_BEFORE, size_in_doubt=True),
+        Decision.HALVE,
+    ),
     Row("429 of a batch, canary passes", batch(RetryReason.RATE_LIMIT, 1), CANARY_SERVED, Decision.HALVE),
     Row("429 of a batch, canary too", batch(RetryReason.RATE_LIMIT, 1), CANARY_FAILED, Decision.RETRY),
     Row("429 alone, others pass", alone(RetryReason.RATE_LIMIT, 0, 1), SERVED_SINCE, Decision.RETRY_COUNTED),

@@ -92,6 +92,18 @@ def test_slow_server_is_used_near_its_own_pace_and_nothing_fails(
     assert seconds <= 1.5 * 200 * seconds_a_text / WORKERS
 
 
+def test_text_that_the_server_never_answers_slows_no_other() -> None:
+    def serve(asked: Sequence[str], _: str) -> Reply:
+        return meets(RetryReason.TIMEOUT, 60.0) if "text 500" in asked else Reply(0.01 * len(asked))
+
+    world = provider(serve)
+    world.add(texts(1000))
+    world.run(max_seconds=1200.0)
+    assert list(world.failed) == ["text 500"]
+    assert max(world.paid.values()) == 1
+    assert len(world.calls) <= 60
+
+
 @pytest.mark.parametrize(("seconds_a_text", "timeout"), [(0.1, 4.0), (0.5, 2.0)])
 def test_server_that_computes_one_call_after_the_other_is_not_overrun(
     seconds_a_text: float, timeout: float
