@@ -13,6 +13,23 @@ from tests.wild.conftest import Wild, run_wild
 from tests.wild.provider import Call
 
 
+@pytest.mark.parametrize("kind", ["dashscope", pytest.param("tei", marks=pytest.mark.slow)])
+def test_b_ten_inputs_a_call_are_learned(wild: Wild, kind: str) -> None:
+    def small(call: Call) -> Answer | None:
+        if len(call.texts) <= 10:
+            return None
+        tei = answers.tei_batch_too_large(len(call.texts), 10)
+        return tei if kind == "tei" else answers.dashscope_batch_too_large(10)
+
+    wild.provider.front = small
+    texts = wild.api.add(1000)
+    service = wild.start()
+    wild.api.wait_until_done()
+    wild.assert_each_succeeded_once(texts)
+    assert len(wild.provider.calls) <= 150
+    assert service.log_lines("limit_learned"), "what was learned is logged"
+
+
 def test_b_retry_after_zero_of_a_provider_is_no_invitation_to_hammer(wild: Wild) -> None:
     refused = answers.openai_error(
         429, "Rate limit reached", code="rate_limit_exceeded", headers={"Retry-After": "0"}
