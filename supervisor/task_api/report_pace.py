@@ -1,5 +1,6 @@
 """How many reports a second the task API takes, learned from those that it refuses for load."""
 
+import math
 from collections import deque
 from collections.abc import Callable
 
@@ -15,6 +16,13 @@ FASTEST_PER_SECOND = 1000.0
 FULL_SPEED_AFTER_SECONDS = 60.0
 MEASURED_SECONDS = 1.0
 MOST_MEASURED = 1000
+SAMPLE = 20
+TOLERANCE = 2.5
+"""The rate is cut where so many times more of the last answers are refusals than are refused anyway."""
+MEMORY = 0.1
+FEWEST_REFUSED = 3
+WELL_BELOW = 0.75
+BEST_RATE_HALVES_SECONDS = 10.0
 CUT = 0.8
 DEEPEST_CUT = 0.4
 GROWTH_SHARE_PER_SECOND = 0.2
@@ -31,11 +39,13 @@ log = get_logger("report_pace")
 class ReportPace:
     """Full speed until the API sheds load. Then so many a second, for reports and claims together.
 
-    A refusal cuts the rate, at most once a round trip. Each report that is accepted lets it grow: by a
-    fifth of the refused rate a second, or doubling twice a second where no refused rate is known or the
-    rate is clearly above it. Owned by the loop; `clock` is monotonic.
+    Refusals cut the rate, at most once a round trip. Each report that is accepted lets it grow: by a fifth
+    of the refused rate a second, or doubling twice a second where no refused rate is known or the rate is
+    clearly above it. Some refusals are no matter of load: those that come even while the rate is well
+    below what was accepted lately. For as many as these the rate is not cut.
 
-    Source: additive increase, multiplicative decrease, as in TCP (RFC 5681), with its slow start.
+    Owned by the loop; `clock` is monotonic. Source: additive increase, multiplicative decrease, as in TCP
+    (RFC 5681), with its slow start.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -46,6 +56,11 @@ class ReportPace:
         self._allowance = 0.0
         self._counted_at = 0.0
         self._accepted_at: deque[float] = deque(maxlen=MOST_MEASURED)
+        self._were_refused: deque[bool] = deque(maxlen=SAMPLE)
+        self._refused_anyway = 0.0
+        self._slowed_at = 0.0
+        self._best_rate = 0.0
+        self._best_at = 0.0
 
     @property
     def reports_per_second(self) -> float | None:
@@ -96,8 +111,10 @@ class ReportPace:
     def _accepted(self, began_at: float) -> None:
         now = self._clock()
         self._accepted_at.append(now)
+        self._were_refused.append(False)
         if self._rate is None or began_at < self._cut_at:
             return
+        self._note(refused=False, rate=self._rate)
         self._count(self._rate)
         if self._refused_rate is not None and self._rate < self._refused_rate * CLEARLY_ABOVE:
             growth = max(SMALLEST_GROWTH_PER_SECOND, self._refused_rate * GROWTH_SHARE_PER_SECOND)
@@ -110,17 +127,45 @@ class ReportPace:
     def _refused(self, answer: ReportAnswer) -> None:
         if self._rate is not None and answer.began_at < self._cut_at:
             return  # it was sent before the last cut
+        self._were_refused.append(True)
+        if self._rate is not None:
+            self._note(refused=True, rate=self._rate)
+        if not self._are_many_refused():
+            return
         now = self._clock()
-        lately = sum(moment > now - MEASURED_SECONDS for moment in self._accepted_at) / MEASURED_SECONDS
+        lately = self._accepted_lately(now)
         if self._rate is None:
             rate = CUT * lately
+            self._slowed_at = now
             log.warning(LogEvent.REPORTS_SLOWED, status_code=answer.status, reports_per_second=round(rate, 1))
         else:
             self._refused_rate = min(self._rate, lately)
+            if now >= self._slowed_at + MEASURED_SECONDS and lately > self._faded_best_rate():
+                self._best_rate, self._best_at = lately, now
             rate = max(DEEPEST_CUT * self._rate, CUT * self._refused_rate)
         self._rate = max(SLOWEST_PER_SECOND, rate)
         self._cut_at = self._counted_at = now
         self._allowance = 0.0
+
+    def _accepted_lately(self, now: float) -> float:
+        """Reports a second, over the last second."""
+        recent = [moment for moment in self._accepted_at if moment > now - MEASURED_SECONDS]
+        return len(recent) / MEASURED_SECONDS
+
+    def _are_many_refused(self) -> bool:
+        """More than are refused anyway? At full speed it takes three to begin with."""
+        refused = sum(self._were_refused)
+        tolerated = TOLERANCE * self._refused_anyway * len(self._were_refused)
+        return refused >= max(tolerated, 1 if self._rate is not None else FEWEST_REFUSED)
+
+    def _faded_best_rate(self) -> float:
+        age_seconds = self._clock() - self._best_at
+        return self._best_rate * math.exp2(-age_seconds / BEST_RATE_HALVES_SECONDS)
+
+    def _note(self, *, refused: bool, rate: float) -> None:
+        """Learn how many are refused even at a rate that is well below what was accepted before."""
+        if rate < WELL_BELOW * self._faded_best_rate():
+            self._refused_anyway += MEMORY * (refused - self._refused_anyway)
 
     def _go_full_speed(self) -> None:
         self._rate = self._refused_rate = None

@@ -1,5 +1,6 @@
 """An API that takes only so many reports a second gets about so many, and is not taken for broken."""
 
+import random
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -57,6 +58,14 @@ def test_reports_settle_at_the_pace_that_the_api_takes(
     assert seconds < within_seconds
     assert refused < 0.3 * reports
     assert house.supervisor.api_gate.breaker.state is BreakerState.CLOSED
+
+
+@pytest.mark.parametrize("share", [0.1, 0.15, 0.3])
+def test_refusals_by_chance_do_not_slow_the_reports_down_for_long(share: float) -> None:
+    house = make_house(2000)
+    chance = random.Random(1)
+    api = ReportsAPI(house, lambda _: BUSY if chance.random() < share else DONE)
+    assert api.run(lambda: not len(house.outbox), most_seconds=200) < 60
 
 
 @pytest.mark.parametrize("refusal", [BUSY, TOO_MANY])
