@@ -8,7 +8,7 @@ from supervisor.task_api.answers import PollAnswer, ReportAnswer
 
 CONFLICT = 409
 MOST_LISTED = 3
-FIRST_LOOK_SECONDS = 1.0
+FIRST_LOOK_SECONDS = 0.5
 LONGEST_LOOK_SECONDS = 30.0
 SEND_AGAIN_SECONDS = 2.0
 SMALLEST_CAP = 10
