@@ -62,11 +62,11 @@ class Polling:
 
     def poll_if_due(self, *, may_take_tasks: bool) -> None:
         """Poll if it is time to. Call after the commit."""
-        takes_tasks = may_take_tasks and self._is_due_for_tasks()
+        may_take_tasks = may_take_tasks and self._allows_new_tasks()
         look_at = self._next_look_at()
         looks = look_at is not None and self.clock() >= look_at
-        if takes_tasks or looks:
-            self._poll(takes_tasks=takes_tasks, looks=looks)
+        if looks or (may_take_tasks and self._is_due_for_tasks()):
+            self._poll(takes_tasks=may_take_tasks, looks=looks)
 
     def next_at(self, *, may_take_tasks: bool) -> float | None:
         """When the next poll may go out, unless an event comes first."""
@@ -144,9 +144,7 @@ class Polling:
 
     def _is_due_for_tasks(self) -> bool:
         probe = self.api_gate.polls.waits_to_probe
-        return self._allows_new_tasks() and self.scheduler.due(
-            self._waiting(), len(self.outbox), len(self.journal), probe=probe
-        )
+        return self.scheduler.due(self._waiting(), len(self.outbox), len(self.journal), probe=probe)
 
     def _next_at_for_tasks(self) -> float | None:
         if not self.api_gate.polls.allows():
