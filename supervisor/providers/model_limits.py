@@ -150,10 +150,8 @@ class ModelLimits:
         return tuple(
             LearnedAboutModel(
                 model=name,
-                inputs_a_call=known.inputs.works_up_to if known.inputs.fails_from is not None else None,
-                bytes_a_call=known.size_bytes.works_up_to
-                if known.size_bytes.fails_from is not None
-                else None,
+                inputs_a_call=_known_limit(known.inputs),
+                bytes_a_call=_known_limit(known.size_bytes),
                 calls_at_once=int(known.calls) if known.calls < self._max_calls else None,
                 seconds_an_input=known.seconds_an_input or None,
             )
