@@ -130,7 +130,7 @@ class ReportPace:
         self._were_refused.append(True)
         if self._rate is not None:
             self._note(refused=True, rate=self._rate)
-        if not self._are_many_refused():
+        if not self._are_many_refused(answer):
             return
         now = self._clock()
         lately = self._accepted_lately(now)
@@ -152,11 +152,12 @@ class ReportPace:
         recent = [moment for moment in self._accepted_at if moment > now - MEASURED_SECONDS]
         return len(recent) / MEASURED_SECONDS
 
-    def _are_many_refused(self) -> bool:
-        """More than are refused anyway? At full speed it takes three to begin with."""
+    def _are_many_refused(self, answer: ReportAnswer) -> bool:
+        """More than are refused anyway? At full speed it takes three, unless it is said to be for load."""
         refused = sum(self._were_refused)
+        certain = self._rate is not None or answer.status == TOO_MANY_REQUESTS
         tolerated = TOLERANCE * self._refused_anyway * len(self._were_refused)
-        return refused >= max(tolerated, 1 if self._rate is not None else FEWEST_REFUSED)
+        return refused >= max(tolerated, 1 if certain else FEWEST_REFUSED)
 
     def _faded_best_rate(self) -> float:
         age_seconds = self._clock() - self._best_at
