@@ -96,3 +96,18 @@ def test_nothing_new_is_bought_while_reports_fail() -> None:
         house.list_tasks()
     house.pass_time(30.0)
     assert house.poller.limits == []
+
+
+def test_what_waited_long_for_the_api_is_sent_as_soon_as_it_takes_another_report() -> None:
+    house = make_house(1)
+    while house.supervisor.api_gate.reports.breaker.state is BreakerState.CLOSED:
+        if house.reporter.parcels:
+            house.answer(answer=NO_ANSWER)
+        house.pass_time(0.5)
+    house.list_tasks("late")  # the answer to a poll from before
+    house.finish(0)
+    while not house.reporter.parcels:
+        house.pass_time(0.5)
+    house.answer()
+    house.turn()
+    assert [parcel.task_id for parcel in house.reporter.parcels] == ["t0"]

@@ -170,3 +170,42 @@ def test_only_what_is_chosen_is_taken_back_and_the_rest_keeps_its_order(outbox: 
         sent.extend(ids(reports))
         outbox.settle(reports[0].task_id)
     assert sent == ["r1", "r3", "r5", "r6", "r8", "r9"]
+
+
+def test_what_waits_only_for_the_apis_trouble_can_be_hastened(outbox: Outbox[Report]) -> None:
+    fill(outbox, 3)
+    outbox.take(10.0)
+    outbox.postpone("r1", 10.0, None)
+    outbox.postpone("r2", 10.0, 30.0)
+    outbox.defer("r3", 10.0, 20.0)
+    outbox.hasten()
+    assert len(outbox) == 3
+    assert ids(outbox.take(10.0)) == ["r1"]
+    assert outbox.next_due_at == 30.0
+
+
+def test_deferred_report_lets_the_others_go_first_and_leaves_the_window(outbox: Outbox[Report]) -> None:
+    fill(outbox, 9)
+    outbox.take(10.0)
+    outbox.defer("r1", 10.0)
+    assert ids(outbox.take(10.0)) == ["r5"]
+    assert outbox.next_due_at == 10.5
+
+
+def test_report_set_aside_is_kept_and_sent_only_when_it_is_said(outbox: Outbox[Report]) -> None:
+    fill(outbox, 1)
+    outbox.take(10.0)
+    outbox.set_aside("r1")
+    assert outbox.take(1000.0) == []
+    assert (len(outbox), outbox.under_way, outbox.oldest_age_seconds(10.0)) == (1, 0, 9.0)
+    outbox.send_again("r1", due_at=1002.0)
+    assert outbox.take(1001.0) == []
+    assert ids(outbox.take(1002.0)) == ["r1"]
+
+
+def test_report_set_aside_can_be_settled(outbox: Outbox[Report]) -> None:
+    fill(outbox, 1)
+    outbox.take(10.0)
+    outbox.set_aside("r1")
+    assert outbox.settle("r1").tries == 1
+    assert len(outbox) == 0

@@ -234,3 +234,15 @@ def test_counter_of_polls_is_there_before_the_first_poll_is_answered() -> None:
     house = make_house(poll_wait_seconds=60.0)
     (metric,) = house.metrics.polls.collect()
     assert {sample.labels["result"] for sample in metric.samples} == set(PollResult)
+
+
+def test_small_pages_of_tasks_that_are_held_are_not_asked_for_in_haste() -> None:
+    house = make_house()
+    refuses = refuses_above(10)
+    polls = 0
+    for _ in range(600):
+        if house.poller.limits and not refuses(house, house.poller.limits[0]):
+            polls += 1
+            house.list_tasks(*[f"t{number}" for number in range(10)])
+        house.pass_time(0.1)
+    assert polls < 20
