@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from supervisor.runtime.trouble import Cause
 from supervisor.task_api.answers import PollAnswer, PollResult, ReportAnswer, ReportOutcome
 
-REFUSALS = 400
+REDIRECTS = range(300, 400)
 SERVER_ERRORS = 500
 HIDDEN_NUMBERS = "[numbers]"
 
@@ -47,9 +47,9 @@ def loggable_detail(answer: ReportAnswer, *, tells_output: bool) -> str:
 
     What an API answers may repeat what it was sent: vectors, or a message that quotes a task's text. The
     words are left out of a refusal, and of all answers to a message. Those of a server error are shown
-    without numbers. The journal keeps all words.
+    without numbers. The words for a redirect are this service's own. The journal keeps all words.
     """
-    if answer.status is None or answer.outcome is ReportOutcome.FOREIGN:
+    if answer.status is None or answer.outcome is ReportOutcome.FOREIGN or answer.status in REDIRECTS:
         return answer.detail
     if answer.status >= SERVER_ERRORS and tells_output:
         return _ENCODED.sub("[data]", _NUMBERS.sub(HIDDEN_NUMBERS, answer.detail))
@@ -64,6 +64,6 @@ def _result_of_report(answer: ReportAnswer) -> PollResult:
         return PollResult.UNREACHABLE
     if answer.status >= SERVER_ERRORS:
         return PollResult.SERVER_ERROR
-    if answer.status < REFUSALS:
+    if answer.status in REDIRECTS:
         return PollResult.REDIRECT
     return _REFUSALS.get(answer.status, PollResult.CLIENT_ERROR)

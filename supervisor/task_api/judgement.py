@@ -89,7 +89,7 @@ def _judge_poll_status(
 ) -> tuple[PollResult, Health, str]:
     status, detail = got.status, response_detail(got, authorization.redact)
     if 300 <= status < 400:
-        return PollResult.REDIRECT, Health.UNKNOWN, f"{redirect_detail(got, url)}: check API_BASE_URL"
+        return PollResult.REDIRECT, Health.UNKNOWN, redirect_detail(got, url, "API_PENDING_PATH")
     if status == 401:
         return PollResult.UNAUTHORIZED, Health.UNKNOWN, f"{detail}: {authorization.advice}"
     if status == 429:
@@ -119,7 +119,7 @@ def _judge_poll_status(
 def _judge_report_status(got: Response, url: str, redact: Redact) -> tuple[ReportOutcome, Health, str]:
     status = got.status
     if 300 <= status < 400:
-        return ReportOutcome.RETRY, Health.UNKNOWN, redirect_detail(got, url)
+        return ReportOutcome.RETRY, Health.UNKNOWN, redirect_detail(got, url, "API_TASK_PATH")
     sign = "" if status in _NOT_FOREIGN else _sign_of_foreigner(got)
     if sign:
         return ReportOutcome.FOREIGN, Health.UNHEALTHY, _foreign_detail(got, sign)
@@ -143,19 +143,24 @@ def response_detail(got: Response, redact: Redact) -> str:
     return f"status {got.status}{said}"[:MAX_DETAIL_CHARACTERS]
 
 
-def redirect_detail(got: Response, url: str) -> str:
-    """Where a redirect leads, seen from `url`, without a query, which may hold a secret."""
+def redirect_detail(got: Response, url: str, path_setting: str) -> str:
+    """Where a redirect leads, seen from `url`, without a query, which may hold a secret, and what to check.
+
+    `path_setting` has the path of `url`. It is at fault where a slash at the end is the whole difference.
+    """
+    advice = "not followed: check API_BASE_URL"
     location = got.headers.get("location", "")
     try:
         asked, target = urlsplit(url), urlsplit(location)
         path = target.path[:MAX_PATH_CHARACTERS]
         where = f"{_host(target, asked)}{path}"
     except ValueError:
-        return f"status {got.status}: a redirect to an address that is none, not followed"
+        return f"status {got.status}: a redirect to an address that is none, {advice}"
     if not where:
-        return f"status {got.status}: a redirect to nowhere, not followed"
-    slash = " (a slash at the end?)" if target.path.rstrip("/") == asked.path.rstrip("/") else ""
-    return f"status {got.status}: redirects to {where!a}{slash}, not followed"
+        return f"status {got.status}: a redirect to nowhere, {advice}"
+    if where == path != asked.path and path.rstrip("/") == asked.path.rstrip("/"):
+        advice = f"the same but for a slash at the end, not followed: check {path_setting}"
+    return f"status {got.status}: redirects to {where!a}, {advice}"
 
 
 def _host(target: SplitResult, asked: SplitResult) -> str:

@@ -17,6 +17,8 @@ MAX_REASON_CHARACTERS = 160
 PROXY_LOGIN_NEEDED = 407
 _PROXY_ERROR = 97  # CURLE_PROXY, which pycurl has no name for
 
+_UNKNOWN_ISSUER = frozenset({18, 19, 20, 21})
+"""OpenSSL's numbers for a certificate that no trusted CA vouches for."""
 _TLS_ERRORS = frozenset(
     {
         pycurl.E_SSL_CONNECT_ERROR,
@@ -140,6 +142,8 @@ def failure_of(
         reason = os.strerror(number) if number else message
         return Failure(FailedStep.CONNECT, f"cannot connect to {target.name}: {reason}{advice}")
     if code in _TLS_ERRORS:
+        if handle.getinfo(pycurl.SSL_VERIFYRESULT) in _UNKNOWN_ISSUER:
+            advice = ": check API_CA_FILE"
         return Failure(FailedStep.CONNECT, f"no TLS with {target.host}: {_bounded(message)}{advice}")
     if code == pycurl.E_OPERATION_TIMEDOUT:
         return _timeout(handle, target, timeout_seconds)

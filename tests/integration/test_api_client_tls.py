@@ -34,6 +34,7 @@ def test_unknown_ca_is_named_and_nothing_is_sent(server: ScriptedServer) -> None
     assert (answer.result, answer.health) == (PollResult.UNREACHABLE, Health.UNHEALTHY)
     assert "no TLS with 127.0.0.1" in answer.detail
     assert "certificate" in answer.detail
+    assert answer.detail.endswith(": check API_CA_FILE")
     assert not answer.too_much
     assert server.requests == []
 
@@ -57,6 +58,7 @@ def test_ssl_cert_file_takes_the_place_of_the_systems(server: ScriptedServer) ->
 def test_name_that_is_not_the_certificates_is_refused(server: ScriptedServer) -> None:
     answer = poll(server.url.replace("127.0.0.1", "127.0.0.2"), choose_tls_files(CA, None, None, {}))
     assert answer.result is PollResult.UNREACHABLE
+    assert answer.detail.endswith(": check API_BASE_URL")
 
 
 @pytest.mark.parametrize("one_file", [False, True])

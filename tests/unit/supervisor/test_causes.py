@@ -52,6 +52,11 @@ def test_what_shows_a_foreign_answer_is_logged() -> None:
     assert loggable_detail(foreign, tells_output=False) == "status 200: an HTML page, 'Log in'"
 
 
+def test_where_a_redirect_leads_is_logged() -> None:
+    words = "status 301: redirects to '/api/ai-tasks/17/', not followed: check API_TASK_PATH"
+    assert loggable_detail(answer(301, words), tells_output=False) == words
+
+
 @pytest.mark.parametrize(
     ("status", "outcome", "reason", "setting"),
     [

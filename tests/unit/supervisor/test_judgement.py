@@ -175,8 +175,8 @@ def test_what_was_held_back_here_says_nothing_of_the_api() -> None:
 @pytest.mark.parametrize(
     ("location", "words"),
     [
-        ("/api/ai-tasks/pending/?limit=1", "'/api/ai-tasks/pending/' (a slash at the end?)"),
-        ("https://api.test/api/ai-tasks/pending/", "'/api/ai-tasks/pending/' (a slash at the end?)"),
+        ("/api/ai-tasks/pending", "'/api/ai-tasks/pending',"),
+        ("https://sso.test/api/ai-tasks/pending/", "'https://sso.test/api/ai-tasks/pending/',"),
         ("https://sso.test/login?secret=1", "'https://sso.test/login',"),
         ("//sso.test:8443/login", "'https://sso.test:8443/login',"),
         ("http://user:secret@api.test/x", "'http://api.test/x',"),
@@ -191,10 +191,20 @@ def test_redirect_is_named_with_its_path_and_without_its_query(location: str, wo
     assert (answer.result, answer.health) == (PollResult.REDIRECT, Health.UNKNOWN)
     assert words in answer.detail
     assert "secret" not in answer.detail
-    assert "check API_BASE_URL" in answer.detail
+    assert answer.detail.endswith("not followed: check API_BASE_URL")
     patch = report(response(308, b"<html>moved</html>", location=location))
     assert (patch.outcome, patch.health) == (ReportOutcome.RETRY, Health.UNKNOWN)
+    assert words in patch.detail
     assert "secret" not in patch.detail
+
+
+@pytest.mark.parametrize("host", ["", "//api.test", "https://api.test"])
+def test_redirect_to_a_slash_at_the_end_names_the_setting_of_the_path(host: str) -> None:
+    said = "redirects to '{}', the same but for a slash at the end, not followed: check {}"
+    moved = response(301, location=f"{host}/api/ai-tasks/pending/?limit=1")
+    assert poll(moved).detail.endswith(said.format("/api/ai-tasks/pending/", "API_PENDING_PATH"))
+    moved = response(301, location=f"{host}/api/ai-tasks/7/")
+    assert report(moved).detail.endswith(said.format("/api/ai-tasks/7/", "API_TASK_PATH"))
 
 
 def test_detail_is_one_bounded_line_of_the_first_words() -> None:
