@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 MAX_DETAIL_CHARACTERS = 300
 
-_ADVICE = re.compile(r"\bcheck ([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)")
+_ADVICE = re.compile(r"\bcheck ([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|(?:https?|all)_proxy)\b")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,12 @@ _SOCKS_PORT = 1080
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """`url` may hold a password; `name` is for people."""
+    """`url` may hold a password; `name` is for people; `variable` of the environment says which proxy."""
 
     url: str
     name: str
     host: str
+    variable: str
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
@@ -53,7 +54,8 @@ def _parse(name: str, value: str) -> Proxy:
     host = parts.hostname or ""
     shown = f"[{host}]" if ":" in host else host
     login = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
-    return Proxy(f"{parts.scheme}://{login}{shown}:{port}", f"the proxy {shown}:{port} of {name}", host)
+    address = f"{shown}:{port}"
+    return Proxy(f"{parts.scheme}://{login}{address}", f"the proxy {address} of {name}", host, name)
 
 
 def _is_exempt(target: SplitResult, no_proxy: str) -> bool:

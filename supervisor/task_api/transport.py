@@ -133,9 +133,7 @@ def failure_of(
     advice = f": check {target.setting}"
     if code == pycurl.E_COULDNT_RESOLVE_HOST:
         return Failure(FailedStep.CONNECT, f"cannot resolve the host of {target.host}{advice}")
-    if code == pycurl.E_COULDNT_RESOLVE_PROXY:
-        return Failure(FailedStep.CONNECT, f"cannot resolve the host of {target.name}")
-    if target.proxy is not None and (failure := _proxy_failure(handle, code, message, target)):
+    if target.proxy and (failure := _proxy_failure(handle, code, message, target, target.proxy)):
         return failure
     if code == pycurl.E_COULDNT_CONNECT:
         number = handle.getinfo(pycurl.OS_ERRNO)
@@ -159,12 +157,17 @@ def proxy_refusal(target: Target, status: int) -> Failure:
     return Failure(FailedStep.CONNECT, reason)
 
 
-def _proxy_failure(handle: pycurl.Curl, code: int, message: str, target: Target) -> Failure | None:
+def _proxy_failure(
+    handle: pycurl.Curl, code: int, message: str, target: Target, proxy: Proxy
+) -> Failure | None:
+    advice = f": check {proxy.variable}"
+    if code == pycurl.E_COULDNT_RESOLVE_PROXY:
+        return Failure(FailedStep.CONNECT, f"cannot resolve the host of {proxy.name}{advice}")
     status = handle.getinfo(pycurl.HTTP_CONNECTCODE)
     if status >= 300:  # noqa: PLR2004  as HTTP has it, 2xx is a tunnel
         return proxy_refusal(target, status)
     if code == pycurl.E_COULDNT_CONNECT:
-        return Failure(FailedStep.CONNECT, f"cannot connect to {target.name}: {_bounded(message)}")
+        return Failure(FailedStep.CONNECT, f"cannot connect to {proxy.name}: {_bounded(message)}{advice}")
     if code == _PROXY_ERROR or (code in _TLS_ERRORS and not handle.getinfo(pycurl.HTTP_CONNECTCODE)):
         return Failure(FailedStep.CONNECT, f"no connection by way of {target.name}: {_bounded(message)}")
     return None

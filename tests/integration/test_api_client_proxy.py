@@ -85,12 +85,14 @@ def test_proxy_that_cannot_be_reached_is_named() -> None:
         answer = ask(url, {name: f"http://user:{PASSWORD}@127.0.0.1:{port}"})
         assert answer.result is PollResult.UNREACHABLE
         assert f"cannot connect to the proxy 127.0.0.1:{port} of {name}" in answer.detail
+        assert answer.detail.endswith(f": check {name}")
 
 
 def test_proxy_whose_name_does_not_resolve_is_named() -> None:
     answer = ask("https://api.test", {"HTTPS_PROXY": "http://proxy.invalid:3128"})
     assert answer.result is PollResult.UNREACHABLE
-    assert "cannot resolve the host of the proxy proxy.invalid:3128 of HTTPS_PROXY" in answer.detail
+    host = "the proxy proxy.invalid:3128 of HTTPS_PROXY"
+    assert answer.detail == f"cannot resolve the host of {host}: check HTTPS_PROXY"
 
 
 def test_proxy_that_hangs_is_named() -> None:

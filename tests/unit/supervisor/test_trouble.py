@@ -56,10 +56,11 @@ def test_success_ends_the_trouble_but_the_last_failure_is_remembered(
     assert (record.current.times, record.current.since_seconds) == (1, AT_SECONDS + 60)
 
 
-def test_setting_that_the_words_advise_counts_more(record: TroubleRecord) -> None:
-    record.failed(Cause("unauthorized", "the token endpoint refuses: check OAUTH_CLIENT_SECRET", "API_TOKEN"))
+@pytest.mark.parametrize("setting", ["OAUTH_CLIENT_SECRET", "HTTPS_PROXY", "https_proxy", "all_proxy"])
+def test_setting_that_the_words_advise_counts_more(record: TroubleRecord, setting: str) -> None:
+    record.failed(Cause("unreachable", f"the other end refuses: check {setting}", "API_TOKEN"))
     assert record.current is not None
-    assert record.current.setting == "OAUTH_CLIENT_SECRET"
+    assert record.current.setting == setting
 
 
 def test_words_are_one_line_and_bounded(record: TroubleRecord) -> None:
