@@ -28,8 +28,11 @@ RENEWAL_MARGIN_SHARE = 0.2
 """Of a token's life, where that is shorter than the margin in seconds."""
 SECOND_TOKEN_SECONDS = 60.0
 """A token that was accepted before is replaced at most once in so long, whatever is refused with it."""
+_TIMES_OF_LIFE = frozenset({"expires_in", "expires_at"})
 _USABLE_TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
 _BAD_REQUEST = 400
+_TAKEN_REFUSALS = frozenset({403, 404, 409, 410, 412, 422})
+"""The API gives these to a caller that it knows. A gateway gives others without a look at the token."""
 _ADVICE = {
     "invalid_client": "check API_OAUTH2_CLIENT_ID and API_OAUTH2_CLIENT_SECRET",
     "unauthorized_client": "the client must be allowed the grant client_credentials",
@@ -121,7 +124,7 @@ class OAuth2Tokens:
         """Learn from the API's answer if the token is good. True: try again with another one."""
         token = self._token
         if status != UNAUTHORIZED:
-            if token is not None and token.header == credential:
+            if _shows_token_is_taken(status) and token is not None and token.header == credential:
                 token.accepted = True
                 self._failures = 0
             return False
@@ -186,6 +189,10 @@ class OAuth2Tokens:
         self._trouble = trouble
 
 
+def _shows_token_is_taken(status: int) -> bool:
+    return 200 <= status < 300 or status in _TAKEN_REFUSALS  # noqa: PLR2004  successes, as HTTP has it
+
+
 def _basic(client_id: str, secret: str) -> str:
     # Source: RFC 6749, section 2.3.1: each is form-encoded first.
     pair = f"{quote_plus(client_id)}:{quote_plus(secret)}"
@@ -208,27 +215,35 @@ def _read_token(got: Exchange) -> _Token:
     except OAuth2Error as error:
         words = _one_line(f"{error.error} {error.description or ''}")
         raise _NoTokenError(f"answered {got.status} {words}", str(error.error)) from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise _NoTokenError(f"answered {got.status} {_one_line(text)}") from error
     value = answer["access_token"]
     if not isinstance(value, str) or not _USABLE_TOKEN.fullmatch(value):
         raise _NoTokenError(f"answered {got.status} with a token that cannot be sent in a header")
-    life = float(answer.get("expires_in") or 0.0)
-    if life <= 0:
+    life = _life_seconds(answer)
+    if not life > 0:  # not a number is not above 0
         return _Token(value, got.began_at, float("inf"), float("inf"))
     margin = min(RENEWAL_MARGIN_SECONDS, life * RENEWAL_MARGIN_SHARE)
     # What is left of the margin when it ends for us is the time for a request to arrive.
     return _Token(value, got.began_at, got.began_at + life - margin, got.began_at + life - margin / 10)
 
 
+def _life_seconds(answer: Mapping[str, Any]) -> float:
+    try:
+        return float(answer.get("expires_in") or 0.0)
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+
+
 def _parse(text: str) -> Mapping[str, Any]:
     client = BackendApplicationClient("")
     try:
         return client.parse_request_body_response(text)
-    except ValueError:
-        # How long it lives is not said in a number: then until it is refused.
-        answer = json.loads(text)
-        return client.parse_request_body_response(json.dumps({**answer, "expires_in": None}))
+    except (ValueError, OverflowError):
+        # How long it lives is not said in a number that can be used: then until it is refused.
+        answer = json.loads(text, parse_int=float)
+        without_life = {name: value for name, value in answer.items() if name not in _TIMES_OF_LIFE}
+        return client.parse_request_body_response(json.dumps(without_life))
 
 
 def _retry_after(got: Exchange) -> float | None:

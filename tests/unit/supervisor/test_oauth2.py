@@ -165,6 +165,16 @@ def test_token_whose_life_is_not_said_is_used_until_it_is_refused(
     assert obtain(tokens) == []
 
 
+@pytest.mark.parametrize("life", ["1e999", "-1e999", "NaN", "9" * 400, f'"{"9" * 400}"'])
+def test_life_that_is_no_usable_number_does_not_make_the_token_useless(
+    tokens: OAuth2Tokens, endpoint: Endpoint, clock: Clock, life: str
+) -> None:
+    obtain(tokens)
+    endpoint.answer(f'{{"access_token":"t","token_type":"bearer","expires_in":{life}}}'.encode())
+    clock.advance(86_400.0)
+    assert obtain(tokens) == ["Bearer t"]
+
+
 @pytest.mark.parametrize(
     "fields", [{}, {"token_type": "Bearer"}, {"token_type": "BearerToken"}, {"scope": "x"}]
 )
@@ -209,6 +219,8 @@ def test_secret_goes_into_the_body_where_the_endpoint_wants_it(
         (lambda at: at.answer(b"[1]"), "answered 200 [1]"),
         (lambda at: at.answer(b"null"), "answered 200 null"),
         (lambda at: at.answer(b"\xff\x00"), "answered 200"),
+        (lambda at: at.answer(b"[" * 60_000), "answered 200 [[["),
+        (lambda at: at.answer(b'{"a":' * 10_000), 'answered 200 {"a":'),
         (lambda at: at.answer({"access_token": "two words"}), "cannot be sent in a header"),
         (lambda at: at.answer({"access_token": None}), "no token"),
         (lambda at: at.answer({"access_token": ""}), "cannot be sent in a header"),
@@ -285,6 +297,29 @@ def test_api_that_refuses_every_token_costs_few_of_them(
         clock.advance(0.1)
     assert len(endpoint.requests) < MOST_FETCHES_AN_HOUR
     assert "the task API answers 401 to a new token" in withheld(tokens).detail
+
+
+@pytest.mark.parametrize(
+    ("status", "is_replaced"),
+    [
+        (503, True),
+        (500, True),
+        (429, True),
+        (302, True),
+        (400, True),
+        (200, False),
+        (403, False),
+        (404, False),
+    ],
+)
+def test_only_an_answer_to_a_known_caller_shows_that_the_token_is_good(
+    tokens: OAuth2Tokens, endpoint: Endpoint, status: int, is_replaced: bool
+) -> None:
+    """A token that was good is not replaced within its first minute, whatever is refused with it."""
+    obtain(tokens)
+    endpoint.grant()
+    assert not tokens.answered("Bearer token-1", status)
+    assert tokens.answered("Bearer token-1", 401) is is_replaced
 
 
 def test_api_that_refuses_some_requests_costs_a_token_a_minute(
