@@ -1,7 +1,6 @@
 """When to poll, and how much to ask for."""
 
 import math
-import sys
 from collections.abc import Callable
 
 from shared.log_events import LogEvent
@@ -60,6 +59,7 @@ class TaskScheduler:
         self._told_limit = 0
         self._request = PollRequest(0)
         self._wanted = 0
+        self._held_when_asked = 0
 
     @property
     def polling(self) -> bool:
@@ -104,7 +104,7 @@ class TaskScheduler:
         if self._polling or backlog >= depth:
             return False
         # Half empty, so that each poll brings enough to be worth listing again what is still held.
-        refill = self._more_waits and backlog <= depth // 2 and held <= self._reach() // 2
+        refill = self._more_waits and backlog <= depth // 2 and not self._fills_page(held)
         return probe or refill or (self._api_holds_polls and not held) or self._clock() >= self._next_at
 
     def due_at(self, backlog: int, owed: int, *, probe: bool = False) -> float | None:
@@ -120,7 +120,7 @@ class TaskScheduler:
 
     def started(self, held: int, request: PollRequest, wanted: int) -> None:
         """A poll goes out while so many tasks are held, and so many are wanted."""
-        self._request, self._wanted = request, wanted
+        self._request, self._wanted, self._held_when_asked = request, wanted, held
         self._learned_limit.began(request.limit)
         self._learned_hold.began(math.ceil(request.wait_seconds))
         self._polling = True
@@ -135,7 +135,8 @@ class TaskScheduler:
         self._learned_limit.worked(self._request.limit)
         self._tell_limit()
         self._learn_holding(new, listed.took_seconds)
-        self._more_waits = full and (new > 0 or self._reach() < self._wanted)
+        # A page that others' tasks fill, or those that are left, is the same when it is asked for again.
+        self._more_waits = full and (new > 0 or self._fills_page(self._held_when_asked))
         if new:
             self._wait_seconds = self._shortest_seconds
             self._next_at = self._clock() + self._shortest_seconds
@@ -176,9 +177,10 @@ class TaskScheduler:
         self._next_at = self._clock() + self._shortest_seconds
         self._answer_bell()
 
-    def _reach(self) -> int:
-        """How many tasks the last poll could list: all that matter, unless its limit was cut."""
-        return self._request.limit if self._request.limit < self._wanted else sys.maxsize
+    def _fills_page(self, held: int) -> bool:
+        """Do so many tasks that are held leave little room for others in a page whose limit was cut?"""
+        limit = self._request.limit
+        return limit < self._wanted and held > limit // 2
 
     def _tell_limit(self) -> None:
         works_up_to = self._learned_limit.works_up_to

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from shared.settings import UnknownTaskPolicy
 from supervisor.status.status import Idle, NotReady
 from supervisor.task_api.answers import Health, PollResult
 from tests.builders import make_settings
-from tests.fakes.house import House
+from tests.fakes.house import House, item
 from tests.readings import reading
 
 Lines = list[MutableMapping[str, Any]]
@@ -244,5 +245,17 @@ def test_small_pages_of_tasks_that_are_held_are_not_asked_for_in_haste() -> None
         if house.poller.limits and not refuses(house, house.poller.limits[0]):
             polls += 1
             house.list_tasks(*[f"t{number}" for number in range(10)])
+        house.pass_time(0.1)
+    assert polls < 20
+
+
+def test_small_pages_of_tasks_that_are_left_are_not_asked_for_in_haste() -> None:
+    house = make_house(unknown_task_policy=UnknownTaskPolicy.LEAVE)
+    refuses = refuses_above(10)
+    polls = 0
+    for _ in range(600):
+        if house.poller.limits and not refuses(house, house.poller.limits[0]):
+            polls += 1
+            house.list_tasks(*[item(f"t{number}", type="other") for number in range(house.poller.limits[0])])
         house.pass_time(0.1)
     assert polls < 20
