@@ -140,7 +140,7 @@ class Polling:
         return len(self.backlog) + len(self.claims)
 
     def _allows_new_tasks(self) -> bool:
-        return self.api_gate.allows_new_tasks(owed=len(self.outbox) + len(self.claims))
+        return self.api_gate.allows_new_tasks(owed=self.outbox.to_send + len(self.claims))
 
     def _is_due_for_tasks(self) -> bool:
         probe = self.api_gate.polls.waits_to_probe

@@ -6,6 +6,7 @@ from enum import StrEnum
 from supervisor.task_api.wire_formats import Page
 
 EMPTY_PAGE = Page()
+TOO_MANY_REQUESTS = 429
 
 
 class Health(StrEnum):
@@ -104,3 +105,9 @@ class ReportAnswer:
     detail: str = ""
     retry_after_seconds: float | None = None
     began_at: float = 0.0
+
+    @property
+    def refuses_any_report(self) -> bool:
+        """Is the cause the same for other reports, as with a wrong token? A 429 asks for a slower pace."""
+        no_fault = self.outcome is ReportOutcome.RETRY and self.health is Health.UNKNOWN
+        return no_fault and self.status not in (None, TOO_MANY_REQUESTS)

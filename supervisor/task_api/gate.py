@@ -6,13 +6,17 @@ from supervisor.providers.circuit_breaker import BreakerState, CircuitBreaker
 from supervisor.runtime.trouble import Cause, TroubleRecord
 from supervisor.task_api.answers import Health
 
+FIRST_REFUSED_PAUSE_SECONDS = 1.0
+LONGEST_REFUSED_PAUSE_SECONDS = 60.0
 _SEVERITY = (BreakerState.CLOSED, BreakerState.HALF_OPEN, BreakerState.OPEN)
 
 
 class GateSide:
-    """One kind of call: its breaker, its trouble, and the pause that the API asked for.
+    """One kind of call: its breaker, its trouble, and its pauses.
 
-    `clock` is monotonic.
+    The API asks for some pauses. Others follow a refusal that any other call would have met too, as of a
+    wrong token: the first is a second, and each next is twice as long, until a call succeeds. `clock` is
+    monotonic.
     """
 
     def __init__(self, breaker: CircuitBreaker, trouble: TroubleRecord, clock: Callable[[], float]) -> None:
@@ -20,6 +24,9 @@ class GateSide:
         self._trouble = trouble
         self._clock = clock
         self._paused_until = 0.0
+        self._refused_until = 0.0
+        self._refused_pause_seconds = FIRST_REFUSED_PAUSE_SECONDS
+        self._succeeded_at = 0.0
 
     @property
     def breaker(self) -> CircuitBreaker:
@@ -40,12 +47,17 @@ class GateSide:
         """The breaker is open: it says when to call next, and nothing else does."""
         return self._breaker.state is BreakerState.OPEN
 
+    @property
+    def refused(self) -> bool:
+        """Calls were refused since the last success: try with one."""
+        return self._refused_until > 0
+
     def allows(self) -> bool:
-        return self._clock() >= self._paused_until and self._breaker.allows()
+        return self._clock() >= max(self._paused_until, self._refused_until) and self._breaker.allows()
 
     def opens_at(self) -> float | None:
         """The next moment at which `allows` may turn true by itself; None if it waits for an answer."""
-        moments = (self._paused_until, self._breaker.reopens_at or 0.0)
+        moments = (self._paused_until, self._refused_until, self._breaker.reopens_at or 0.0)
         return min((moment for moment in moments if moment > self._clock()), default=None)
 
     def begin(self) -> None:
@@ -58,8 +70,13 @@ class GateSide:
         began_at: float,
         retry_after_seconds: float | None,
         cause: Cause | None = None,
+        *,
+        refused: bool = False,
     ) -> None:
-        """A call that began at `began_at` came back. It failed if there is a `cause`."""
+        """A call that began at `began_at` came back. It failed if there is a `cause`.
+
+        `refused`: any other call would have been refused too.
+        """
         # First, because the breaker's change is logged with it.
         if cause is not None:
             self._trouble.failed(cause)
@@ -67,12 +84,23 @@ class GateSide:
             self._trouble.succeeded()
         if health is Health.HEALTHY:
             self._breaker.succeeded()
+            self._succeeded_at = self._clock()
+            self._refused_until = 0.0
+            self._refused_pause_seconds = FIRST_REFUSED_PAUSE_SECONDS
         elif health is Health.UNHEALTHY:
             self._breaker.failed(began_at)
         else:
             self._breaker.undecided()
         if health is not Health.HEALTHY and retry_after_seconds is not None:
             self._paused_until = max(self._paused_until, self._clock() + retry_after_seconds)
+        if refused:
+            self._pause_after_refusal(began_at)
+
+    def _pause_after_refusal(self, began_at: float) -> None:
+        if began_at < max(self._refused_until, self._succeeded_at):
+            return  # a call from before the pause, or before a success, says nothing new
+        self._refused_until = self._clock() + self._refused_pause_seconds
+        self._refused_pause_seconds = min(2 * self._refused_pause_seconds, LONGEST_REFUSED_PAUSE_SECONDS)
 
 
 class APIGate:

@@ -59,6 +59,11 @@ class Outbox(Generic[M]):
         return len(self._ready) + len(self._delayed) + len(self._under_way) + len(self._aside)
 
     @property
+    def to_send(self) -> int:
+        """How many are under way or wait to be sent: all but those set aside."""
+        return len(self) - len(self._aside)
+
+    @property
     def under_way(self) -> int:
         return len(self._under_way)
 
@@ -84,15 +89,22 @@ class Outbox(Generic[M]):
 
     def take(self, now: float, most: int | None = None) -> list[M]:
         """The messages to send now. They are under way until `settle`, `postpone`, `defer` or `recall`."""
-        while self._delayed and self._delayed[0][0] <= now:
-            self._put(heapq.heappop(self._delayed)[2])
+        self._look_for_due(now)
         room = self._window - len(self._under_way)
         taken: list[M] = []
         while self._ready and len(taken) < (room if most is None else min(room, most)):
-            letter = heapq.heappop(self._ready)[2]
-            self._under_way[letter.message.task_id] = letter
-            taken.append(letter.message)
+            taken.append(self._begin(heapq.heappop(self._ready)[2]))
         return taken
+
+    def take_least_tried(self, now: float) -> list[M]:
+        """One message, to find out if the API takes any. One that is always refused is not the first."""
+        self._look_for_due(now)
+        if not self.sendable:
+            return []
+        row = min(self._ready, key=lambda row: (row[2].tries, row[0], row[1]))
+        self._ready.remove(row)
+        heapq.heapify(self._ready)
+        return [self._begin(row[2])]
 
     def sent(self, task_id: str) -> M:
         """The message about this task that is under way."""
@@ -180,6 +192,14 @@ class Outbox(Generic[M]):
             seconds = self._backoff.seconds(letter.tries)
         heapq.heappush(self._delayed, (now + max(seconds, SHORTEST_WAIT_SECONDS), next(self._order), letter))
         return letter
+
+    def _look_for_due(self, now: float) -> None:
+        while self._delayed and self._delayed[0][0] <= now:
+            self._put(heapq.heappop(self._delayed)[2])
+
+    def _begin(self, letter: Letter[M]) -> M:
+        self._under_way[letter.message.task_id] = letter
+        return letter.message
 
     def _put(self, letter: Letter[M]) -> None:
         heapq.heappush(self._ready, (letter.since, next(self._order), letter))

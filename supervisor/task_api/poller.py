@@ -16,7 +16,7 @@ class Poller:
     def __init__(self, api: APIClient, post: Callable[[Event], None]) -> None:
         self._api = api
         self._post = post
-        self._unread: queue.SimpleQueue[tuple[PollRequest, Exchange] | None] = queue.SimpleQueue()
+        self._unread: queue.SimpleQueue[tuple[PollRequest, Exchange]] = queue.SimpleQueue()
 
     def start(self) -> None:
         start_thread("page-reader", self._read_pages, self._post)
@@ -25,12 +25,9 @@ class Poller:
         """Ask for tasks; the answer comes as an event."""
         self._api.get_pending_tasks(request, lambda got: self._unread.put((request, got)))
 
-    def close(self) -> None:
-        self._unread.put(None)
-
     def _read_pages(self) -> None:
-        while (unread := self._unread.get()) is not None:
-            request, got = unread
+        while True:
+            request, got = self._unread.get()
             self._post(TasksPolled(self._api.read_page(request, got)))
             # The body of a page is not kept until the next one comes.
-            del unread, got
+            del got

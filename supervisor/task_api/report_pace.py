@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 from shared.log_events import LogEvent
 from shared.logs import get_logger
-from supervisor.task_api.answers import ReportAnswer, ReportOutcome
+from supervisor.task_api.answers import TOO_MANY_REQUESTS, ReportAnswer, ReportOutcome
 
-TOO_MANY_REQUESTS = 429
 UNAVAILABLE = 503
 SAME_BURST_SECONDS = 2.0
 SLOWEST_PER_SECOND = 1.0

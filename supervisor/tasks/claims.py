@@ -87,7 +87,10 @@ class Claims:
         most = min(1, room) if self.gate.probing else room
         allowed = self.pace.allowed()
         most = most if allowed is None else min(most, allowed)
-        chosen = self.outbox.take(self.clock(), most=max(0, most))
+        if self.gate.refused and most > 0:
+            chosen = self.outbox.take_least_tried(self.clock())
+        else:
+            chosen = self.outbox.take(self.clock(), most=max(0, most))
         self.pace.sent(len(chosen))
         self.journal.note_ready(message.record.with_claim(Claim.ASKED) for message in chosen)
         self._planned.extend(chosen)
@@ -112,7 +115,8 @@ class Claims:
         health = Health.UNKNOWN if shed else answer.health
         again = answer.outcome in (ReportOutcome.RETRY, ReportOutcome.FOREIGN)
         cause = cause_of_report(answer, tells_output=False) if again else None
-        self.gate.heard(health, answer.began_at, answer.retry_after_seconds, cause)
+        refused = answer.refuses_any_report
+        self.gate.heard(health, answer.began_at, answer.retry_after_seconds, cause, refused=refused)
         if again:
             self._again(task_id, answer, shed=shed)
         else:

@@ -39,7 +39,7 @@ class Delivery:
         """Hand over what may be reported now. Call after the commit: what is sent must be on disk."""
         if not self.gate.allows():
             return
-        for report in self.outbox.take(self.clock(), most=1 if self.gate.probing else self.pace.allowed()):
+        for report in self._reports_to_send():
             self.pace.sent(1)
             try:
                 body = self.journal.body(report.task_id)
@@ -57,10 +57,17 @@ class Delivery:
         shed = self.pace.is_refusal_for_load(answer)
         self.pace.heard(answer)
         health = Health.UNKNOWN if shed else answer.health
-        self.gate.heard(health, answer.began_at, answer.retry_after_seconds, self._cause(event))
+        cause, refused = self._cause(event), answer.refuses_any_report
+        self.gate.heard(health, answer.began_at, answer.retry_after_seconds, cause, refused=refused)
         self.settlement.answered(event.task_id, answer, shed=shed)
         if shed or not self.gate.allows():
             self.outbox.recall(self.reporter.recall())
+
+    def _reports_to_send(self) -> list[Report]:
+        allowed = self.pace.allowed()
+        if self.gate.refused and allowed != 0:
+            return self.outbox.take_least_tried(self.clock())
+        return self.outbox.take(self.clock(), most=1 if self.gate.probing else allowed)
 
     def _cause(self, event: ReportDone) -> Cause | None:
         """Why the report was not taken, if the API or the way to it is in trouble."""

@@ -37,9 +37,6 @@ class HeldPoller(Poller):
     def poll(self, request: PollRequest) -> None:
         self.requests.append(request)
 
-    def close(self) -> None:
-        """There is no thread."""
-
 
 class HeldReporter(Reporter):
     """`parcels` holds what the wire has not begun to send; `send_one` begins."""

@@ -100,6 +100,60 @@ def test_pause_longer_than_the_breakers_recovery_is_kept(gate: GateSide, clock: 
     assert gate.allows()
 
 
+def refuse(gate: GateSide, clock: Clock) -> float | None:
+    """A call goes out now and is refused as any would be; the pause that follows."""
+    gate.begin()
+    gate.heard(Health.UNKNOWN, clock(), None, refused=True)
+    opens_at = gate.opens_at()
+    return None if opens_at is None else opens_at - clock()
+
+
+def test_pause_after_refusals_doubles_up_to_a_minute(gate: GateSide, clock: Clock) -> None:
+    pauses = []
+    for _ in range(8):
+        pauses.append(refuse(gate, clock))
+        assert not gate.allows()
+        clock.advance(pauses[-1] or 0.0)
+        assert gate.allows()
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+
+
+def test_calls_from_before_the_pause_do_not_double_it(gate: GateSide, clock: Clock) -> None:
+    sent_at = clock()
+    refuse(gate, clock)
+    for _ in range(20):
+        gate.heard(Health.UNKNOWN, sent_at, None, refused=True)
+    assert gate.opens_at() == clock() + 1.0
+
+
+def test_success_ends_the_pause_and_the_doubling(gate: GateSide, clock: Clock) -> None:
+    refuse(gate, clock)
+    clock.advance(1.0)
+    assert refuse(gate, clock) == 2.0
+    gate.heard(Health.HEALTHY, clock(), None)
+    assert gate.allows()
+    assert not gate.refused
+    clock.advance(1.0)
+    assert refuse(gate, clock) == 1.0
+
+
+def test_refusal_of_a_call_from_before_the_last_success_says_nothing(gate: GateSide, clock: Clock) -> None:
+    sent_at = clock()
+    clock.advance(1.0)
+    gate.heard(Health.HEALTHY, clock(), None)
+    gate.heard(Health.UNKNOWN, sent_at, None, refused=True)
+    assert gate.allows()
+
+
+def test_probe_that_is_refused_is_followed_by_a_pause(gate: GateSide, clock: Clock) -> None:
+    fall_ill(gate)
+    clock.advance(60.0)
+    assert refuse(gate, clock) == 1.0
+    clock.advance(1.0)
+    assert gate.allows()
+    assert refuse(gate, clock) == 2.0
+
+
 @pytest.fixture
 def both(clock: Clock) -> APIGate:
     return APIGate(polls=make_side(clock), reports=make_side(clock))

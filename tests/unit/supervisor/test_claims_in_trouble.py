@@ -49,3 +49,18 @@ def test_claims_held_back_by_a_full_disk_are_not_sent_to_an_api_that_fell_ill_me
     assert house.supervisor.api_gate.breaker.state is BreakerState.OPEN
     house.pass_time(61.0)
     assert len(claims(house)) + len(house.poller.limits) == 1
+
+
+def test_api_that_denies_access_gets_one_claim_after_each_pause() -> None:
+    house = make_house()
+    house.list_tasks(*[f"t{number}" for number in range(50)])
+    began_at = house.clock()
+    answered = 0
+    while house.clock() < began_at + 120.0:
+        if house.claimer.parcels:
+            house.answer_claim(answer=ReportAnswer(ReportOutcome.RETRY, Health.UNKNOWN, 401, "no"))
+            answered += 1
+        if house.poller.limits:
+            house.list_tasks()
+        house.pass_time(0.1)
+    assert 4 <= answered <= 8

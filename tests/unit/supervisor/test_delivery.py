@@ -157,3 +157,63 @@ def test_report_that_cannot_be_read_is_tried_again_and_holds_up_no_other(
         house.answer()
     house.pass_time(130.0)
     assert under_way(house) == ["bad"]
+
+
+def refused(status: int) -> ReportAnswer:
+    return ReportAnswer(ReportOutcome.RETRY, Health.UNKNOWN, status, "no")
+
+
+@pytest.mark.parametrize("status", [401, 403, 408, 307])
+def test_api_that_refuses_all_gets_one_report_after_each_pause(status: int) -> None:
+    house = make_house(50)
+    answered_at: list[float] = []
+    began_at = house.clock()
+    while house.clock() < began_at + 300.0:
+        if house.reporter.parcels:
+            house.answer(answer=refused(status))
+            answered_at.append(house.clock() - began_at)
+        if house.poller.limits:
+            house.list_tasks()
+        house.pass_time(0.1)
+    assert len(answered_at) <= 11
+    assert len(house.outbox) == 50
+
+
+def test_reports_flow_again_once_the_api_takes_one() -> None:
+    house = make_house(50)
+    house.answer(answer=refused(401))
+    assert under_way(house) == []
+    house.pass_time(1.1)
+    assert len(under_way(house)) == 1
+    house.answer()
+    assert len(under_way(house)) == 2
+
+
+def test_reports_that_are_always_refused_hold_up_no_others() -> None:
+    house = make_house(50)
+    refused_ids = {f"t{number}" for number in range(20)}
+    arrived: set[str] = set()
+    for _ in range(600):
+        for parcel in [house.reporter.send_one() for _ in under_way(house)]:
+            if parcel.task_id in refused_ids:
+                house.answer(parcel, answer=refused(403))
+            else:
+                arrived.add(house.answer(parcel).task_id)
+        if house.poller.limits:
+            house.list_tasks()
+        house.pass_time(0.1)
+    assert arrived == {f"t{number}" for number in range(20, 50)}
+
+
+def test_pace_is_kept_too_while_reports_are_refused() -> None:
+    house = make_house(50)
+    house.answer(answer=refused(401))
+    sent = 0
+    for _ in range(100):
+        house.pass_time(0.1)
+        if house.reporter.parcels:
+            sent += 1
+            house.answer(answer=ReportAnswer(ReportOutcome.RETRY, Health.UNKNOWN, 429, "busy"))
+        if house.poller.limits:
+            house.list_tasks()
+    assert sent <= 15

@@ -273,3 +273,24 @@ def test_foreign_answer_settles_nothing(log_lines: Lines) -> None:
     house.pass_time(2.1)
     house.answer()
     assert kept(house) == []
+
+
+def test_tasks_are_taken_though_a_report_that_waits_for_a_page_was_the_probe() -> None:
+    """The pages are capped, and so decide nothing; the next result is the next probe."""
+    house = House(make_settings(concurrency_limit=1, batch_max_tasks=1))
+    house.start_workers()
+    house.list_tasks("a")
+    house.finish(0)
+    while not house.supervisor.api_gate.reports.probing:
+        pages_until_sent(house)
+        house.answer(outcome=ReportOutcome.RETRY)
+    pages_until_sent(house)
+    house.answer(outcome=ReportOutcome.GONE)
+    page(house, *[f"new-{number}" for number in range(100)])
+    poll(house)
+    house.list_tasks(*[f"new-{number}" for number in range(100)])
+    assert len(house.held) == 1
+    house.finish(0)
+    house.pass_time(5.0)
+    house.answer()
+    assert not house.supervisor.api_gate.reports.probing
