@@ -156,6 +156,15 @@ def test_http_where_the_server_speaks_https_is_said_so() -> None:
     assert "speaks https" in str(trouble)
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_dead_proxy_is_named_with_its_variables(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    monkeypatch.setenv(f"{scheme.upper()}_PROXY", "http://127.0.0.1:9")
+    trouble = Connection(f"{scheme}://provider.example/v1").trouble()
+    assert trouble.reason is RetryReason.CONNECTION
+    assert "through the proxy http://127.0.0.1:9: " in str(trouble)
+    assert str(trouble).endswith(", check HTTPS_PROXY and HTTP_PROXY")
+
+
 @pytest.mark.parametrize(
     ("reply", "words"),
     [

@@ -40,8 +40,7 @@ class OpenAIErrors:
 
     def of_trouble(self, error: openai.APIError | UnicodeError) -> TaskError:
         """The error for a call that got no answer."""
-        way = f"{self._base_url} through the proxy {self._proxy}" if self._proxy else self._base_url
-        trouble = describe_trouble(error, way, self._timeout_seconds)
+        trouble = describe_trouble(error, self._base_url, self._proxy, self._timeout_seconds)
         return RetryableError(safe_message(trouble.words, self._key), reason=trouble.reason)
 
     def of_refusal(self, refusal: Refusal, headers: Mapping[str, str]) -> TaskError:

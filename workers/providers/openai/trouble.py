@@ -9,6 +9,7 @@ import openai
 
 from shared.errors import RetryReason
 
+_CHECK_PROXY = "check HTTPS_PROXY and HTTP_PROXY"
 _NOTHING_SENT = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
@@ -26,11 +27,15 @@ class Trouble:
     words: str
 
 
-def describe_trouble(error: openai.APIError | UnicodeError, way: str, timeout_seconds: float) -> Trouble:
-    """What became of a call that ended in `error`, which is no answer. `way` says where it went."""
+def describe_trouble(
+    error: openai.APIError | UnicodeError, base_url: str, proxy: str, timeout_seconds: float
+) -> Trouble:
+    """What became of a call that ended in `error`, which is no answer. `proxy` is "" where there is none."""
+    way = f"{base_url} through the proxy {proxy}" if proxy else base_url
     cause = error.__cause__ or error
     if isinstance(cause, _NOTHING_SENT):
-        return Trouble(RetryReason.CONNECTION, f"no connection to {way}: {_failed_part(cause)}")
+        part = _failed_part(cause, proxied=bool(proxy))
+        return Trouble(RetryReason.CONNECTION, f"no connection to {way}: {part}")
     if isinstance(error, openai.APITimeoutError):
         waited = f"no answer from {way} within {timeout_seconds:g} s (OPENAI_TIMEOUT)"
         return Trouble(RetryReason.TIMEOUT, waited)
@@ -38,10 +43,10 @@ def describe_trouble(error: openai.APIError | UnicodeError, way: str, timeout_se
     return Trouble(RetryReason.DISCONNECTED, ended)
 
 
-def _failed_part(cause: BaseException) -> str:
+def _failed_part(cause: BaseException, *, proxied: bool) -> str:
     """Which part failed, and which setting to look at."""
     if isinstance(cause, httpx2.ProxyError):
-        return f"the proxy refuses ({cause}), check HTTPS_PROXY and HTTP_PROXY"
+        return f"the proxy refuses ({cause}), {_CHECK_PROXY}"
     if isinstance(cause, httpx2.LocalProtocolError | UnicodeError):
         return (
             "a header cannot be sent, check OPENAI_API_KEY, OPENAI_ORG_ID and OPENAI_PROJECT_ID "
@@ -54,7 +59,8 @@ def _failed_part(cause: BaseException) -> str:
             return f"TLS: {deeper}, check SSL_CERT_FILE"
         if isinstance(deeper, ssl.SSLError):
             return f"TLS: {deeper}, check http or https in OPENAI_BASE_URL"
-    return f"{cause}, check OPENAI_BASE_URL and the network"
+    # Behind a proxy only the proxy is connected to: it resolves the name and connects to the provider.
+    return f"{cause}, {_CHECK_PROXY if proxied else 'check OPENAI_BASE_URL and the network'}"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
