@@ -32,7 +32,7 @@ def test_b_nothing_pending_is_said_in_many_ways(wild: Wild) -> None:
     wild.assert_each_succeeded_once(texts)
     assert service.log_lines("poll_failed") == []
     assert service.metrics().sum("ai_polls_total", result="empty") >= len(NOTHING_PENDING)
-    assert service.not_ready() == []
+    eventually(lambda: service.not_ready() == [], what="the service is ready")
 
 
 @pytest.mark.slow
