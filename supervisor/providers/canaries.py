@@ -30,9 +30,12 @@ class Canaries:
         if key.model not in self._asked:
             self._wanted.setdefault(key.model, key)
 
-    def take(self) -> Task:
-        """The next one to ask. It is asked until `answered`."""
-        model, key = self._wanted.popitem(last=False)
+    def take(self, may_ask: Callable[[str], bool]) -> Task | None:
+        """The next one whose model may be asked now. It is asked until `answered`."""
+        model = next((name for name in self._wanted if may_ask(name)), None)
+        if model is None:
+            return None
+        key = self._wanted.pop(model)
         self._asked.add(model)
         if model not in self._names:
             self._names[model] = self._new_name()

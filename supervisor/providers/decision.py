@@ -13,6 +13,7 @@ from shared.errors import HOLD_REASONS, Blame, RetryReason
 from shared.messages import Failure
 
 MAX_ATTEMPTS_IN_TROUBLE = 16
+MAX_RATE_LIMITS_AT_HALF_THE_SIZE = 20
 CHANCE_OF_A_FALSE_VERDICT = 1e-6
 
 
@@ -34,7 +35,7 @@ class Decision(StrEnum):
     HOLD_PROVIDER = "hold_provider"
     """The provider refuses everything: nothing goes to it until a person has acted."""
     HOLD_MODEL = "hold_model"
-    """The provider does not know the model, or the address is wrong: tasks of this model wait."""
+    """The provider does not serve this model: its tasks wait, others go on."""
 
 
 class CanaryAnswer(StrEnum):
@@ -76,6 +77,10 @@ class Facts:
     """This refusal was found to be the task's fault before, and the model is served."""
     size_in_doubt: bool = False
     """Batches of this size may be too large: a smaller one failed, or the limit is being searched."""
+    served_as_large: bool = False
+    """It has served a call for the model that was at least as large."""
+    served_half_as_large: bool = False
+    """It has served one that was at least half as large."""
     congested: bool = False
     """Calls that succeed take so long that others time out."""
     can_ask: bool = True
@@ -121,7 +126,7 @@ def _after_refusal(unit: FailedUnit, facts: Facts) -> Decision:
         return Decision.FAIL if gone else Decision.HOLD_MODEL
     if blame is Blame.SOME_TASKS and facts.can_ask:
         if facts.canary is CanaryAnswer.REFUSED:
-            return Decision.HOLD_PROVIDER
+            return Decision.HOLD_MODEL if facts.others_served else Decision.HOLD_PROVIDER
         if facts.canary is CanaryAnswer.FAILED:
             return Decision.RETRY
         if not (_is_served(facts) or facts.known_refusal):
@@ -130,11 +135,14 @@ def _after_refusal(unit: FailedUnit, facts: Facts) -> Decision:
 
 
 def _after_rate_limit(unit: FailedUnit, facts: Facts) -> Decision:
-    """Too much for now, or too much for ever: the second refusal while others pass tells."""
+    """Too much for now, or too large for ever, which only what is larger than all that passed can be."""
     if not unit.setbacks and not unit.attempts:
         return Decision.PUT_BACK
     if unit.inputs > 1 and facts.size_in_doubt:
         return Decision.HALVE
+    many_times = unit.setbacks >= MAX_RATE_LIMITS_AT_HALF_THE_SIZE
+    if facts.served_as_large or (facts.served_half_as_large and not many_times):
+        return Decision.PUT_BACK
     if not _is_served(facts):
         return Decision.ASK_CANARY if facts.can_ask else Decision.PUT_BACK
     return _last_attempt(unit, facts) if unit.inputs == 1 else Decision.HALVE

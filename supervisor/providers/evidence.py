@@ -71,7 +71,7 @@ class Evidence:
         """A task is FAILED because it was refused."""
         self._model(model).refused_in_a_row += 1
 
-    def others_pass(self, model: str, message: str) -> None:
+    def refusal_is_of_tasks(self, model: str, message: str) -> None:
         """Some tasks meet this refusal while the model is served: it is theirs."""
         known = self._model(model)
         known.refusals[_kind_of(message)] = None
@@ -93,7 +93,9 @@ class Evidence:
 
     def _model(self, name: str) -> _Model:
         known = self._models.get(name)
-        if known is None:
+        if known is not None:
+            self._models.move_to_end(name)
+        else:
             known = self._models[name] = _Model()
             if len(self._models) > MAX_MODELS:
                 self._models.popitem(last=False)

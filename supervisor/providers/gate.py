@@ -64,6 +64,8 @@ class ProviderGate:
         self._next_pause_seconds = FIRST_PAUSE_SECONDS
         self._hold: Hold | None = None
         self._next_probe_at = 0.0
+        self._throttled = False
+        self._throttled_call_out = False
         self._model_holds: dict[str, tuple[Hold, float]] = {}
         self._model_troubles: OrderedDict[str, TroubleRecord] = OrderedDict()
 
@@ -109,7 +111,8 @@ class ProviderGate:
         now = self._clock()
         if self._hold is not None and now < self._next_probe_at:
             return Blocked.HOLD
-        if now < self._paused_until:
+        # After a pause one call goes first: all workers at once would meet the limit again.
+        if now < self._paused_until or self._throttled_call_out:
             return Blocked.RATE_LIMITED
         if not self._breaker.allows():
             return Blocked.CIRCUIT_OPEN
@@ -127,6 +130,7 @@ class ProviderGate:
     def begin(self) -> None:
         """A unit goes out."""
         self._breaker.begin()
+        self._throttled_call_out = self._throttled
         if self._hold is not None:
             self._next_probe_at = self._clock() + PROBE_INTERVAL_SECONDS
 
@@ -136,16 +140,19 @@ class ProviderGate:
         self._model_troubles.pop(model, None)
         self.answered()
         self._next_pause_seconds = FIRST_PAUSE_SECONDS
+        self._throttled = False
         if self._hold is not None:
             log.info(LogEvent.PROVIDER_RELEASED, reason=self._hold.reason)
             self._hold = None
 
     def answered(self) -> None:
         """The provider answered a unit, be it by refusing what was in it."""
+        self._throttled_call_out = False
         self._breaker.succeeded()
 
     def failed(self, failure: Failure, key: BatchKey, began_at: float) -> None:
         """The provider could not or would not answer a unit of `key` that went out at `began_at`."""
+        self._throttled_call_out = False
         if failure.retry in HOLD_REASONS:
             self._breaker.succeeded()
             self.hold_on(Hold(failure.retry, failure.message, key))
@@ -175,7 +182,8 @@ class ProviderGate:
             self._model_troubles.popitem(last=False)
         if model not in self._model_holds:
             log.error(LogEvent.PROVIDER_HELD, **_about(hold, trouble), model=model)
-        self._model_holds[model] = (hold, self._clock() + PROBE_INTERVAL_SECONDS)
+        _, until = self._model_holds.get(model, (hold, self._clock() + PROBE_INTERVAL_SECONDS))
+        self._model_holds[model] = (hold, until)
 
     def take_due_models(self) -> list[str]:
         """Held models that are due to be tried again. They are held no longer, until they fail again."""
@@ -190,11 +198,13 @@ class ProviderGate:
         self._model_troubles.pop(model, None)
 
     def undecided(self) -> None:
-        """A unit ended without any word from the provider: its worker died."""
+        """A unit ended without any word from the provider: its worker died, or its processor failed."""
+        self._throttled_call_out = False
         self._breaker.undecided()
 
     def _pause(self, asked_seconds: float | None) -> None:
         now = self._clock()
+        self._throttled = True
         already = now < self._paused_until
         if asked_seconds is not None:
             seconds = max(asked_seconds, SHORTEST_PAUSE_SECONDS)

@@ -14,6 +14,8 @@ SUPPOSED_SECONDS_AN_INPUT = 0.05
 WEIGHT_OF_FASTER_CALL = 0.5
 FAILURES_FOR_A_LIMIT = 3
 """A guilty task makes batches fail as well, but soon one of their size works."""
+GROWTH_OF_CALLS = 0.3
+"""By so much the calls at once grow with each round of them that is served."""
 UNLIMITED = 10**12
 
 
@@ -44,7 +46,7 @@ class _Model:
     inputs: LearnedLimit
     size_bytes: LearnedLimit
     calls: float
-    """How many calls may be under way: halved when calls time out, one more for each round that succeeds."""
+    """How many may be under way: halved when calls time out or meet a rate limit, then slowly more again."""
     seconds_an_input: float = 0.0
     slowest_seconds: float = 0.0
     """About how long the slower calls take that succeed."""
@@ -91,7 +93,7 @@ class ModelLimits:
             known.failures, known.smallest_failed = 0, UNLIMITED
         known.inputs.worked(inputs)
         known.size_bytes.worked(size_bytes)
-        known.calls = min(known.calls + 1 / known.calls, self._max_calls)
+        known.calls = min(known.calls + GROWTH_OF_CALLS / known.calls, self._max_calls)
         known.seconds_an_input = _follow(known.seconds_an_input, seconds / inputs)
         known.slowest_seconds = _follow(known.slowest_seconds, seconds)
         self._tell(model, known)
@@ -106,7 +108,7 @@ class ModelLimits:
             return
         known.failures += 1
         known.smallest_failed = min(known.smallest_failed, inputs)
-        if known.failures >= FAILURES_FOR_A_LIMIT:
+        if known.failures >= FAILURES_FOR_A_LIMIT or known.inputs.fails_from is not None:
             known.inputs.failed(inputs)
             known.size_bytes.failed(size_bytes)
 
@@ -141,6 +143,16 @@ class ModelLimits:
         known = self._model(model).inputs
         return known.fails_from is not None and inputs > known.works_up_to
 
+    def has_worked(self, model: str, inputs: int, size_bytes: float) -> bool:
+        """Has a call worked that was at least as large?"""
+        known = self._model(model)
+        return inputs <= known.inputs.works_up_to and size_bytes <= known.size_bytes.works_up_to
+
+    def rate_limited(self, model: str) -> None:
+        """A call was refused for the rate again: fewer at once."""
+        known = self._model(model)
+        known.calls = max(1.0, known.calls / 2)
+
     def is_congested(self, model: str) -> bool:
         """Do calls that succeed come close to the timeout?"""
         return self._model(model).slowest_seconds >= SHARE_OF_TIMEOUT * self._timeout_seconds
@@ -174,7 +186,9 @@ class ModelLimits:
 
     def _model(self, name: str) -> _Model:
         known = self._models.get(name)
-        if known is None:
+        if known is not None:
+            self._models.move_to_end(name)
+        else:
             known = _Model(LearnedLimit(self._clock), LearnedLimit(self._clock), float(self._max_calls))
             self._models[name] = known
             if len(self._models) > MAX_MODELS:

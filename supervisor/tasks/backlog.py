@@ -146,6 +146,11 @@ class Backlog:
         self._size -= sum(len(each.group) for each in aside)
         return aside
 
+    def has_other_models(self, model: str) -> bool:
+        """Are there tasks that may run, of another model than this?"""
+        keys = itertools.chain(self._ready, (group[0].task.key for group in self._fragments))
+        return any(key.model != model for key in keys)
+
     def waits_for_answer(self, model: str) -> bool:
         return model in self._aside
 
@@ -174,31 +179,48 @@ class Backlog:
             itertools.repeat(self._next_suspect, slots),
         )
         left = slots
+        empty = None
         for source in sources:
             if not left:
                 return
-            group = source(left, allow)
-            if group:
+            # What a source may not give now it may not give to the next slot either.
+            group = () if source == empty else source(left, allow)
+            if not group:
+                empty = source
+            else:
                 left -= 1
                 self._size -= len(group)
                 yield group
 
     def _next_suspect(self, _slots: int, allow: Allow) -> Group:
+        refused: set[BatchKey] = set()
         for place, record in enumerate(self._suspects):
-            if allow(record.task.key).inputs:
+            key = record.task.key
+            if key in refused:
+                continue
+            if not allow(key).inputs:
+                refused.add(key)
+            else:
                 del self._suspects[place]
                 return (record,)
         return ()
 
     def _next_fragment(self, _slots: int, allow: Allow) -> Group:
+        refused: set[BatchKey] = set()
         for place, group in enumerate(self._fragments):
-            allowed = allow(group[0].task.key)
-            if allowed.inputs:
+            key = group[0].task.key
+            if key in refused:
+                continue
+            allowed = allow(key)
+            if not allowed.inputs:
+                refused.add(key)
+            else:
                 del self._fragments[place]
-                size = _fitting(group, allowed)
-                if group[size:]:
-                    self._fragments.appendleft(group[size:])
-                return group[:size]
+                inputs = inputs_of(group)
+                size = _fitting((each[0] for each in inputs), allowed)
+                if rest := joined(inputs[size:]):
+                    self._fragments.appendleft(rest)
+                return joined(inputs[:size])
         return ()
 
     def _next_batch(self, slots: int, allow: Allow) -> Group:
@@ -245,13 +267,21 @@ class Backlog:
 
 def halves(group: Group) -> tuple[Group, Group]:
     """The group in two, tasks that ask the same together."""
+    inputs = inputs_of(group)
+    middle = len(inputs) // 2
+    return joined(inputs[:middle]), joined(inputs[middle:])
+
+
+def inputs_of(group: Group) -> list[list[TaskRecord]]:
+    """The different inputs of the group, each with the tasks that ask it."""
     inputs: dict[str, list[TaskRecord]] = {}
     for record in group:
         inputs.setdefault(content_of(record.task) or record.task.id, []).append(record)
-    parts = list(inputs.values())
-    middle = len(parts) // 2
-    first, second = parts[:middle], parts[middle:]
-    return tuple(itertools.chain.from_iterable(first)), tuple(itertools.chain.from_iterable(second))
+    return list(inputs.values())
+
+
+def joined(inputs: Iterable[list[TaskRecord]]) -> Group:
+    return tuple(itertools.chain.from_iterable(inputs))
 
 
 def _fitting(records: Iterable[TaskRecord], allowed: Allowance) -> int:

@@ -57,6 +57,7 @@ class Dispatcher:
     _unit_ids: Iterator[int] = field(init=False, default_factory=lambda: itertools.count(1))
     _models: BoundedLabels = field(init=False, default_factory=BoundedLabels)
     _planned: list[tuple[int, int, Unit]] = field(init=False, default_factory=list)
+    _probe_others: bool = field(init=False, default=False)
 
     def plan(self) -> None:
         """Form units for idle workers, as the provider's gate allows, and note them in the journal."""
@@ -74,22 +75,36 @@ class Dispatcher:
 
     def _ask_canaries(self, idle: list[int]) -> bool:
         """Give the canaries that wait to idle workers. Was there one?"""
-        hold = self.gate.hold
-        if hold is not None and hold.reason is RetryReason.REFUSED:
-            self.canaries.want(hold.key)
+        self._want_canary_of_hold()
         asked = False
         while self.canaries and idle and not self.gate.blocked():
-            task = self.canaries.take()
+            task = self.canaries.take(lambda model: bool(self.limiter.most_bytes(model)))
+            if task is None:
+                break
             log.info(LogEvent.CANARY_ASKED, model=self._models.bound(task.key.model))
             self._assign(idle.pop(0), (task,), ())
             asked = True
         return asked
+
+    def _want_canary_of_hold(self) -> None:
+        """A provider that refuses everything is asked for what it refused, and in turn for other models."""
+        hold = self.gate.hold
+        if hold is None or hold.reason is not RetryReason.REFUSED:
+            self._probe_others = False
+            return
+        others = self._probe_others and self.backlog.has_other_models(hold.key.model)
+        if not others:
+            self.canaries.want(hold.key)
+        self._probe_others = not others
 
     def _allow(self, key: BatchKey) -> Allowance:
         """How large a unit of this key may be now."""
         size_bytes = self.limiter.most_bytes(key.model)
         if not size_bytes or self.backlog.waits_for_answer(key.model):
             return NOTHING
+        hold = self.gate.hold
+        if hold is not None and hold.reason is RetryReason.REFUSED and hold.key.model == key.model:
+            return NOTHING  # its canary goes
         inputs = 1 if self.gate.probing else self.limits.batch_max_tasks
         wanted = Allowance(inputs, size_bytes)
         return self.model_limits.allowance(key.model, wanted, self.table.calls_under_way(key.model))

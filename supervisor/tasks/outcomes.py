@@ -103,7 +103,7 @@ class OutcomeHandler:
         alone = assignment.unit.inputs == 1
         if served:
             self._served(assignment, done, setbacks=_setbacks(served), alone=alone)
-        again: dict[RetryReason, tuple[Failure, list[TaskRecord]]] = {}
+        again: dict[RetryReason | None, tuple[Failure, list[TaskRecord]]] = {}
         for record, outcome in outcomes:
             if isinstance(outcome, Output):
                 self.settlement.succeed(record, outcome, assignment.started_at)
@@ -114,8 +114,6 @@ class OutcomeHandler:
                 again_alone = record.after_setback(assignment.unit.inputs)
                 self._note_retry(again_alone, outcome.retry)
                 self.backlog.add_fragment((again_alone,))
-            elif outcome.retry is None:
-                self._failed(assignment, (record,), outcome)
             else:
                 again.setdefault(outcome.retry, (outcome, []))[1].append(record)
         for failure, records in again.values():
@@ -135,19 +133,23 @@ class OutcomeHandler:
             self.limits.one_by_one(unit.key.model)
         if failure.retry is RetryReason.TIMEOUT:
             self.limits.timed_out(unit.key.model, unit.inputs)
-        else:
-            self.limits.undecided(unit.key.model)
+        elif failure.retry is RetryReason.RATE_LIMIT and _setbacks(group):
+            self.limits.rate_limited(unit.key.model)
         aside = SetAside(group, failure, assignment.started_at)
         decision = self._decide(aside, CanaryAnswer.NOT_ASKED)
         was_probe = self.gate.probing
         if failure.retry is not None:
             self.gate.failed(_without_texts(failure, group), unit.key, assignment.started_at)
+        elif failure.blame is Blame.PROCESSOR:
+            self.gate.undecided()
         else:
             self.gate.answered()
         if was_probe and self.gate.probing and self.gate.hold is None and has_canary(unit.key.task_type):
             # The task that was the probe may itself be at fault: the next probe is not.
             self.canaries.want(unit.key)
         self._carry_out(decision, aside)
+        if decision is not Decision.HALVE:
+            self.limits.undecided(unit.key.model)
 
     def _canary_answered(self, assignment: Assignment, done: UnitDone) -> None:
         key = assignment.unit.key
@@ -158,6 +160,9 @@ class OutcomeHandler:
         elif outcome.retry is not None:
             answer = CanaryAnswer.FAILED
             self.gate.failed(outcome, key, assignment.started_at)
+        elif outcome.blame is Blame.PROCESSOR:
+            answer = CanaryAnswer.FAILED
+            self.gate.undecided()
         else:
             answer = CanaryAnswer.REFUSED
             self.gate.answered()
@@ -189,18 +194,21 @@ class OutcomeHandler:
             # What was halved says nothing of chance: the cause may be in the other half.
             by_chance = setbacks if setbacks == 1 else 0
         self.evidence.served(key.model, assignment.started_at, by_chance)
+        self.gate.release_model(key.model)
         for hold in self.gate.model_holds:
-            if hold.key.model != key.model:
+            # A model that was served lately is tried again when it is due: it may be back.
+            if not self.evidence.served_lately(hold.key.model):
                 self.gate.release_model(hold.key.model)
                 self._decide_anew(hold.key.model, CanaryAnswer.NOT_ASKED)
 
     def _decide(self, aside: SetAside, canary: CanaryAnswer) -> Decision:
         key, failure = aside.group[0].task.key, aside.failure
+        inputs, size_bytes = _inputs(aside.group), _size_bytes(aside.group)
         needed = attempts_needed(self.max_retries, self.evidence.chance_of_failure(key.model))
         return decide(
             FailedUnit(
                 failure=failure,
-                inputs=_inputs(aside.group),
+                inputs=inputs,
                 setbacks=_setbacks(aside.group),
                 attempts=max(record.attempts for record in aside.group),
             ),
@@ -210,7 +218,9 @@ class OutcomeHandler:
                 served_lately=self.evidence.served_lately(key.model),
                 others_served=self.evidence.others_served_lately(key.model),
                 known_refusal=self.evidence.is_known_refusal(key.model, failure.message),
-                size_in_doubt=self.limits.is_in_doubt(key.model, _inputs(aside.group)),
+                served_as_large=self.limits.has_worked(key.model, inputs, size_bytes),
+                served_half_as_large=self.limits.has_worked(key.model, inputs, size_bytes / 2),
+                size_in_doubt=self.limits.is_in_doubt(key.model, inputs),
                 congested=self.limits.is_congested(key.model),
                 can_ask=has_canary(key.task_type),
                 attempts_needed=needed,
@@ -222,7 +232,7 @@ class OutcomeHandler:
         group, failure = aside.group, aside.failure
         key = group[0].task.key
         if decision in (Decision.FAIL, Decision.HALVE) and failure.blame is Blame.SOME_TASKS:
-            self.evidence.others_pass(key.model, failure.message)
+            self.evidence.refusal_is_of_tasks(key.model, failure.message)
         match decision:
             case Decision.FAIL:
                 self._fail(aside, key)
@@ -247,7 +257,9 @@ class OutcomeHandler:
                 self.backlog.put_back(group)
             case Decision.HOLD_MODEL:
                 said = _without_texts(failure, group).message
-                self.gate.hold_model(Hold(RetryReason.WRONG_URL, said, key))
+                of_address = failure.blame is Blame.MODEL_OR_ADDRESS
+                reason = RetryReason.WRONG_URL if of_address else RetryReason.REFUSED
+                self.gate.hold_model(Hold(reason, said, key))
                 self._set_aside(aside, key)
 
     def _fail(self, aside: SetAside, key: BatchKey) -> None:

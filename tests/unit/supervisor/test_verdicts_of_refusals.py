@@ -42,13 +42,13 @@ def test_rate_limit_that_nothing_passes_never_fails_a_task_however_often_it_come
 
 
 def test_task_that_never_passes_the_rate_limit_while_others_do_is_failed() -> None:
-    house = make_house("a", max_retries=1)
+    house = make_house("a" * 100, max_retries=1)
     for _ in range(3):
         house.fail(0, "request too large for the limit a minute", retry=RetryReason.RATE_LIMIT)
         house.pass_time(70.0)
         house.serve_canaries()
         house.pass_time(70.0)
-    assert told(house) == {"a": "request too large for the limit a minute (gave up after 2 attempts)"}
+    assert told(house) == {"a" * 100: "request too large for the limit a minute (gave up after 2 attempts)"}
 
 
 def test_batch_that_the_rate_limit_refuses_again_while_others_pass_is_halved() -> None:

@@ -212,10 +212,64 @@ def test_address_that_has_no_model_at_all_fails_nothing() -> None:
 
 def test_texts_that_are_too_large_together_for_the_limit_a_minute_go_in_smaller_batches() -> None:
     too_large = meets(RetryReason.RATE_LIMIT, message="Request too large")
-    world = provider(lambda asked, _: too_large if len(asked) > 12 or "huge" in asked else Reply())
-    world.add([*texts(50), "huge"])
+    huge = "huge " * 100
+    world = provider(lambda asked, _: too_large if sum(map(len, asked)) > 120 else Reply())
+    world.add([*texts(50), huge])
     world.run()
-    assert world.failed == {"huge": "Request too large (gave up after 4 attempts)"}
+    assert world.failed == {huge: "Request too large (gave up after 4 attempts)"}
+
+
+@pytest.mark.parametrize(
+    ("calls_a_minute", "batch", "count"), [(60, 1, 100), (10, 100, 300), (20, 100, 2000), (300, 1, 300)]
+)
+@pytest.mark.parametrize("asked_seconds", [None, 1.0])
+def test_scarce_rate_fails_no_task_and_is_used(
+    calls_a_minute: int, batch: int, count: int, asked_seconds: float | None
+) -> None:
+    tokens, at = 1.0, 0.0
+
+    def serve(_: Sequence[str], __: str) -> Reply:
+        nonlocal tokens, at
+        now = world.house.clock()
+        tokens, at = min(1.0, tokens + (now - at) * calls_a_minute / 60), now
+        if tokens < 1:
+            return Reply(0.05, Failure("slow down", RetryReason.RATE_LIMIT, asked_seconds))
+        tokens -= 1
+        return Reply(0.2)
+
+    world = provider(serve, batch_max_tasks=batch)
+    world.add(texts(count))
+    seconds = world.run(max_seconds=3600.0)
+    assert not world.failed
+    assert max(world.paid.values()) == 1
+    assert seconds <= 60 + 4 * (count / batch) * 60 / calls_a_minute
+
+
+def test_one_model_that_refuses_everything_holds_up_no_other() -> None:
+    world = provider(lambda _, model: refuses("no such input") if model == "b" else Reply())
+    world.add(["alone"], model="b")
+    world.work(2.0)
+    world.add(texts(50))
+    world.work(200.0)
+    assert len(world.reports) == 50
+    assert not world.failed
+
+
+def test_model_that_is_missing_for_a_moment_loses_no_task() -> None:
+    gone = refuses("Not Found", Blame.MODEL_OR_ADDRESS)
+    missing = [False]
+    world = provider(lambda _, model: gone if missing[0] and model == "a" else Reply())
+    world.add(["first"], model="a")
+    world.run()
+    missing[0] = True
+    world.add(texts(3), model="a")
+    world.work(1.0)
+    missing[0] = False
+    for number in range(20):
+        world.add([f"other {number}"], model="b")
+        world.work(5.0)
+    assert not world.failed
+    assert set(texts(3)) <= world.reports.keys()
 
 
 def test_faults_by_chance_fail_no_task() -> None:
