@@ -55,6 +55,12 @@ class _Model:
     smallest_failed: int = UNLIMITED
     told: set[str] = field(default_factory=set)
 
+    @property
+    def searches_blindly(self) -> bool:
+        """Batches fail for their size, and none is known that works: one call at a time finds one."""
+        limit = self.inputs
+        return limit.fails_from is not None and limit.works_up_to <= 1 and not limit.found
+
 
 class ModelLimits:
     """Owned by the loop; `clock` is monotonic. `on_learned(model, what, value)` hears once of each limit."""
@@ -75,7 +81,7 @@ class ModelLimits:
     def allowance(self, model: str, wanted: Allowance, calls_under_way: int) -> Allowance:
         """How much of `wanted` one unit may hold now."""
         known = self._model(model)
-        if calls_under_way >= int(known.calls):
+        if calls_under_way >= (1 if known.searches_blindly else int(known.calls)):
             return NOTHING
         inputs = min(known.inputs.limit(wanted.inputs), self._inputs_in_time(known))
         return Allowance(min(wanted.inputs, inputs), known.size_bytes.limit(wanted.size_bytes))
@@ -101,16 +107,18 @@ class ModelLimits:
     def too_much(self, model: str, inputs: int, size_bytes: int) -> None:
         """A batch of this size failed, for a guilty task or for its size.
 
-        It is taken for the size when several failed, and none of their size has worked.
+        It is taken for the size when several failed, and none of their size has worked. It is the bytes
+        that are too many where as many inputs have worked.
         """
         known = self._model(model)
-        if inputs <= known.inputs.works_up_to and size_bytes <= known.size_bytes.works_up_to:
+        many_inputs = inputs > known.inputs.works_up_to
+        if not many_inputs and size_bytes <= known.size_bytes.works_up_to:
             return
         known.failures += 1
         known.smallest_failed = min(known.smallest_failed, inputs)
-        if known.failures >= FAILURES_FOR_A_LIMIT or known.inputs.fails_from is not None:
-            known.inputs.failed(inputs)
-            known.size_bytes.failed(size_bytes)
+        limit, amount = (known.inputs, inputs) if many_inputs else (known.size_bytes, size_bytes)
+        if known.failures >= FAILURES_FOR_A_LIMIT or limit.fails_from is not None:
+            limit.failed(amount)
 
     def one_by_one(self, model: str) -> None:
         """The provider can be asked for one input a call only."""
