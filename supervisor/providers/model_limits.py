@@ -142,7 +142,8 @@ class ModelLimits:
         known = self._model(model)
         if inputs > 1:
             known.seconds_an_input = max(known.seconds_an_input, self._timeout_seconds / inputs)
-        elif self.is_congested(model):
+        nothing_served = not known.slowest_seconds
+        if nothing_served or (inputs == 1 and self.is_congested(model)):
             known.calls = max(1.0, known.calls / 2)
         self._tell(model, known)
 
