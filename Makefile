@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos bench test-wild test-browser lint lock clean
+.PHONY: help demo test chaos bench test-slow test-browser lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -27,8 +27,8 @@ chaos: $(VENV)/.installed-dev  ## everything dies at random, thrice: nothing los
 bench: $(VENV)/.installed-dev  ## this service beside a thread pool and a floor, medians of three
 	$(BIN)/python -m benchmarks throughput overhead
 
-test-wild: $(VENV)/.installed-dev  ## what real servers answer, with the slow rows that `make test` leaves out
-	$(BIN)/python -m pytest tests/wild -m "slow or not slow" --numprocesses 3 --dist worksteal
+test-slow: $(VENV)/.installed-dev  ## what `make test` leaves out: most of what real servers answer
+	$(BIN)/python -m pytest -m slow --numprocesses 3 --dist worksteal
 
 test-browser: $(VENV)/.installed-dev  ## the status page in a real browser (needs chromium)
 	$(BIN)/python -m pytest tests/browser/status_page.py

@@ -27,6 +27,8 @@ from tests.stubs.provider_faults import (
     unauthorized,
 )
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-check-key-77aa"
 Look = Callable[..., Finding]
 

@@ -12,6 +12,8 @@ from tests.acceptance.service import API_TOKEN, OPENAI_KEY
 from tests.stubs.scripted_http import ScriptedServer
 from tests.wild.conftest import QUICK, Wild
 
+pytestmark = pytest.mark.slow
+
 DEAD, LIVE = "127.0.0.1", "127.0.0.9"
 """In the order in which the resolver sorts them."""
 HOST = "two-addresses.test"

@@ -10,6 +10,8 @@ from tests.eventually import eventually
 from tests.stubs.scripted_http import Answer
 from tests.wild.conftest import Wild
 
+pytestmark = pytest.mark.slow
+
 BROKEN = Answer(500, b'{"detail":"relation ai_tasks does not exist"}', {"Content-Type": "application/json"})
 
 

@@ -12,6 +12,8 @@ from tests.wild.conftest import Wild
 from tests.wild.provider import Call
 from tests.wild.world import limit_of
 
+pytestmark = pytest.mark.slow
+
 
 def slow_per_text(wild: Wild, seconds: float) -> None:
     """A server that takes so long for each text of a call."""

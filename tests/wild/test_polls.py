@@ -14,6 +14,8 @@ from tests.wild import answers
 from tests.wild.conftest import Wild
 from tests.wild.world import flat_task, task_id_of
 
+pytestmark = pytest.mark.slow
+
 NOTHING_PENDING = [
     Answer(204),
     Answer(200, b""),

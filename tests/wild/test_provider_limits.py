@@ -12,6 +12,8 @@ from tests.wild import answers
 from tests.wild.conftest import Wild, run_wild
 from tests.wild.provider import Call
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("kind", ["dashscope", pytest.param("tei", marks=pytest.mark.slow)])
 def test_b_ten_inputs_a_call_are_learned(wild: Wild, kind: str) -> None:

@@ -15,6 +15,8 @@ from tests.wild import answers
 from tests.wild.conftest import Wild
 from tests.wild.world import limit_of
 
+pytestmark = pytest.mark.slow
+
 
 def test_b_host_name_of_61_characters_with_a_port_is_only_not_there(wild: Wild) -> None:
     host = "a" * 61
