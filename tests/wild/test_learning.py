@@ -135,7 +135,7 @@ def test_a16_limit_that_the_api_refuses_is_made_smaller(wild: Wild, most: int, s
     refused = [poll for poll in wild.api.polls if poll.status_code >= 400]
     assert len(refused) <= 8, [poll.limit for poll in refused]
     assert max(poll.limit for poll in wild.api.polls if poll.status_code == 200) > most / 4
-    assert service.not_ready() == []
+    eventually(lambda: service.not_ready() == [], what="the service is ready")
 
 
 class Shedder:

@@ -86,7 +86,7 @@ def test_a06_refusal_of_an_input_fails_only_that_task_once_the_canary_is_served(
     service = wild.start()
     wild.api.wait_until_done()
     assert "cannot be embedded" in wild.api.failed()[texts[0]]
-    assert service.not_ready() == []
+    eventually(lambda: service.not_ready() == [], what="the service is ready")
 
 
 def assert_waits(wild: Wild, service: ServiceProcess, *words: str) -> None:

@@ -111,7 +111,7 @@ def test_a12_missing_model_fails_its_own_tasks_and_holds_up_no_other(wild: Wild,
     assert sorted(wild.api.failed()) == sorted(astray)
     words = "does not exist" if says is answers.AZURE_NO_DEPLOYMENT else "not found"
     assert all(words in message for message in wild.api.failed().values())
-    assert service.not_ready() == []
+    eventually(lambda: service.not_ready() == [], what="the service is ready")
     assert len(wild.provider.calls) <= 6, "no task of a missing model is asked for one by one"
 
 
