@@ -32,6 +32,7 @@ from supervisor.runtime.exit_codes import ExitCode
 from supervisor.runtime.memory import calm_collector, return_large_buffers
 from supervisor.runtime.notifier import Notifier
 from supervisor.runtime.signals import obey_signals
+from supervisor.runtime.threads import share_interpreter_evenly
 from supervisor.status.status import StatusBoard
 from supervisor.task_api.connection import connect
 from supervisor.task_api.poller import Poller
@@ -60,6 +61,7 @@ def run(settings: Settings) -> ExitCode:
     """Run the service until it is told to stop. Raises ConfigurationError where it cannot start."""
     os.umask(0o077)
     return_large_buffers()
+    share_interpreter_evenly()
     configure_logs(settings.log_level, settings.log_format, PROCESS_NAME)
     _tell_unknown_names()
     notifier = Notifier.from_environment()
