@@ -57,10 +57,10 @@ class Evidence:
         return self._model(model).began_at > moment
 
     def served_lately(self, model: str) -> bool:
-        return self._is_late(self._model(model))
+        return self._is_recent(self._model(model))
 
     def others_served_lately(self, model: str) -> bool:
-        return any(self._is_late(known) for name, known in self._models.items() if name != model)
+        return any(self._is_recent(known) for name, known in self._models.items() if name != model)
 
     def chance_of_failure(self, model: str) -> float:
         """The share of calls that fail and succeed when they are made again."""
@@ -83,12 +83,12 @@ class Evidence:
         """Was this kind of refusal a task's fault before, and is the model served since?"""
         known = self._model(model)
         return (
-            self._is_late(known)
+            self._is_recent(known)
             and known.refused_in_a_row < MAX_REFUSED_IN_A_ROW
             and _kind_of(message) in known.refusals
         )
 
-    def _is_late(self, known: _Model) -> bool:
+    def _is_recent(self, known: _Model) -> bool:
         return self._clock() - known.served_at <= LATELY_SECONDS
 
     def _model(self, name: str) -> _Model:

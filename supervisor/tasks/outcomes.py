@@ -196,8 +196,9 @@ class OutcomeHandler:
         self.evidence.served(key.model, assignment.started_at, by_chance)
         self.gate.release_model(key.model)
         for hold in self.gate.model_holds:
-            # A model that was served lately is tried again when it is due: it may be back.
-            if not self.evidence.served_lately(hold.key.model):
+            # Others are served, so the address is right. A model that was served lately may be back: it is
+            # tried again when it is due.
+            if hold.reason is RetryReason.WRONG_URL and not self.evidence.served_lately(hold.key.model):
                 self.gate.release_model(hold.key.model)
                 self._decide_anew(hold.key.model, CanaryAnswer.NOT_ASKED)
 
