@@ -122,6 +122,10 @@ def _after_refusal(unit: FailedUnit, facts: Facts) -> Decision:
     if blame is Blame.WHOLE_UNIT:
         return Decision.FAIL
     if blame is Blame.MODEL_OR_ADDRESS:
+        if _is_served(facts):
+            return _after_trouble(unit, facts)  # the model is there: one of several servers may be without it
+        if facts.served_lately and facts.can_ask and facts.canary is CanaryAnswer.NOT_ASKED:
+            return Decision.ASK_CANARY
         gone = facts.others_served and not facts.served_lately
         return Decision.FAIL if gone else Decision.HOLD_MODEL
     if blame is Blame.SOME_TASKS and facts.can_ask:

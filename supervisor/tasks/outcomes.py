@@ -194,13 +194,14 @@ class OutcomeHandler:
             # What was halved says nothing of chance: the cause may be in the other half.
             by_chance = setbacks if setbacks == 1 else 0
         self.evidence.served(key.model, assignment.started_at, by_chance)
-        self.gate.release_model(key.model)
+        # A model that is served is there again, and so is any other that was thought to be a wrong address:
+        # the address is right. One that was served lately may be back: it is tried again when it is due.
         for hold in self.gate.model_holds:
-            # Others are served, so the address is right. A model that was served lately may be back: it is
-            # tried again when it is due.
-            if hold.reason is RetryReason.WRONG_URL and not self.evidence.served_lately(hold.key.model):
-                self.gate.release_model(hold.key.model)
-                self._decide_anew(hold.key.model, CanaryAnswer.NOT_ASKED)
+            model = hold.key.model
+            of_address = hold.reason is RetryReason.WRONG_URL and not self.evidence.served_lately(model)
+            if model == key.model or of_address:
+                self.gate.release_model(model)
+                self._decide_anew(model, CanaryAnswer.NOT_ASKED)
 
     def _decide(self, aside: SetAside, canary: CanaryAnswer) -> Decision:
         key, failure = aside.group[0].task.key, aside.failure

@@ -147,8 +147,12 @@ TABLE = [
         "404, the model itself was served lately",
         batch(Blame.MODEL_OR_ADDRESS),
         replace(OTHERS_SERVED, served_lately=True),
-        Decision.HOLD_MODEL,
+        Decision.ASK_CANARY,
     ),
+    Row("404 of a batch, the canary is served", batch(Blame.MODEL_OR_ADDRESS), CANARY_SERVED, Decision.RETRY),
+    Row("404 of a batch again, served since", batch(Blame.MODEL_OR_ADDRESS, 1), SERVED_SINCE, Decision.HALVE),
+    Row("404 alone, served since", alone(Blame.MODEL_OR_ADDRESS), SERVED_SINCE, Decision.RETRY_COUNTED),
+    Row("404 alone, last, served since", alone(Blame.MODEL_OR_ADDRESS, LAST), SERVED_SINCE, Decision.FAIL),
     # The processor's own error: no provider said anything, so none is asked.
     Row("exception in a batch", batch(Blame.PROCESSOR), NOTHING_SERVED, Decision.HALVE),
     Row("exception alone", alone(Blame.PROCESSOR), NOTHING_SERVED, Decision.FAIL),

@@ -1,5 +1,6 @@
 """Providers as they are, in simulated time: who is FAILED, who is not, and what it costs."""
 
+import itertools
 import math
 import random
 from collections.abc import Sequence
@@ -272,6 +273,23 @@ def test_model_that_is_missing_for_a_moment_loses_no_task() -> None:
         world.work(5.0)
     assert not world.failed
     assert set(texts(3)) <= world.reports.keys()
+
+
+def test_model_that_one_of_several_servers_is_without_loses_no_task() -> None:
+    gone = refuses("Not Found", Blame.MODEL_OR_ADDRESS)
+    calls = itertools.count()
+    world = provider(lambda _, __: gone if next(calls) % 3 == 0 else Reply(), concurrency_limit=2)
+    world.add(texts(40))
+    world.run(max_seconds=3600.0)
+    assert not world.failed
+
+
+def test_task_that_alone_is_called_missing_is_failed_while_its_model_is_served() -> None:
+    gone = refuses("Not Found", Blame.MODEL_OR_ADDRESS)
+    world = provider(lambda asked, _: gone if "bad" in asked else Reply(), concurrency_limit=2)
+    world.add(["bad", *texts(20)])
+    world.run(max_seconds=3600.0)
+    assert world.failed.keys() == {"bad"}
 
 
 def test_faults_by_chance_fail_no_task() -> None:
