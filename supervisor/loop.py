@@ -97,7 +97,7 @@ class Supervisor:
         if self.api_gate.reports_recovered():
             self._send_what_waited()
         self.dispatcher.kill_overdue()
-        self.conditions.outbox_full = len(self.outbox) >= self.outbox_limit
+        self.conditions.outbox_full = len(self.outbox) + self.journal.rejected >= self.outbox_limit
         if self._may_start_work():
             self.claims.plan()
             self.dispatcher.plan()

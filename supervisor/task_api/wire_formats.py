@@ -115,7 +115,7 @@ def _items(body: bytes | bytearray, most: int) -> Iterable[object]:
     if len(body) <= LARGE_PAGE_BYTES:
         # It refuses a whole page for one lone surrogate, NaN or deep nest in one item.
         with contextlib.suppress(orjson.JSONDecodeError):
-            return _item_list(orjson.loads(body))
+            return _item_list(orjson.loads(body))[:most]
     return salvage_items(body, LIST_FIELDS, most)
 
 

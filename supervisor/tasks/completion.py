@@ -110,6 +110,10 @@ class Settlement:
             return True
         return self._gone.settled_at(task_id, now) is not None
 
+    def remembers_since(self, moment: float) -> bool:
+        """Is every report known that was accepted at `moment` or later?"""
+        return self._reported.is_complete_since(moment, self.clock())
+
     def _report(self, record: TaskRecord, status: TaskStatus, started_at: float, tokens: int = 0) -> Report:
         task = record.task
         return Report(

@@ -16,8 +16,10 @@ from supervisor.journal.task_record import TaskRecord
 from supervisor.task_api.answers import PollAnswer
 from supervisor.task_api.task_item import Refusal, RefusalReason, TaskAddress
 from supervisor.tasks.claims import Claims
-from supervisor.tasks.completion import REMEMBER_SECONDS, UNKNOWN_TYPE_LABEL, Settlement
+from supervisor.tasks.completion import UNKNOWN_TYPE_LABEL, Settlement
+from supervisor.tasks.recently_finished import Recollection
 
+TELL_AGAIN_SECONDS = 86_400.0
 MOST_TOLD = 10_000
 
 log = get_logger("intake")
@@ -78,15 +80,17 @@ class Intake:
     metrics: SupervisorMetrics
     rules: IntakeRules
     clock: Callable[[], float]
-    _told: dict[tuple[str, str], None] = field(init=False, default_factory=dict)
-    """What was said of items that are left, the oldest first."""
+    _told: Recollection = field(
+        init=False, default_factory=lambda: Recollection(TELL_AGAIN_SECONDS, MOST_TOLD)
+    )
+    """What was said of items that are left."""
 
     def take(self, answer: PollAnswer, room: int) -> Taken:
-        """Take up to `room` new tasks; what the API lists beyond that it will list again."""
+        """Take, or fail, up to `room` new tasks; what the API lists beyond that it will list again."""
         page = answer.page
         now = self.clock()
-        if now - answer.began_at > REMEMBER_SECONDS:
-            # We were stopped meanwhile, and no longer know what was reported since it was asked for.
+        if not self.settlement.remembers_since(answer.began_at):
+            # Some of what it lists may have been reported since, and we no longer know which.
             return Taken(new=0, full=False, passed_over=0)
         taken, known = 0, page.held
         refusals = list(page.refusals)
@@ -102,9 +106,9 @@ class Intake:
                 taken += 1
             elif self.journal.holds(task.id):
                 known += 1
-        new = taken + self._refuse(refusals, answer.began_at)
-        full = page.items >= answer.limit or taken >= room
-        return Taken(new=new, full=full, passed_over=0 if taken >= room else page.items - new - known)
+        new = taken + self._refuse(refusals, answer.began_at, room - taken)
+        full = page.items >= answer.limit or new >= room
+        return Taken(new=new, full=full, passed_over=0 if new >= room else page.items - new - known)
 
     def _is_new(self, task_id: str, requested_at: float) -> bool:
         return (
@@ -113,30 +117,29 @@ class Intake:
             and not self.settlement.stale(task_id, requested_at)
         )
 
-    def _refuse(self, refusals: Sequence[Refusal], began_at: float) -> int:
+    def _refuse(self, refusals: Sequence[Refusal], began_at: float, room: int) -> int:
         """How many were failed, and so will be gone from a later page. The others are left as they are."""
         failed = 0
-        left: defaultdict[RefusalReason, list[Refusal]] = defaultdict(list)
+        news: defaultdict[tuple[RefusalReason, bool], list[Refusal]] = defaultdict(list)
         for refusal in refusals:
-            address = refusal.address
-            if address is None or not self.rules.fails(refusal):
-                if self._is_news(refusal):
-                    left[refusal.reason].append(refusal)
-            elif self._is_new(address.id, began_at):
-                self._tell([refusal])
-                self.settlement.refuse(address, refusal.message)
-                failed += 1
-        for same in left.values():
+            address, fails = refusal.address, self.rules.fails(refusal)
+            if address is not None and fails:
+                if failed < room and self._is_new(address.id, began_at):
+                    self.settlement.refuse(address, refusal.message)
+                    failed += 1
+                    news[refusal.reason, fails].append(refusal)
+            elif self._is_news(refusal):
+                news[refusal.reason, fails].append(refusal)
+        for (_, fails), same in news.items():
             self._tell(same)
-            for refusal in same:
-                self._told[_topic(refusal)] = None
-        while len(self._told) > MOST_TOLD:
-            del self._told[next(iter(self._told))]
+            for refusal in () if fails else same:
+                self._told.note(_topic(refusal), self.clock())
         return failed
 
     def _is_news(self, refusal: Refusal) -> bool:
         """Was this not said before?"""
-        return self.rules.sees_to(refusal) and _topic(refusal) not in self._told
+        told_at = self._told.settled_at(_topic(refusal), self.clock())
+        return told_at is None and self.rules.sees_to(refusal)
 
     def _tell(self, refusals: Sequence[Refusal]) -> None:
         """Count them, all of one reason, and say so in one line."""
@@ -153,9 +156,9 @@ class Intake:
         )
 
 
-def _topic(refusal: Refusal) -> tuple[str, str]:
+def _topic(refusal: Refusal) -> str:
     """What is said of an item once: by its id, or by what is wrong where it has none."""
-    return refusal.reason, refusal.task_id or refusal.message
+    return f"{refusal.reason} {refusal.task_id or refusal.message}"
 
 
 def _too_long(task: Task) -> Refusal:

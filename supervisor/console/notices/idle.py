@@ -74,6 +74,15 @@ def _journal_unwritable(status: Status) -> Bulletin:
 
 
 def _outbox_full(status: Status) -> Bulletin:
+    if status.rejected > status.outbox:
+        return Bulletin(
+            Tone.ALARM,
+            f"Waiting: {count(status.rejected, 'result')} that the task API rejected must be seen to first",
+            sentences(
+                "`run.py journal list` says why. Mend the cause, then `run.py journal retry` or `drop` them.",
+                "They are safe in the journal.",
+            ),
+        )
     return Bulletin(
         Tone.ALARM,
         f"Waiting: {count(status.outbox, 'result')} must be reported before new work starts",

@@ -1,5 +1,6 @@
 """What a page brings in: each task once, the broken ones failed, the stale and foreign ones left."""
 
+import itertools
 import json
 from collections.abc import MutableMapping
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from shared.settings import UnknownTaskPolicy
 from supervisor.task_api.answers import ReportOutcome
+from supervisor.tasks.recently_finished import MOST_ENTRIES
 from tests.builders import make_settings
 from tests.fakes.house import House, item
 from tests.readings import reading
@@ -292,8 +294,56 @@ def test_item_of_another_shard_is_not_ours_to_speak_of() -> None:
 def test_memory_of_what_was_said_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("supervisor.tasks.intake.MOST_TOLD", 10)
     house = make_house()
-    house.list_tasks(*[UNCLEAR | {"id": f"x{number}"} for number in range(100)])
+    many = [UNCLEAR | {"id": f"x{number}"} for number in range(100)]
+    for listed in (many, many[-10:], many[:1]):
+        house.list_tasks(*listed)
+        poll_again(house)
+    assert reading(house.metrics.rejected, "ambiguous_shape") == 101
     assert len(house.supervisor.polling.intake._told) == 10
+
+
+@pytest.mark.parametrize("one", [{"type": "paint"}, {"input_data": 5}], ids=["type", "input"])
+def test_no_more_items_are_failed_than_there_is_room_for(one: dict[str, object], log_lines: Lines) -> None:
+    house = make_house()
+    intake = house.supervisor.polling.intake
+    listed = [item("a"), *[item(f"x{number}", **one) for number in range(10)]]
+    taken = intake.take(house.page(*listed).answer, room=4)
+    assert (taken.new, taken.full, taken.passed_over) == (4, True, 0)
+    assert len(house.outbox) == 3
+    (line,) = [line for line in log_lines if line["event"] == "task_refused"]
+    assert (line["task_id"], line["items"]) == ("x0", 3)
+
+
+@pytest.mark.parametrize("outcome", [ReportOutcome.GONE, ReportOutcome.REJECTED, ReportOutcome.FOREIGN])
+def test_api_that_invents_unknown_tasks_and_takes_no_report_does_not_fill_the_memory(
+    outcome: ReportOutcome,
+) -> None:
+    house = make_house()
+    house.supervisor.outbox_limit = 500
+    ids = itertools.count()
+    for _ in range(100):
+        if house.poller.limits:
+            house.list_tasks(*[item(f"x{next(ids)}", type="paint") for _ in range(house.poller.limits[0])])
+        while house.reporter.parcels:
+            house.answer(outcome=outcome)
+        house.pass_time(0.2)
+    assert house.supervisor.conditions.outbox_full or outcome is ReportOutcome.FOREIGN
+    assert len(house.journal) <= 500 + house.supervisor.scheduler.room(0, 500)
+
+
+def test_page_that_is_older_than_what_is_remembered_brings_nothing(house: House) -> None:
+    """More was reported since it was asked for than can be remembered."""
+    reported = house.supervisor.settlement._reported
+    asked_at = house.clock()
+    house.clock.advance(1.0)
+    for number in range(MOST_ENTRIES + 1):
+        reported.note(f"other-{number}", house.clock())
+    house.turn(house.page("a", requested_at=asked_at))
+    assert house.held == {}
+    poll_again(house)
+    house.clock.advance(0.1)
+    house.list_tasks("a")
+    assert len(house.held) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,11 @@
 """Settled tasks are remembered for a while, and no longer."""
 
+import itertools
+import statistics
+import time
+
+import pytest
+
 from supervisor.tasks.recently_finished import Recollection
 
 
@@ -18,8 +24,45 @@ def test_task_settled_again_is_remembered_anew() -> None:
     assert memory.settled_at("a", 1000.0) == 500.0
 
 
-def test_memory_does_not_grow_for_ever() -> None:
+def test_what_is_too_old_goes() -> None:
     memory = Recollection(600.0)
     for number in range(3000):
         memory.note(f"t{number}", number * 10.0)
-    assert len(memory._settled_at) < 100
+    assert len(memory) == 61
+
+
+def test_memory_is_bounded_in_entries_and_says_since_when_it_is_complete() -> None:
+    memory = Recollection(600.0, most_entries=10)
+    for number in range(100):
+        memory.note(f"t{number}", float(number))
+    assert len(memory) == 10
+    assert memory.settled_at("t90", 99.0) == 90.0
+    assert memory.is_complete_since(90.0, 99.0)
+    assert not memory.is_complete_since(89.0, 99.0)
+    assert not memory.is_complete_since(90.0, 700.0), "it keeps nothing for so long"
+
+
+@pytest.mark.parametrize("letter", ["a", "\U0001f600"])
+def test_memory_is_bounded_in_bytes_however_long_the_ids_are(letter: str) -> None:
+    memory = Recollection(1e9, most_bytes=100_000)
+    for number in range(10_000):
+        memory.note(f"{letter * 1000}{number}", float(number))
+        memory.note("the same", float(number))
+    assert 0 < len(memory) * 1000 <= memory.size_bytes <= 100_000
+
+
+def test_to_remember_costs_as_much_at_the_end_of_a_day_as_at_its_beginning() -> None:
+    """1,000 tasks a second for a day, of which every hundredth is played."""
+    memory = Recollection(600.0, most_entries=6000)
+    ids = (f"t{number}" for number in itertools.count())
+
+    def minute(now: float) -> float:
+        began = time.thread_time()
+        for number in range(600):
+            memory.note(next(ids), now + number / 10)
+        return time.thread_time() - began
+
+    minutes = [minute(60.0 * number) for number in range(24 * 60)]
+    first, last = statistics.median(minutes[20:60]), statistics.median(minutes[-40:])
+    assert last < 3 * first
+    assert len(memory) <= 6000

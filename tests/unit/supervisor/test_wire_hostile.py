@@ -116,6 +116,12 @@ def test_value_that_strict_parsers_refuse_spoils_its_own_item_at_most(field: str
     assert "good" in [task.id for task in page.tasks]
 
 
+@pytest.mark.parametrize("item", ["0", "[]", "{}", "oops", "NaN", '{"id":"x"}', '""'])
+def test_no_more_items_are_read_than_were_asked_for(item: str) -> None:
+    body = f"[{','.join([item] * 300_000)}]".encode()
+    assert parse_page(body, lambda: "made-here", most=100).items == 100
+
+
 @given(IDS)
 @example("\ud800")
 @example("a\udfffb")
