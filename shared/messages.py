@@ -8,6 +8,9 @@ from shared.errors import Blame, RetryReason
 from shared.models import BatchKey, Output, Task
 from shared.task_inputs import content_of
 
+MAX_MESSAGE_CHARACTERS = 2000
+MAX_SHOWN_CHARACTERS = 300
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -38,7 +41,11 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a task or a whole unit has no output. `retry` is None for a final failure."""
+    """Why a task or a whole unit has no output. `retry` is None for a final failure.
+
+    The task API is told `message`, of which no more is kept than fits. It may quote a text. `shown` are the
+    words for logs and status, which quote none; not given, they are those of the message.
+    """
 
     message: str
     retry: RetryReason | None = None
@@ -46,6 +53,11 @@ class Failure:
     blame: Blame = Blame.SOME_TASKS
     one_by_one: bool = False
     """The provider can be asked for one input a call only."""
+    shown: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", self.message[:MAX_MESSAGE_CHARACTERS])
+        object.__setattr__(self, "shown", (self.shown or self.message)[:MAX_SHOWN_CHARACTERS])
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,10 +155,10 @@ class ProviderGate:
         self._throttled_call_out = False
         if failure.retry in HOLD_REASONS:
             self._breaker.succeeded()
-            self.hold_on(Hold(failure.retry, failure.message, key))
+            self.hold_on(Hold(failure.retry, failure.shown, key))
             return
         # First, because what follows is logged with it.
-        self._trouble.failed(_cause(failure.retry, failure.message))
+        self._trouble.failed(_cause(failure.retry, failure.shown))
         if failure.retry is RetryReason.RATE_LIMIT:
             self._breaker.succeeded()
             self._pause(failure.retry_after_seconds)

@@ -10,8 +10,8 @@ from shared.metrics import SupervisorMetrics
 from shared.models import Output, TaskStatus
 from supervisor.journal.journal import TaskJournal, Waiting
 from supervisor.journal.task_record import Report, TaskRecord
+from supervisor.runtime.trouble import one_line
 from supervisor.status.history import History
-from supervisor.status.redaction import shortened, texts_of
 from supervisor.task_api.answers import PollAnswer, ReportAnswer, ReportOutcome
 from supervisor.task_api.causes import loggable_detail
 from supervisor.task_api.outbox import Letter, Outbox
@@ -45,10 +45,12 @@ class Settlement:
         self._finish(report, success_body(record.task.shape, output))
         self.history.succeeded(report, record.task.key.model)
 
-    def fail(self, record: TaskRecord, message: str, started_at: float) -> None:
-        """`message` reaches the API: it says what happened and what to do."""
+    def fail(self, record: TaskRecord, message: str, started_at: float, shown: str = "") -> None:
+        """`message` reaches the API: it says what happened and what to do. Where it may quote a text, `shown`
+        are the words for the log.
+        """
         task = record.task
-        shown = shortened(message, texts_of(task.payload, but=task.key.model))
+        shown = one_line(shown or message)
         report = replace(self._report(record, TaskStatus.FAILED, started_at), message=shown)
         self._finish(report, failure_body(task.shape, message))
         self.history.failed(report)
@@ -60,7 +62,7 @@ class Settlement:
             UNKNOWN_TYPE_LABEL,
             address.correlation_id,
             TaskStatus.FAILED,
-            message=shortened(message, ()),
+            message=one_line(message),
         )
         self._finish(report, failure_body(address.shape, message))
         self.history.failed(report)

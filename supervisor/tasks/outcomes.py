@@ -27,13 +27,10 @@ from supervisor.providers.decision import (
 from supervisor.providers.evidence import Evidence
 from supervisor.providers.gate import Hold, ProviderGate
 from supervisor.providers.model_limits import ModelLimits
-from supervisor.status.redaction import shortened, texts_of
 from supervisor.tasks.backlog import Backlog, Group, SetAside, halves
 from supervisor.tasks.completion import Settlement
 
 NO_OUTCOME = Failure("the processor gave no outcome for this task", blame=Blame.PROCESSOR)
-WITHOUT_ANSWER = frozenset({RetryReason.CONNECTION, RetryReason.DISCONNECTED, RetryReason.TIMEOUT})
-"""The message is our own: the provider has said nothing."""
 
 log = get_logger("outcomes")
 
@@ -108,7 +105,7 @@ class OutcomeHandler:
             if isinstance(outcome, Output):
                 self.settlement.succeed(record, outcome, assignment.started_at)
             elif outcome.retry is None and not alone:
-                self.settlement.fail(record, outcome.message, assignment.started_at)
+                self.settlement.fail(record, outcome.message, assignment.started_at, outcome.shown)
             elif outcome.retry is not None and served and not alone:
                 # The call was served but for this task: the next one shows whether that is the task's fault.
                 again_alone = record.after_setback(assignment.unit.inputs)
@@ -126,8 +123,7 @@ class OutcomeHandler:
             unit_id=unit.id,
             tasks=len(group),
             reason=failure.retry or failure.blame,
-            # A refusal may quote a task's text, which is never logged; the API is told.
-            detail=failure.message if failure.retry else None,
+            detail=failure.shown,
         )
         if failure.one_by_one:
             self.limits.one_by_one(unit.key.model)
@@ -139,7 +135,7 @@ class OutcomeHandler:
         decision = self._decide(aside, CanaryAnswer.NOT_ASKED)
         was_probe = self.gate.probing
         if failure.retry is not None:
-            self.gate.failed(_without_texts(failure, group), unit.key, assignment.started_at)
+            self.gate.failed(failure, unit.key, assignment.started_at)
         elif failure.blame is Blame.PROCESSOR:
             self.gate.undecided()
         else:
@@ -253,27 +249,26 @@ class OutcomeHandler:
                 self._set_aside(aside, key)
                 self.canaries.want(key)
             case Decision.HOLD_PROVIDER:
-                said = _without_texts(failure, group).message
-                self.gate.hold_on(Hold(RetryReason.REFUSED, said, key))
+                self.gate.hold_on(Hold(RetryReason.REFUSED, failure.shown, key))
                 self.journal.note_ready(group)
                 self.backlog.put_back(group)
             case Decision.HOLD_MODEL:
-                said = _without_texts(failure, group).message
                 of_address = failure.blame is Blame.MODEL_OR_ADDRESS
                 reason = RetryReason.WRONG_URL if of_address else RetryReason.REFUSED
-                self.gate.hold_model(Hold(reason, said, key))
+                self.gate.hold_model(Hold(reason, failure.shown, key))
                 self._set_aside(aside, key)
 
     def _fail(self, aside: SetAside, key: BatchKey) -> None:
         failure = aside.failure
         for before in aside.group:
             if failure.retry is None:
-                record, message = before, failure.message
+                record, gave_up = before, ""
             else:
                 record = before.after_attempt()
                 times = f"{record.attempts} attempt{'s' if record.attempts > 1 else ''}"
-                message = f"{failure.message} (gave up after {times})"
-            self.settlement.fail(record, message, aside.began_at)
+                gave_up = f" (gave up after {times})"
+            words, shown = failure.message + gave_up, failure.shown + gave_up
+            self.settlement.fail(record, words, aside.began_at, shown)
             self.limits.excused(key.model, record.failed_among)
         if failure.retry is None:
             self.evidence.task_failed(key.model)
@@ -329,14 +324,6 @@ def _size_bytes(group: Group) -> int:
     return sum(sizes.values())
 
 
-def _without_texts(failure: Failure, group: Group) -> Failure:
-    """The failure as it may be logged and shown: what an answer says may quote a task's text."""
-    if failure.retry in WITHOUT_ANSWER:
-        return failure
-    texts = (text for record in group for text in texts_of(record.task.payload, but=record.task.key.model))
-    return replace(failure, message=shortened(failure.message, texts))
-
-
 def _setbacks(records: Sequence[TaskRecord]) -> int:
     return max(record.setbacks for record in records)
 
@@ -347,7 +334,7 @@ def _with_setback(group: Group) -> Group:
 
 
 def _words(outcome: Output | Failure) -> str | None:
-    return None if isinstance(outcome, Output) else outcome.message
+    return None if isinstance(outcome, Output) else outcome.shown
 
 
 def describe_death(exit_code: int | None, *, timed_out_after_seconds: float | None, rss_bytes: int) -> str:

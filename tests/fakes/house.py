@@ -39,6 +39,7 @@ from tests.fakes.clock import Clock
 from tests.fakes.disk import Disk
 from tests.fakes.journals import IN_MEMORY, open_task_journal
 from tests.fakes.pool import FakePool
+from workers.process.redaction import with_shown_words
 
 MOST_TURNS = 1000
 
@@ -218,8 +219,9 @@ class House:
         blame: Blame = Blame.SOME_TASKS,
     ) -> ExitCode | None:
         """Let the slot's worker answer that the unit failed as a whole."""
-        failure = Failure(message, retry, retry_after_seconds, blame)
-        return self.turn(UnitFinished(slot, UnitDone(self.held[slot].id, failure=failure)))
+        failure, unit = Failure(message, retry, retry_after_seconds, blame), self.held[slot]
+        done = with_shown_words(UnitDone(unit.id, failure=failure), unit.tasks)
+        return self.turn(UnitFinished(slot, done))
 
     def serve_canaries(self) -> int:
         """Let every worker that asks a canary have it served; how many there were."""

@@ -9,6 +9,7 @@ from shared.models import Output
 from workers.factory import ProcessorFactory
 from workers.process.attempt import attempt
 from workers.process.pipe import receive_unit, send_message
+from workers.process.redaction import with_shown_words
 from workers.providers.openai.provider_calls import ProviderCalls
 
 
@@ -46,13 +47,14 @@ class Worker:
         started = self._clock()
         self._calls.begin_unit(unit.model_label)
         result = attempt(lambda: self._outcomes(unit))
-        return UnitDone(
+        done = UnitDone(
             unit_id=unit.id,
             outcomes={} if isinstance(result, Failure) else result,
             failure=result if isinstance(result, Failure) else None,
             rate_limits=self._calls.rate_limits,
             duration_seconds=self._clock() - started,
         )
+        return with_shown_words(done, unit.tasks)
 
     def _outcomes(self, unit: Unit) -> Mapping[str, Output | Failure]:
         return self._factory.processor_for(unit.tasks[0]).process_batch(unit.tasks)
