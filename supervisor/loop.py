@@ -68,19 +68,21 @@ class Supervisor:
     outbox_limit: int
     clock: Callable[[], float]
 
-    def recover(self) -> None:
-        """Take up what an earlier run left."""
-        left = self.journal.recover(self.clock())
-        for record in left.records:
+    def recover(self, booted_at_seconds: float = 0.0) -> None:
+        """Take up what an earlier run left; `booted_at_seconds` (epoch) is when the machine was booted."""
+        left = self.journal.recover(self.clock(), booted_at_seconds)
+        suspects = self.dispatcher.outcomes.service_died(left.interrupted)
+        for record in (*left.records, *suspects):
             # What failed before may have failed by chance, and how likely that is must be learned anew.
             self.claims.admit(replace(record, attempts=0))
         for waiting in left.waiting:
             self.settlement.restore(waiting)
         log.info(
             LogEvent.JOURNAL_RECOVERED,
-            to_run=len(left.records),
+            to_run=len(left.records) + len(suspects),
             to_report=len(left.waiting),
             rejected=left.rejected,
+            suspects=len(suspects),
         )
 
     def run(self) -> ExitCode:
@@ -184,6 +186,7 @@ class Supervisor:
         if self.shutdown_manager.forced:
             log.warning(LogEvent.STOP_FORCED)
             return
+        self.journal.note_stopping()
         log.info(LogEvent.DRAIN_STARTED, running=self.table.tasks_in_flight(), to_report=len(self.outbox))
         self.notify("STOPPING=1")
 

@@ -73,7 +73,7 @@ def run(settings: Settings) -> ExitCode:
     log.info(LogEvent.SERVICE_STARTING, version=VERSION, pid=os.getpid(), port=service.server.port)
     _start(service)
     calm_collector()
-    supervisor.recover()
+    supervisor.recover(_booted_at_seconds())
     notifier("READY=1")
     code = ExitCode.UNEXPECTED
     try:
@@ -87,6 +87,12 @@ def run(settings: Settings) -> ExitCode:
         service.outside.journal.close()
     log.info(LogEvent.SERVICE_STOPPED, exit_code=code, reason=code.name.lower())
     return code
+
+
+def _booted_at_seconds() -> float:
+    """When (epoch) the machine was booted."""
+    since_boot = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # the first is Linux's
+    return time.time() - time.clock_gettime(since_boot)
 
 
 def _tell_unknown_names() -> None:

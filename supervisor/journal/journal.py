@@ -26,6 +26,7 @@ _READY = (
     " crashes = excluded.crashes, claim = excluded.claim, changed_at = excluded.changed_at"
 )
 _RUNNING = "UPDATE tasks SET state = 'running', changed_at = ? WHERE number = ?"
+_STOPPING = "UPDATE tasks SET state = 'ready' WHERE state = 'running'"
 _FINISHED = (
     "INSERT INTO tasks (number, id, state, report, body_file, body_start, body_length, changed_at)"
     " VALUES (?, ?, 'finished', ?, ?, ?, ?, ?)"
@@ -55,9 +56,12 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What an earlier run left behind. Tasks that were running are to run again."""
+    """What an earlier run left behind."""
 
     records: tuple[TaskRecord, ...]
+    """Tasks that are to run."""
+    interrupted: tuple[TaskRecord, ...]
+    """Tasks that ran when the service died, without having been told to stop. They are to run again."""
     waiting: tuple[Waiting, ...]
     rejected: int
 
@@ -121,6 +125,10 @@ class TaskJournal:
         now = time.time()
         self._changes.extend((_RUNNING, (now, self._numbers[task_id])) for task_id in task_ids)
 
+    def note_stopping(self) -> None:
+        """The service was told to stop: whatever ends it now says nothing against the tasks that run."""
+        self._changes.append((_STOPPING, ()))
+
     def note_finished(self, report: Report, body: bytes) -> None:
         """The task's outcome is known; `body` is what the API is to be told."""
         task_id = report.task_id
@@ -164,24 +172,30 @@ class TaskJournal:
         """The report's body of a finished task that was committed. Raises OSError."""
         return self._bodies.read(self._places[task_id])
 
-    def recover(self, now: float) -> Recovery:
-        """What an earlier run left, oldest first. `now` (monotonic) is when it counts as received."""
+    def recover(self, now: float, booted_at_seconds: float = 0.0) -> Recovery:
+        """What an earlier run left, oldest first. `now` (monotonic) is when it counts as received.
+
+        What began to run before `booted_at_seconds` (epoch) went down with the machine, not with the service.
+        """
         rows = self._db.execute(
             "SELECT id, state, task, attempts, crashes, claim, report, changed_at FROM tasks ORDER BY number"
         ).fetchall()
         records: list[TaskRecord] = []
         waiting: list[Waiting] = []
+        interrupted: list[TaskRecord] = []
         for task_id, state, task, attempts, crashes, claim, report, changed_at in rows:
             try:
                 if state in (TaskState.READY, TaskState.RUNNING):
-                    records.append(TaskRecord(read_task(task), now, attempts, crashes, Claim(claim)))
+                    ran = state == TaskState.RUNNING and changed_at >= booted_at_seconds
+                    record = TaskRecord(read_task(task), now, attempts, crashes, Claim(claim))
+                    (interrupted if ran else records).append(record)
                 elif state == TaskState.FINISHED:
                     waiting.append(Waiting(read_report(report), changed_at))
                 else:
                     self._rejected.add(task_id)
             except (ValueError, TypeError, KeyError) as error:
                 raise damaged(self._path, f"the row of task {task_id!a} cannot be read") from error
-        return Recovery(tuple(records), tuple(waiting), len(self._rejected))
+        return Recovery(tuple(records), tuple(interrupted), tuple(waiting), len(self._rejected))
 
     def changed_by_others(self) -> Amendments:
         """What another process has done to rejected reports since the last call. Cheap if nothing."""

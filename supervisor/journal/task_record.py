@@ -39,16 +39,18 @@ class TaskRecord:
     attempts: int = 0
     """Failures of the task alone, which count toward MAX_RETRIES."""
     crashes: int = 0
-    """Workers that died while they held the task."""
+    """Deaths of a worker that held the task, or of the whole service while it ran."""
     claim: Claim = Claim.NONE
     setbacks: int = 0
     """Failures that do not count: in company, or told to come later. Forgotten at a restart."""
     failed_among: int = 0
     """Inputs of the largest unit in which it met one."""
+    exclusive: bool = False
+    """It was suspect when the whole service died: in this process nothing else runs beside it."""
 
     @property
     def suspect(self) -> bool:
-        """It may be what kills workers, so it runs alone."""
+        """It may be what kills workers or the service, so it is a unit of its own."""
         return self.crashes > 0
 
     @property
@@ -67,6 +69,11 @@ class TaskRecord:
 
     def after_crash(self) -> "TaskRecord":
         return replace(self, crashes=self.crashes + 1)
+
+    def after_service_death(self, *, alone: bool) -> "TaskRecord":
+        """A death that others share makes it a suspect; only one that it was alone for counts further."""
+        crashes = self.crashes + 1 if alone else max(self.crashes, 1)
+        return replace(self, crashes=crashes, exclusive=alone or self.suspect)
 
 
 @dataclass(frozen=True, slots=True)

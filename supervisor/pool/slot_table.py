@@ -80,6 +80,12 @@ class SlotTable:
         held = [slot.assignment.records for slot in self._slots if slot.assignment]
         return sum(records[0].suspect for records in held if records)
 
+    def runs_exclusive(self) -> bool:
+        """Does a task run that nothing may run beside?"""
+        return any(
+            record.exclusive for slot in self._slots if slot.assignment for record in slot.assignment.records
+        )
+
     def most_suspects(self) -> int:
         """At most half of the slots run suspects while other tasks wait."""
         return max(1, len(self._slots) // 2)

@@ -38,6 +38,7 @@ class Backlog:
         self._twins: dict[tuple[BatchKey, str], Twins] = {}
         self._fragments: deque[Group] = deque()
         self._suspects: deque[TaskRecord] = deque()
+        self._exclusive: list[TaskRecord] = []
         self._delayed: list[tuple[float, int, Group]] = []
         self._aside: dict[str, list[SetAside]] = {}
         self._order = itertools.count()
@@ -57,7 +58,7 @@ class Backlog:
         keys = itertools.chain(
             self._ready,
             (group[0].task.key for group in self._fragments),
-            (record.task.key for record in self._suspects),
+            (record.task.key for record in (*self._exclusive, *self._suspects)),
         )
         return any(key.model not in self._aside for key in keys)
 
@@ -76,6 +77,7 @@ class Backlog:
         for queue in self._ready.values():
             yield from itertools.chain.from_iterable(queue)
         yield from itertools.chain.from_iterable(self._fragments)
+        yield from self._exclusive
         yield from self._suspects
         yield from itertools.chain.from_iterable(group for _, _, group in self._delayed)
         for aside in self._aside.values():
@@ -89,6 +91,7 @@ class Backlog:
             self._twins,
             self._fragments,
             self._suspects,
+            self._exclusive,
             self._delayed,
             self._aside,
         ):
@@ -99,7 +102,9 @@ class Backlog:
     def add(self, record: TaskRecord) -> None:
         """The task may run now, after those that came before it."""
         self._size += 1
-        if record.suspect:
+        if record.exclusive:
+            self._exclusive.append(record)
+        elif record.suspect:
             self._suspects.append(record)
         elif record.task.length is not TextLength.FITS:
             self._fragments.append((record,))  # it may be refused: then the others need no split
@@ -118,7 +123,9 @@ class Backlog:
             return
         for record in reversed(group):
             self._size += 1
-            if record.suspect:
+            if record.exclusive:
+                self._exclusive.append(record)
+            elif record.suspect:
                 self._suspects.appendleft(record)
             elif record.task.length is not TextLength.FITS:
                 self._fragments.appendleft((record,))
@@ -162,6 +169,15 @@ class Backlog:
         for group in reversed(due):
             self._size -= len(group)
             self.put_back(group)
+
+    def next_exclusive(self, allow: Allow) -> TaskRecord | None:
+        """The task that is to run now, with nothing beside it."""
+        return next((record for record in self._exclusive if allow(record.task.key).inputs), None)
+
+    def take_exclusive(self, record: TaskRecord) -> None:
+        """The task begins to run."""
+        self._exclusive.remove(record)
+        self._size -= 1
 
     def take(self, slots: int, suspects: int, allow: Allow) -> Iterator[Group]:
         """Groups for up to `slots` idle workers, each formed when asked for.

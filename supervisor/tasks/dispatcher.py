@@ -68,10 +68,22 @@ class Dispatcher:
             return
         if self._ask_canaries(idle) and self.gate.probing:
             return
+        if not idle or self._plan_exclusive(idle[0]):
+            return
         suspects = max(0, self.table.most_suspects() - self.table.suspects())
         groups = self.backlog.take(1 if self.gate.probing else len(idle), suspects, self._allow)
         for group in groups:
             self._plan_unit(idle.pop(0), group)
+
+    def _plan_exclusive(self, slot: int) -> bool:
+        """Is the turn of a task that nothing may run beside? It begins once the others have ended."""
+        if self.table.runs_exclusive():
+            return True
+        record = self.backlog.next_exclusive(self._allow)
+        if record is not None and not self.table.busy():
+            self.backlog.take_exclusive(record)
+            self._plan_unit(slot, (record,))
+        return record is not None
 
     def _ask_canaries(self, idle: list[int]) -> bool:
         """Give the canaries that wait to idle workers. Was there one?"""

@@ -30,6 +30,10 @@ from supervisor.providers.model_limits import ModelLimits
 from supervisor.tasks.backlog import Backlog, Group, SetAside, halves
 from supervisor.tasks.completion import Settlement
 
+SERVICE_DEATH = (
+    "took the whole service with it: something killed the service, or ended it because it stood still;"
+    " look at its memory limit and at what ended it"
+)
 NO_OUTCOME = Failure("the processor gave no outcome for this task", blame=Blame.PROCESSOR)
 
 log = get_logger("outcomes")
@@ -70,14 +74,33 @@ class OutcomeHandler:
         alone = len(assignment.records) == 1
         for before in assignment.records:
             record = before.after_crash()
-            if alone and record.crashes >= self.crash_limit:
-                message = (
-                    f"the worker process died {record.crashes} times on this task; the last time it {how}"
-                )
-                self.settlement.fail(record, message, assignment.started_at)
-            else:
-                self._note_retry(record, RetryReason.CRASH)
+            if not self._is_failed_for_crashes(record, how, assignment.started_at, alone=alone):
                 self.backlog.add(record)
+
+    def service_died(self, records: Sequence[TaskRecord]) -> list[TaskRecord]:
+        """The service died while these ran. Those that are to run again; the others are FAILED.
+
+        The rule is that of workers: a death that many shared makes them suspects, and a task is FAILED only
+        for one that it was alone for. So the next time each is a unit of its own, and if the service dies
+        again, those that ran then follow one by one, with nothing beside them.
+        """
+        alone = len(records) == 1
+        suspects = [record.after_service_death(alone=alone) for record in records]
+        return [
+            record
+            for record in suspects
+            if not self._is_failed_for_crashes(record, SERVICE_DEATH, self.clock(), alone=alone)
+        ]
+
+    def _is_failed_for_crashes(self, record: TaskRecord, how: str, started_at: float, *, alone: bool) -> bool:
+        """FAILED where it has seen too many deaths, the last alone; else it is noted to run again."""
+        if not alone or record.crashes < self.crash_limit:
+            self._note_retry(record, RetryReason.CRASH)
+            return False
+        times = "once" if record.crashes == 1 else f"{record.crashes} times"
+        message = f"the worker process died {times} on this task; the last time it {how}"
+        self.settlement.fail(record, message, started_at)
+        return True
 
     def undone(self, assignment: Assignment) -> None:
         """The unit never reached a worker."""

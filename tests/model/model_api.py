@@ -16,6 +16,8 @@ class ApiTask:
 
     id: str
     known_type: bool = True
+    poison: bool = False
+    """It kills the whole service when a worker begins to run it."""
     refusing: bool = False
     """It answers every final PATCH with 422."""
     state: TaskStatus = TaskStatus.PENDING
@@ -42,9 +44,9 @@ class ModelApi:
     def __init__(self) -> None:
         self.tasks: dict[str, ApiTask] = {}
 
-    def create(self, *, known_type: bool, refusing: bool) -> None:
+    def create(self, *, known_type: bool = True, poison: bool = False, refusing: bool = False) -> None:
         task_id = f"t{len(self.tasks)}"
-        self.tasks[task_id] = ApiTask(task_id, known_type, refusing, blamed=not known_type)
+        self.tasks[task_id] = ApiTask(task_id, known_type, poison, refusing, blamed=not known_type)
 
     def page(self, limit: int) -> list[dict[str, object]]:
         pending = [

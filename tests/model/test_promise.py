@@ -65,7 +65,7 @@ class Promise(RuleBasedStateMachine):
     @initialize(count=st.integers(0, 6))
     def the_first_tasks_are_taken_up(self, count: int) -> None:
         for _ in range(count):
-            self.world.api.create(known_type=True, refusing=False)
+            self.world.api.create()
         self.world.turn()
         go_well_with_poll(self.world)
         self.world.turn()
@@ -73,11 +73,12 @@ class Promise(RuleBasedStateMachine):
     @rule(
         count=st.integers(1, 5),
         known_type=st.sampled_from([True] * 4 + [False]),
+        poison=st.sampled_from([False] * 8 + [True]),
         refusing=st.sampled_from([False] * 5 + [True]),
     )
-    def tasks_are_created(self, count: int, known_type: bool, refusing: bool) -> None:
-        for _ in range(count):
-            self.world.api.create(known_type=known_type, refusing=refusing)
+    def tasks_are_created(self, count: int, known_type: bool, poison: bool, refusing: bool) -> None:
+        for number in range(count):
+            self.world.api.create(known_type=known_type, poison=poison and not number, refusing=refusing)
 
     @rule(data=st.data())
     def a_task_is_deleted(self, data: st.DataObject) -> None:

@@ -47,7 +47,7 @@ class WatchedHouse(House):
     def _compose(self) -> Supervisor:
         self.journal._db.execute("PRAGMA synchronous = OFF")  # the machine itself does not die here
         self.journal._db = cast("sqlite3.Connection", FusedDisk(self.journal._db, self._fuse))
-        self.pool = WatchedPool(self._fuse, self._on_disk, self._alive)
+        self.pool = WatchedPool(self._fuse, self._on_disk, self._alive, self._drains)
         self.poller = FusedPoller(self._fuse)
         self.reporter = WatchedReporter(
             "finished", self._on_disk, self._fuse, Place.BEFORE_REPORT, Place.AFTER_REPORT
@@ -56,6 +56,9 @@ class WatchedHouse(House):
             "ready", self._on_disk, self._fuse, Place.BEFORE_CLAIM, Place.AFTER_CLAIM
         )
         return super()._compose()
+
+    def _drains(self) -> bool:
+        return self.supervisor.shutdown_manager.draining
 
     def abandon(self) -> None:
         """What is left of a dead process: the file, without what was not committed."""
@@ -94,17 +97,19 @@ class FusedDisk:
 class WatchedPool(FakePool):
     """What goes to a worker must stand on the disk as running; what goes to a dead one is dropped."""
 
-    def __init__(self, fuse: Fuse, on_disk: Look, alive: Alive) -> None:
+    def __init__(self, fuse: Fuse, on_disk: Look, alive: Alive, drains: Callable[[], bool]) -> None:
         super().__init__()
         self._fuse = fuse
         self._on_disk = on_disk
         self._alive = alive
+        self._drains = drains
 
     def dispatch(self, slot: int, pid: int, unit: Unit) -> None:
         for task in tasks_of(unit) if self._alive(slot, pid) else ():
             row = self._on_disk(task.id)
             assert row is not None, f"{task.id} was dispatched without a row on disk"
-            assert row.state == "running", f"{task.id} was dispatched as {row}"
+            # Once the service is told to stop, what it still hands over counts as ready.
+            assert row.state == "running" or self._drains(), f"{task.id} was dispatched as {row}"
         self._fuse.pass_by(Place.BEFORE_DISPATCH)
         super().dispatch(slot, pid, unit)
         self._fuse.pass_by(Place.AFTER_DISPATCH)

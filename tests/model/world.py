@@ -141,6 +141,8 @@ class World:
 
     def restart(self) -> None:
         """The process is gone, whatever it was doing, and another takes up its journal."""
+        if len(alone := self._running_on_disk()) == 1:
+            self._blame(alone)  # a death that several shared is no reason to fail any of them
         self.fuse.remove()
         self.house.abandon()
         self.inbox.clear()
@@ -209,8 +211,11 @@ class World:
         self.ghosts.clear()
 
     def hear(self, slot: int) -> None:
+        """The slot hears its orders. If it now holds a poison, all is over."""
         if slot in self.workers.alive and (gone := self.workers.hear(slot)) is not None:
             self.post(gone)
+        if any(self.api.tasks[task_id].poison for task_id in self.workers.held_by(slot)):
+            self.restart()
 
     def worker_dies(self, slot: int) -> None:
         self._blame(self.workers.held_by(slot))
@@ -232,6 +237,9 @@ class World:
     def new_output(self) -> Output:
         """Unlike any before, so that a task that is computed twice shows."""
         return make_output(value=b"[%d]" % next(self._outputs))
+
+    def _running_on_disk(self) -> list[str]:
+        return [row[0] for row in self._reader.execute("SELECT id FROM tasks WHERE state = 'running'")]
 
     def _blame(self, task_ids: Iterable[str]) -> None:
         for task_id in self.api.tasks.keys() & set(task_ids):

@@ -32,7 +32,8 @@ def held(house: House) -> list[str]:
 
 
 def claim_on_disk(house: House, task_id: str) -> Claim:
-    by_id = {record.task.id: record.claim for record in house.journal.recover(0.0).records}
+    left = house.journal.recover(0.0)
+    by_id = {record.task.id: record.claim for record in (*left.records, *left.interrupted)}
     return by_id[task_id]
 
 

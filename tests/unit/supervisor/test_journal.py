@@ -1,5 +1,6 @@
 """What was noted and committed is there after a restart; what could not be written is not lost."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def test_new_journal_holds_nothing(journal: TaskJournal) -> None:
     assert journal.rejected == 0
     assert not journal.holds("t")
     recovery = journal.recover(0.0)
-    assert (recovery.records, recovery.waiting, recovery.rejected) == ((), (), 0)
+    assert (recovery.records, recovery.interrupted, recovery.waiting, recovery.rejected) == ((), (), (), 0)
 
 
 def test_noted_changes_are_on_disk_after_the_commit_and_not_before(journal: TaskJournal, path: Path) -> None:
@@ -58,10 +59,8 @@ def test_restart_finds_everything_as_it_was(journal: TaskJournal, path: Path) ->
     assert len(again) == 4
     assert all(again.holds(name) for name in FILLED)
     recovery = again.recover(77.0)
-    assert recovery.records == (
-        make_record("ready", received_at=77.0),
-        make_record("running", received_at=77.0),
-    )
+    assert recovery.records == (make_record("ready", received_at=77.0),)
+    assert recovery.interrupted == (make_record("running", received_at=77.0),)
     assert [waiting.report for waiting in recovery.waiting] == [make_report("finished")]
     assert again.body("finished") == b"body of finished"
     assert recovery.rejected == again.rejected == 1
@@ -83,12 +82,37 @@ def test_tasks_come_back_oldest_first(journal: TaskJournal, path: Path) -> None:
     names = [f"t{number}" for number in (5, 1, 9, 3)]
     for name in names:
         journal.note_ready([make_record(name)])
-    journal.note_running(["t1"])
+    journal.note_running(["t1", "t9"])
     journal.note_ready([make_record("t5", attempts=1)])
     journal.commit()
     again = open_task_journal(path)
-    assert [record.task.id for record in again.recover(0.0).records] == names
+    recovery = again.recover(0.0)
+    assert [record.task.id for record in recovery.records] == ["t5", "t3"]
+    assert [record.task.id for record in recovery.interrupted] == ["t1", "t9"]
     again.close()
+
+
+def test_what_ran_when_the_service_was_told_to_stop_was_not_interrupted(
+    journal: TaskJournal, path: Path
+) -> None:
+    journal.note_ready([make_record("t")])
+    journal.note_running(["t"])
+    journal.note_stopping()
+    journal.commit()
+    again = open_task_journal(path)
+    recovery = again.recover(0.0)
+    assert [record.task.id for record in recovery.records] == ["t"]
+    assert recovery.interrupted == ()
+    again.close()
+
+
+def test_what_ran_before_the_machine_was_booted_was_not_interrupted(journal: TaskJournal) -> None:
+    journal.note_ready([make_record("t")])
+    journal.note_running(["t"])
+    journal.commit()
+    assert journal.recover(0.0, booted_at_seconds=time.time() + 1).interrupted == ()
+    (interrupted,) = journal.recover(0.0, booted_at_seconds=time.time() - 60).interrupted
+    assert interrupted.task.id == "t"
 
 
 @pytest.mark.parametrize(

@@ -63,9 +63,11 @@ def test_disk_says_what_is_so(steps: list[tuple[str, str]]) -> None:
     disk.full = False
     journal.commit()
     recovery = journal.recover(1000.0)
-    to_run = {task_id for task_id, step in state.items() if step in ("ready", "running")}
+    running = {task_id for task_id, step in state.items() if step == "running"}
+    to_run = running | {task_id for task_id, step in state.items() if step == "ready"}
     to_report = {task_id for task_id, step in state.items() if step == "finished"}
-    assert {(record.task.id, record.attempts) for record in recovery.records} == {
+    assert {record.task.id for record in recovery.interrupted} == running
+    assert {(record.task.id, record.attempts) for record in (*recovery.records, *recovery.interrupted)} == {
         (task_id, attempts[task_id]) for task_id in to_run
     }
     assert {waiting.report.task_id for waiting in recovery.waiting} == to_report

@@ -91,7 +91,7 @@ def test_counts_of_deaths_survive_a_restart_of_the_service() -> None:
     house = make_house("poison")
     house.die(0)
     house.die(0)
-    (record,) = house.journal.recover(0.0).records
+    (record,) = house.journal.recover(0.0).interrupted
     assert record.crashes == 2
 
 

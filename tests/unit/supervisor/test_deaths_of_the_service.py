@@ -1,0 +1,173 @@
+"""The service's own death is evidence against what ran, and against nothing else."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from supervisor.runtime.exit_codes import ExitCode
+from tests.builders import make_settings
+from tests.fakes.house import House
+from tests.unit.supervisor.one_worker import held, told
+
+MOST_LIVES = 30
+
+
+class Lives:
+    """One service on one journal, from death to death."""
+
+    def __init__(self, path: Path, **settings: object) -> None:
+        self._path = path
+        self._settings = make_settings(**settings)
+        self.house = self._begin()
+        self.count = 1
+
+    def die(self, booted_at_seconds: float = 0.0) -> House:
+        """kill -9, and the next life, up to its first turn with workers."""
+        self.house.journal.close()
+        self.count += 1
+        self.house = self._begin(booted_at_seconds)
+        return self.house
+
+    def work(self, poison: str) -> dict[str, str]:
+        """Work until all is done, where the service dies whenever `poison` runs; what the API is told."""
+        answers: dict[str, str] = {}
+        while self.count < MOST_LIVES:
+            answers |= told(self.house)
+            if poison in held(self.house):
+                self.die()
+            elif self.house.held:
+                self.house.finish(min(self.house.held))
+            elif not len(self.house.journal):
+                return answers
+            else:
+                self.house.pass_time(1.0)
+        raise AssertionError(f"it died {self.count} times, and {answers} is all that came of it")
+
+    def _begin(self, booted_at_seconds: float = 0.0) -> House:
+        house = House(self._settings, self._path)
+        house.supervisor.recover(booted_at_seconds)
+        house.start_workers()
+        return house
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[Callable[..., Lives]]:
+    yield lambda **settings: Lives(tmp_path / "journal", **settings)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5])
+def test_task_that_kills_the_service_is_failed_at_the_limit(live: Callable[..., Lives], limit: int) -> None:
+    lives = live(worker_crash_limit=limit)
+    lives.house.list_tasks("poison")
+    message = lives.work("poison")["poison"]
+    assert lives.count - 1 == limit
+    assert "on this task; the last time it took the whole service with it" in message
+    assert (f"died {limit} times" if limit > 1 else "died once") in message
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("batch", [1, 7, 50])
+def test_task_that_kills_the_service_fails_alone_among_others(
+    live: Callable[..., Lives], workers: int, batch: int
+) -> None:
+    lives = live(concurrency_limit=workers, batch_max_tasks=batch)
+    names = [f"t{number}" for number in range(40)]
+    lives.house.list_tasks(*names)
+    answers = lives.work("t17")
+    assert "died 3 times on this task" in answers.pop("t17")
+    assert answers == dict.fromkeys(sorted(set(names) - {"t17"}), "succeeded")
+    assert lives.count <= 6
+
+
+def test_task_that_kills_the_service_is_found_while_other_work_never_ends(live: Callable[..., Lives]) -> None:
+    lives = live(concurrency_limit=2, batch_max_tasks=2)
+    lives.house.list_tasks("poison", *(f"t{number}" for number in range(100)))
+    for _ in range(4):
+        while "poison" not in held(lives.house):
+            lives.house.finish(min(lives.house.held))
+        lives.die()
+    assert "died 3 times" in told(lives.house)["poison"]
+
+
+def test_suspects_of_the_first_death_run_side_by_side_each_a_unit_of_its_own(
+    live: Callable[..., Lives],
+) -> None:
+    lives = live(concurrency_limit=2, batch_max_tasks=10)
+    lives.house.list_tasks(*"abcdef")
+    house = lives.die()
+    assert [[task.id for task in unit.tasks] for unit in house.held.values()] == [["a"], ["b"]]
+
+
+def test_nothing_runs_beside_a_suspect_of_a_second_death(live: Callable[..., Lives]) -> None:
+    lives = live(concurrency_limit=3, batch_max_tasks=2)
+    lives.house.list_tasks(*"abcdef")
+    lives.die()
+    house = lives.die()
+    for name in "abc":
+        assert held(house) == [name]
+        house.finish(0)
+    assert sorted(held(house)) == ["d", "e", "f"]
+
+
+def test_exclusive_task_waits_until_the_others_have_ended(live: Callable[..., Lives]) -> None:
+    lives = live(concurrency_limit=2, batch_max_tasks=1)
+    lives.house.list_tasks("a")
+    house = lives.die()
+    assert held(house) == ["a"]
+    house.pass_time(5.0)
+    house.list_tasks("b", "c")
+    assert held(house) == ["a"]
+    house.die(0)
+    assert held(house) == ["a"]
+    house.finish(0)
+    assert sorted(held(house)) == ["b", "c"]
+
+
+@pytest.mark.parametrize("finished_before_a_kill", [1, 2, 3])
+def test_kills_at_the_same_moment_of_each_life_fail_nobody(
+    live: Callable[..., Lives], finished_before_a_kill: int
+) -> None:
+    lives = live(concurrency_limit=4, batch_max_tasks=5)
+    names = [f"t{number}" for number in range(60)]
+    lives.house.list_tasks(*names)
+    answers: dict[str, str] = {}
+    while len(answers) < len(names):
+        for _ in range(finished_before_a_kill):
+            lives.house.finish(min(lives.house.held))
+            answers |= told(lives.house)
+            if not lives.house.held:
+                break
+        else:
+            lives.die()
+    assert answers == dict.fromkeys(names, "succeeded")
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_death_after_a_request_to_stop_is_no_evidence(live: Callable[..., Lives], signals: int) -> None:
+    lives = live(worker_crash_limit=1)
+    lives.house.list_tasks("a")
+    codes = [lives.house.stop() for _ in range(signals)]
+    assert codes == [None, ExitCode.LEFT_OVER][:signals]
+    house = lives.die()
+    assert [
+        record.crashes for slot in house.table if slot.assignment for record in slot.assignment.records
+    ] == [0]
+
+
+def test_death_with_the_machine_is_no_evidence(live: Callable[..., Lives]) -> None:
+    lives = live(worker_crash_limit=1)
+    lives.house.list_tasks("a")
+    assert held(lives.die(booted_at_seconds=4e9)) == ["a"]
+    assert told(lives.house) == {}
+
+
+def test_death_before_the_first_commit_of_a_life_counts_once(live: Callable[..., Lives]) -> None:
+    lives = live(worker_crash_limit=2)
+    lives.house.list_tasks("a")
+    for _ in range(5):
+        lives.house.journal.close()
+        lives.house = House(lives._settings, lives._path)
+        lives.house.supervisor.recover()
+    lives.house.start_workers()
+    assert held(lives.house) == ["a"]
