@@ -47,4 +47,5 @@ class LogEvent(StrEnum):
     PROVIDER_HELD = "provider_held"
     PROVIDER_RELEASED = "provider_released"
     THREAD_CRASHED = "thread_crashed"
+    HTTP_ANSWER_FAILED = "http_answer_failed"
     LIBRARY_MESSAGE = "library_message"

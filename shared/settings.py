@@ -141,6 +141,8 @@ class Settings(Whereabouts):
     shard_index: Count = 0
 
     drain_timeout_seconds: Seconds = 25.0
+    metrics_allowed_hosts: str | None = None
+    """Names, with commas between, that the HTTP port answers to beside addresses and private names."""
 
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.JSON

@@ -129,7 +129,14 @@ def _build(settings: Settings, state: StateDirectory, notifier: Notifier) -> Ser
     registry = _make_registry(state.metrics, board)
     metrics = SupervisorMetrics(registry)
     doorbell = Doorbell(settings.wake_token, inbox.post, time.monotonic)
-    server = MetricsServer(settings.metrics_host, settings.metrics_port, board, registry, doorbell)
+    server = MetricsServer(
+        settings.metrics_host,
+        settings.metrics_port,
+        board,
+        registry,
+        doorbell,
+        allowed_hosts=(settings.metrics_allowed_hosts or "").split(","),
+    )
     journal = TaskJournal(state.journal, BodyFiles(state.bodies))
     wire, api = connect(settings, inbox.post, metrics, _new_correlation_id, journal.holds)
     outside = Outside(

@@ -12,6 +12,7 @@ from shared.errors import ConfigurationError
 ALL_IPV4 = "0.0.0.0"  # noqa: S104  METRICS_HOST narrows it
 ALL = "::"
 """IPv6, and IPv4 as well."""
+BACKLOG = 1024
 _MISSING_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
@@ -20,12 +21,10 @@ def listen(host: str, port: int) -> list[socket.socket]:
     try:
         return bind_sockets(host, port)
     except (OSError, ValueError) as error:
-        raise cannot_listen(host, port, error) from error
-
-
-def cannot_listen(host: str, port: int, error: OSError | ValueError) -> ConfigurationError:
-    reason = getattr(error, "strerror", None) or error
-    return ConfigurationError(f"METRICS_HOST, METRICS_PORT: cannot listen on {host}:{port}: {reason}")
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigurationError(
+            f"METRICS_HOST, METRICS_PORT: cannot listen on {host}:{port}: {reason}"
+        ) from error
 
 
 def bind_sockets(
@@ -86,6 +85,7 @@ def _bind(family: int, address: tuple[str | int, ...]) -> socket.socket:
         if family == socket.AF_INET6:
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != ALL)
         one.bind(address)
+        one.listen(BACKLOG)
     except OSError:
         one.close()
         raise

@@ -9,6 +9,7 @@ from supervisor.status.status import Status
 PATIENCE_SECONDS = 5.0
 MOST_BYTES = 4 * 2**20
 NOT_YET = 503
+WRONG_HOST = 403
 
 _STATUS = TypeAdapter(Status)
 
@@ -37,6 +38,10 @@ class StatusClient:
             ) from error
         if code == NOT_YET:
             raise ConfigurationError(f"{address} is only starting: ask again in a moment")
+        if code == WRONG_HOST:
+            raise ConfigurationError(
+                f"{address} does not answer to that name: ask by address, or name it in METRICS_ALLOWED_HOSTS"
+            )
         if not answer.ok:
             raise ConfigurationError(f"{address} answered {code}: is that this service?")
         return body

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from shared.errors import ConfigurationError
 from shared.settings import Settings
-from supervisor.console.http_server import MAX_CONNECTIONS
+from supervisor.console.connections import MAX_CONNECTIONS
 from supervisor.console.listening import listen
 from supervisor.console.preflight.finding import Finding, Mark, faults_of
 from supervisor.journal.admin import JournalDesk

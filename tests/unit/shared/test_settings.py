@@ -54,6 +54,7 @@ DEFAULTS: dict[str, object] = {
     "DRAIN_TIMEOUT_SECONDS": 25.0,
     "METRICS_HOST": "0.0.0.0",
     "METRICS_PORT": 8001,
+    "METRICS_ALLOWED_HOSTS": None,
     "LOG_LEVEL": LogLevel.INFO,
     "LOG_FORMAT": LogFormat.JSON,
 }
