@@ -57,7 +57,7 @@ def _encodable(value: str) -> bool:
 def _model(value: JsonValue) -> str:
     if value is None:
         return DEFAULT_MODEL
-    if isinstance(value, str) and value.strip() and len(value) <= MAX_MODEL_CHARACTERS and _encodable(value):
+    if isinstance(value, str) and len(value) <= MAX_MODEL_CHARACTERS and value.strip() and _encodable(value):
         return value
     raise NonRetryableError(f'input: "model" must be a name of 1 to {MAX_MODEL_CHARACTERS} characters')
 

@@ -5,11 +5,14 @@ models (cl100k_base) never joins two runs of letters nor more than three digits,
 below. Between the two it is a guess.
 """
 
+import itertools
 import re
 from enum import StrEnum
 
 MAX_TEXT_TOKENS = 8192
 """Source: OpenAI's API reference, "Create embeddings", `input`."""
+LONGEST_TOKEN_CHARACTERS = 256
+"""Twice the longest of cl100k_base: 128 spaces."""
 LIMITED_MODELS = frozenset({"text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002"})
 _DOUBT_FROM = 0.8 * MAX_TEXT_TOKENS
 _TOKENS_A_WORD = 1.5
@@ -32,10 +35,13 @@ def judge_length(text: str, model: str) -> TextLength:
     """Certain for FITS below 8,193 bytes and for OVER; other providers' models have limits of their own."""
     if model not in LIMITED_MODELS or len(text.encode()) <= MAX_TEXT_TOKENS:
         return TextLength.FITS
-    words = sum(1 for _ in _WORDS.finditer(text))
+    if len(text) > MAX_TEXT_TOKENS * LONGEST_TOKEN_CHARACTERS:
+        return TextLength.OVER
+    words = sum(1 for _ in itertools.islice(_WORDS.finditer(text), MAX_TEXT_TOKENS + 1))
     if words > MAX_TEXT_TOKENS:
         return TextLength.OVER
-    guess = words * _TOKENS_A_WORD + sum(1 for _ in _NOT_ASCII.finditer(text))
+    foreign = sum(1 for _ in itertools.islice(_NOT_ASCII.finditer(text), MAX_TEXT_TOKENS))
+    guess = words * _TOKENS_A_WORD + foreign
     return TextLength.DOUBTFUL if guess > _DOUBT_FROM else TextLength.FITS
 
 

@@ -11,9 +11,13 @@ UNREADABLE = object()
 MOST_DIGITS = 400
 MOST_ITEMS = 1_000_000
 USUAL_DEPTH = 4
-# Everything possessive, and a token that is a string without an end runs to the end: linear on any bytes.
+USUAL_BYTES = 64 * 2**10
+STEP_BYTES = 2**20
+# Everything possessive, and a string without an end runs to the end: linear on any bytes. No match takes more
+# than a few milliseconds, since no other thread runs meanwhile.
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_TOKEN = re.compile(_STRING + rb"?|[\[\]{},]", re.DOTALL)
+_WITHIN_STRING = re.compile(rb'(?:[^"\\]{1,1024}+|\\.){0,1024}+', re.DOTALL)
+_MARK = re.compile(rb'["\[\]{},]')
 _LIST_OPENS = re.compile(rb"\s*:\s*\[")
 
 
@@ -50,33 +54,55 @@ def salvage_items(
 
 def _item_end(body: bytes | bytearray, begin: int) -> int:
     """Where the comma or bracket stands that ends the item."""
-    if usual := _USUAL_ITEM.match(body, begin):
+    if usual := _USUAL_ITEM.match(body, begin, begin + USUAL_BYTES):
         return usual.end()
     depth = 0
-    for token in _TOKEN.finditer(body, begin):
-        mark = token.group()
-        if mark in b"[{":
-            depth += 1
-        elif mark in b"]}":
-            depth -= 1
+    for start, _ in _tokens(body, begin):
+        mark = body[start : start + 1]
+        depth += _step(mark)
         if depth < 0 or (mark == b"," and not depth):
-            return token.start()
+            return start
     raise _no_list(body)
+
+
+def _tokens(body: bytes | bytearray, begin: int) -> Iterator[tuple[int, int]]:
+    """Where each bracket, comma and whole string begins and ends."""
+    position = begin
+    while position < len(body):
+        mark = _MARK.search(body, position, position + STEP_BYTES)
+        if mark is None:
+            position += STEP_BYTES
+            continue
+        position = _string_end(body, mark.end()) if mark.group() == b'"' else mark.end()
+        yield mark.start(), position
+
+
+def _string_end(body: bytes | bytearray, position: int) -> int:
+    """Behind the quote that ends the string, or at the end of all."""
+    while within := _WITHIN_STRING.match(body, position):
+        if body[within.end() : within.end() + 1] == b'"':
+            return within.end() + 1
+        if within.end() == position:
+            break
+        position = within.end()
+    return len(body)
+
+
+def _step(mark: bytes | bytearray) -> int:
+    return 1 if mark in (b"[", b"{") else -1 if mark in (b"]", b"}") else 0
 
 
 def _list_start(body: bytes | bytearray, list_fields: tuple[str, ...]) -> int:
     whole = re.match(rb"\s*\[", body)
     if whole:
         return whole.end()
-    names = {f'"{name}"'.encode() for name in list_fields}
+    names = [f'"{name}"'.encode() for name in list_fields]
+    longest = max(map(len, names))
     depth = 0
-    for token in _TOKEN.finditer(body):
-        mark = token.group()
-        if mark in b"[{":
-            depth += 1
-        elif mark in b"]}":
-            depth -= 1
-        elif depth == 1 and mark in names and (opening := _LIST_OPENS.match(body, token.end())):
+    for start, end in _tokens(body, 0):
+        depth += _step(body[start : start + 1])
+        is_name = depth == 1 and end - start <= longest and body[start:end] in names
+        if is_name and (opening := _LIST_OPENS.match(body, end)):
             return opening.end()
     raise _no_list(body)
 

@@ -16,6 +16,8 @@ from shared.task_inputs import INPUT_PARSERS
 from supervisor.task_api.lenient_json import UNREADABLE
 
 MAX_ID_CHARACTERS = 1024
+MAX_WORD_CHARACTERS = 200
+"""More than any type, state, time or correlation id has."""
 MOST_EXACT = 2**53
 PENDING = "pending"
 NO_SHAPE = "its fields are neither status and input_data alone nor state and content alone"
@@ -162,7 +164,7 @@ def _state_fault(fields: Item, shape: WireShape | None) -> str | None:
     names = [_STATE_FIELDS[shape]] if shape is not None else list(_STATE_FIELDS.values())
     for name in names:
         state = fields.get(name)
-        if state is None or (isinstance(state, str) and state.strip().lower() == PENDING):
+        if state is None or (isinstance(state, str) and _cut(state).strip().lower() == PENDING):
             continue
         said = state[:40] if isinstance(state, str) else f"({type(state).__name__})"
         return f"the page lists it as {said!a}, not as pending"
@@ -200,7 +202,7 @@ def _parse_task(fields: Item, address: TaskAddress) -> Task | Refusal:
 
 def _task_type(name: JsonValue) -> TaskType | None:
     try:
-        return TaskType(name.replace("_", "-")) if isinstance(name, str) else None
+        return TaskType(_cut(name).replace("_", "-")) if isinstance(name, str) else None
     except ValueError:
         return None
 
@@ -216,7 +218,7 @@ def _given(fields: Item, shape: WireShape) -> str | None:
 def _correlation_id(fields: Item) -> str | None:
     for name in ("correlation_id", "correlationId"):
         value = fields.get(name)
-        if isinstance(value, str) and _CORRELATION_ID.fullmatch(value):
+        if isinstance(value, str) and _CORRELATION_ID.fullmatch(_cut(value)):
             return value
     return None
 
@@ -229,7 +231,7 @@ def _epoch_seconds(value: JsonValue) -> float | None:
 
 def _iso_seconds(value: str) -> float | None:
     try:
-        moment = datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(_cut(value))
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
@@ -241,3 +243,8 @@ def _numeric_seconds(value: JsonValue) -> float | None:
     if not 0 <= value <= LATEST_EPOCH_SECONDS * 1e6:
         return None
     return next((value / a_second for least, a_second in EPOCH_UNITS if value >= least), None)
+
+
+def _cut(word: str) -> str:
+    """The word, or so much of it that it is none: errors would name all of it."""
+    return word[:MAX_WORD_CHARACTERS]

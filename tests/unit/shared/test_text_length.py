@@ -1,5 +1,7 @@
 """Whether a text fits is judged by bounds that hold; a long one is cut into pieces that surely fit."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +19,13 @@ def test_text_of_no_more_bytes_than_tokens_allowed_fits(text: str) -> None:
 def test_text_of_more_words_than_tokens_allowed_does_not_fit() -> None:
     assert judge_length("a " * (MAX_TEXT_TOKENS + 1), MODEL) is TextLength.OVER
     assert judge_length("123" * (MAX_TEXT_TOKENS + 1), MODEL) is TextLength.OVER
+
+
+@pytest.mark.parametrize("text", ["a", "a ", "漢", " ", "1"])
+def test_text_that_no_tokens_are_long_enough_for_is_over_without_a_look(text: str) -> None:
+    began = time.thread_time()
+    assert judge_length(text * 20_000_000, MODEL) is TextLength.OVER
+    assert time.thread_time() - began < 0.2
 
 
 @pytest.mark.parametrize("text", ["word " * 8000, "漢" * 8000])

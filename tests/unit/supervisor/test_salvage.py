@@ -62,6 +62,20 @@ def test_bad_item_spoils_itself_alone(text: str, items: list[object]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("raw", "read_as"),
+    [("a", "a"), ('\\"', '"'), ("\\\\", "\\"), ("\\u0041", "A"), ("\U0001f600", "\U0001f600")],
+)
+def test_long_string_is_read_whole_whatever_is_in_it(raw: str, read_as: str) -> None:
+    items: list[object] = [{"a": read_as * 1_000_000}, 2]
+    assert salvage(f'[{{"a": "{raw * 1_000_000}"}}, 2]') == items
+
+
+@pytest.mark.parametrize("within", ["1" + " " * 3_000_000, " " * 3_000_000 + "1"], ids=["behind", "before"])
+def test_long_blank_is_passed_over(within: str) -> None:
+    assert salvage(f"[{within}, 2]") == [1, 2]
+
+
+@pytest.mark.parametrize(
     "before", ['"meta": {"total": 1}, ', '"links": [], ', '"note": "[{", ', '"meta": {"tasks": [7]}, ']
 )
 def test_list_is_found_behind_other_fields(before: str) -> None:

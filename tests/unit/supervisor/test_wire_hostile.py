@@ -116,6 +116,17 @@ def test_value_that_strict_parsers_refuse_spoils_its_own_item_at_most(field: str
     assert "good" in [task.id for task in page.tasks]
 
 
+@pytest.mark.parametrize("field", ["id", "_id", "type", "status", "state", "correlation_id", "created_at"])
+@pytest.mark.parametrize("letter", ["a", "\U0001f600", " ", "\x00"])
+def test_word_of_a_megabyte_is_never_repeated_in_full(field: str, letter: str) -> None:
+    page = parse(encode([GOOD | {field: letter * 1_000_000}]))
+    assert page.items == 1
+    for task in page.tasks:
+        assert len(task.correlation_id) <= 128
+    for refusal in page.refusals:
+        assert len(refusal.message) < 1100
+
+
 @pytest.mark.parametrize("item", ["0", "[]", "{}", "oops", "NaN", '{"id":"x"}', '""'])
 def test_no_more_items_are_read_than_were_asked_for(item: str) -> None:
     body = f"[{','.join([item] * 300_000)}]".encode()
