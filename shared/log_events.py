@@ -22,6 +22,7 @@ class LogEvent(StrEnum):
     TASK_REFUSED = "task_refused"
     TASK_FINISHED = "task_finished"
     TASK_RETRIED = "task_retried"
+    INPUT_UNREADABLE = "input_unreadable"
     CLAIM_LOST = "claim_lost"
     CLAIM_REJECTED = "claim_rejected"
     UNIT_DISPATCHED = "unit_dispatched"

@@ -6,7 +6,6 @@ from typing import TypeAlias
 
 from shared.errors import Blame, RetryReason
 from shared.models import BatchKey, Output, Task
-from shared.task_inputs import content_of
 
 MAX_MESSAGE_CHARACTERS = 2000
 MAX_SHOWN_CHARACTERS = 300
@@ -36,7 +35,7 @@ class Unit:
         return sum(self._sizes().values())
 
     def _sizes(self) -> dict[str, int]:
-        return {content_of(task) or task.id: task.size_bytes for task in self.tasks}
+        return {task.question: task.size_bytes for task in self.tasks}
 
 
 @dataclass(frozen=True, slots=True)

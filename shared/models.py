@@ -53,7 +53,10 @@ class BatchKey(Packed):
 
 @dataclass(frozen=True, slots=True)
 class Task(Packed):
-    """One task as parsed from the API. `payload` has been checked by the parser of its type."""
+    """One task as parsed from the API. `payload` has been checked by the parser of its type.
+
+    It is None while the input waits in the journal alone, so that it takes no memory.
+    """
 
     id: str
     key: BatchKey
@@ -65,10 +68,17 @@ class Task(Packed):
     length: TextLength = TextLength.FITS
     created_at_seconds: float | None = None
     """Epoch seconds at which the API says the task was created."""
+    content_id: str = ""
+    """Equal for tasks of one batch key that ask the same; empty for a type that never repeats."""
 
     @property
     def task_type(self) -> TaskType:
         return self.key.task_type
+
+    @property
+    def question(self) -> str:
+        """What the task asks: its own id where nobody else asks the same."""
+        return self.content_id or self.id
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from shared.retry import Backoff
 from shared.settings import LongText, Settings
 from shared.version import VERSION
 from supervisor.journal.journal import TaskJournal
-from supervisor.journal.task_record import Report
+from supervisor.journal.task_record import MOST_BYTES_IN_MEMORY, Report
 from supervisor.loop import Supervisor
 from supervisor.observer import Conditions, Observer
 from supervisor.polling import Polling
@@ -93,10 +93,15 @@ class _State:
     history: History
 
 
-def compose(settings: Settings, outside: Outside) -> Supervisor:
-    """The loop, with everything it owns and everything it uses."""
+def compose(
+    settings: Settings, outside: Outside, most_bytes_in_memory: int = MOST_BYTES_IN_MEMORY
+) -> Supervisor:
+    """The loop, with everything it owns and everything it uses.
+
+    Of inputs that wait, so many bytes are kept in memory.
+    """
     clock, journal, metrics = outside.clock, outside.journal, outside.metrics
-    state = _state(settings, outside)
+    state = _state(settings, outside, Backlog(most_bytes_in_memory))
     gone_reports = GoneReports(clock, claimed=settings.claim_tasks)
     settlement = Settlement(journal, state.outbox, gone_reports, metrics, state.history, clock)
     claims = _claims(settings, outside, state)
@@ -186,13 +191,13 @@ def _polling(
     )
 
 
-def _state(settings: Settings, outside: Outside) -> _State:
+def _state(settings: Settings, outside: Outside, backlog: Backlog) -> _State:
     clock = outside.clock
     backoff = Backoff(API_BACKOFF_FACTOR, outside.draw)
     window = settings.report_concurrency * REPORTS_A_THREAD
     requests, tokens = settings.openai_requests_per_minute, settings.openai_tokens_per_minute
     return _State(
-        backlog=Backlog(),
+        backlog=backlog,
         outbox=Outbox(backoff, window),
         claim_outbox=Outbox(backoff, window),
         table=SlotTable(settings.concurrency_limit, clock()),

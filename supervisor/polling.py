@@ -100,6 +100,7 @@ class Polling:
         self.conditions.last_poll_result = answer.result
         self.conditions.last_poll_success_at_seconds = time.time()
         self.settlement.paged(answer)
+        self.scheduler.weigh(answer.listed)
         if not self._takes_tasks or not may_take_tasks:
             self.scheduler.found(0, full=False, listed=answer.listed)
             return
@@ -133,18 +134,23 @@ class Polling:
         )
 
     def _room(self) -> int:
-        return self.scheduler.room(self._waiting(), len(self.outbox))
+        return self.scheduler.room(self._waiting(), len(self.outbox), self._waiting_bytes())
 
     def _waiting(self) -> int:
         """Tasks that wait to run."""
         return len(self.backlog) + len(self.claims)
+
+    def _waiting_bytes(self) -> int:
+        """Bytes of their inputs."""
+        return self.backlog.size_bytes + self.claims.size_bytes
 
     def _allows_new_tasks(self) -> bool:
         return self.api_gate.allows_new_tasks(owed=self.outbox.to_send + len(self.claims))
 
     def _is_due_for_tasks(self) -> bool:
         probe = self.api_gate.polls.waits_to_probe
-        return self.scheduler.due(self._waiting(), len(self.outbox), len(self.journal), probe=probe)
+        waiting, owed, held = self._waiting(), len(self.outbox), len(self.journal)
+        return self.scheduler.due(waiting, owed, held, backlog_bytes=self._waiting_bytes(), probe=probe)
 
     def _next_at_for_tasks(self) -> float | None:
         if not self.api_gate.polls.allows():
@@ -152,7 +158,8 @@ class Polling:
         if not self._allows_new_tasks():
             return None
         probe = self.api_gate.polls.waits_to_probe
-        return self.scheduler.due_at(self._waiting(), len(self.outbox), probe=probe)
+        waiting, owed = self._waiting(), len(self.outbox)
+        return self.scheduler.due_at(waiting, owed, backlog_bytes=self._waiting_bytes(), probe=probe)
 
     def _next_look_at(self) -> float | None:
         """When to poll for the sake of reports that wait for a page."""

@@ -27,6 +27,7 @@ def make_task(
         shape=shape,
         correlation_id=f"correlation-{task_id}",
         size_bytes=len(text.encode()),
+        content_id=f"content of {text}",
         created_at_seconds=created_at_seconds,
     )
 

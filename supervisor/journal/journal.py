@@ -14,16 +14,18 @@ from pathlib import Path
 
 import orjson
 
+from shared.models import JsonValue
 from supervisor.journal.body_file import Place
 from supervisor.journal.report_bodies import BodyFiles
 from supervisor.journal.schema import damaged, open_journal, read_place, read_report, read_task, unusable
-from supervisor.journal.task_record import Claim, Report, TaskRecord, TaskState
+from supervisor.journal.task_record import MOST_BYTES_IN_MEMORY, Claim, Report, TaskRecord, TaskState
 
+_NEW = (
+    "INSERT OR REPLACE INTO tasks (attempts, crashes, claim, changed_at, number, id, state, task)"
+    " VALUES (?, ?, ?, ?, ?, ?, 'ready', ?)"
+)
 _READY = (
-    "INSERT INTO tasks (number, id, state, task, attempts, crashes, claim, changed_at)"
-    " VALUES (?, ?, 'ready', ?, ?, ?, ?, ?)"
-    " ON CONFLICT (number) DO UPDATE SET state = 'ready', attempts = excluded.attempts,"
-    " crashes = excluded.crashes, claim = excluded.claim, changed_at = excluded.changed_at"
+    "UPDATE tasks SET state = 'ready', attempts = ?, crashes = ?, claim = ?, changed_at = ? WHERE number = ?"
 )
 _RUNNING = "UPDATE tasks SET state = 'running', changed_at = ? WHERE number = ?"
 _STOPPING = "UPDATE tasks SET state = 'ready' WHERE state = 'running'"
@@ -38,12 +40,17 @@ _MOVED = "UPDATE tasks SET body_file = ?, body_start = ?, body_length = ? WHERE 
 _REJECTED = "UPDATE tasks SET state = 'rejected', rejection = ?, changed_at = ? WHERE number = ?"
 _FORGET = "DELETE FROM tasks WHERE number = ?"
 _HELD = "SELECT number, id, body_file, body_start, body_length FROM tasks"
+_TASK = "SELECT task FROM tasks WHERE number = ?"
 
 Row = tuple[str | int | float | bytes | None, ...]
 
 
 class JournalUnwritableError(Exception):
     """The disk did not take the changes. They are kept in memory; call `commit` again later."""
+
+
+class InputUnreadableError(Exception):
+    """The disk does not give back the input of a task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What an earlier run left behind."""
+    """What an earlier run left behind. Of the tasks, the first have their inputs, as far as memory allows."""
 
     records: tuple[TaskRecord, ...]
     """Tasks that are to run."""
@@ -82,6 +89,7 @@ class TaskJournal:
         self._path = path
         self._bodies = bodies
         self._changes: list[tuple[str, Row]] = []
+        self._uncommitted_tasks: dict[int, bytes] = {}
         self._settled: list[Place] = []
         self._rejected: set[str] = set()
         self._numbers: dict[str, int] = {}
@@ -117,9 +125,14 @@ class TaskJournal:
         """The tasks wait to run, for the first time or again."""
         now = time.time()
         for record in records:
-            task = record.task
-            facts = (orjson.dumps(task), record.attempts, record.crashes, record.claim, now)
-            self._changes.append((_READY, (self._number(task.id), task.id, *facts)))
+            task_id = record.task.id
+            facts = (record.attempts, record.crashes, record.claim, now)
+            if (number := self._numbers.get(task_id)) is not None:
+                self._changes.append((_READY, (*facts, number)))
+                continue
+            number, task = self._number(task_id), orjson.dumps(record.task)
+            self._uncommitted_tasks[number] = task
+            self._changes.append((_NEW, (*facts, number, task_id, task)))
 
     def note_running(self, task_ids: Iterable[str]) -> None:
         now = time.time()
@@ -162,6 +175,7 @@ class TaskJournal:
             self._roll_back()
             raise JournalUnwritableError(f"{self._path}: {error}") from error
         self._changes.clear()
+        self._uncommitted_tasks.clear()
         # Only now: a file must not go before the last row that names it.
         for place in self._settled:
             self._bodies.release(place)
@@ -172,23 +186,35 @@ class TaskJournal:
         """The report's body of a finished task that was committed. Raises OSError."""
         return self._bodies.read(self._places[task_id])
 
-    def recover(self, now: float, booted_at_seconds: float = 0.0) -> Recovery:
+    def input_of(self, record: TaskRecord) -> JsonValue:
+        """The task's input, read from the disk if it is not in memory. Raises InputUnreadableError."""
+        if record.has_input:
+            return record.task.payload
+        number = self._numbers[record.task.id]
+        try:
+            task = self._uncommitted_tasks.get(number) or self._db.execute(_TASK, (number,)).fetchone()[0]
+            return read_task(task).payload
+        except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
+            raise InputUnreadableError(f"{self._path}: {error}") from error
+
+    def recover(
+        self, now: float, booted_at_seconds: float = 0.0, most_input_bytes: int = MOST_BYTES_IN_MEMORY
+    ) -> Recovery:
         """What an earlier run left, oldest first. `now` (monotonic) is when it counts as received.
 
         What began to run before `booted_at_seconds` (epoch) went down with the machine, not with the service.
+        The rows are read one by one, and inputs beyond `most_input_bytes` are left on the disk.
         """
         rows = self._db.execute(
             "SELECT id, state, task, attempts, crashes, claim, report, changed_at FROM tasks ORDER BY number"
-        ).fetchall()
+        )
         records: list[TaskRecord] = []
         waiting: list[Waiting] = []
-        interrupted: list[TaskRecord] = []
-        for task_id, state, task, attempts, crashes, claim, report, changed_at in rows:
-            try:
-                if state in (TaskState.READY, TaskState.RUNNING):
                     ran = state == TaskState.RUNNING and changed_at >= booted_at_seconds
                     record = TaskRecord(read_task(task), now, attempts, crashes, Claim(claim))
-                    (interrupted if ran else records).append(record)
+                    left_bytes -= record.task.size_bytes
+                    kept = record if left_bytes >= 0 else record.without_input()
+                    (interrupted if ran else records).append(kept)
                 elif state == TaskState.FINISHED:
                     waiting.append(Waiting(read_report(report), changed_at))
                 else:

@@ -3,7 +3,10 @@
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from shared.models import Task, TaskStatus
+from shared.models import JsonValue, Task, TaskStatus
+
+MOST_BYTES_IN_MEMORY = 32 * 2**20
+"""Inputs that wait beyond this are kept in the journal alone, and read when their turn comes."""
 
 
 class TaskState(StrEnum):
@@ -54,9 +57,21 @@ class TaskRecord:
         return self.crashes > 0
 
     @property
+    def has_input(self) -> bool:
+        """Is the input in memory? If not, it waits in the journal alone."""
+        return self.task.payload is not None
+
+    @property
     def untouched(self) -> bool:
         """No work was done on it: it can be left to whoever polls next."""
         return not self.attempts and not self.crashes
+
+    def without_input(self) -> "TaskRecord":
+        """What is kept of a task whose input waits in the journal."""
+        return self.with_input(None)
+
+    def with_input(self, payload: JsonValue) -> "TaskRecord":
+        return replace(self, task=replace(self.task, payload=payload))
 
     def with_claim(self, claim: Claim) -> "TaskRecord":
         return replace(self, claim=claim)

@@ -10,6 +10,8 @@ from supervisor.task_api.answers import Listed, PollRequest
 
 MOST_AHEAD = 10_000
 MOST_AHEAD_BYTES = 32 * 2**20
+MOST_PAGE_BYTES = 72 * 2**20
+"""A page is asked for that should stay below this: what is much larger is refused unread."""
 SMALLER_LIMIT_SECONDS = 0.2
 FIRST_LONGER_HOLD_SECONDS = 600.0
 LONGEST_HOLD_PAUSE_SECONDS = 3600.0
@@ -49,7 +51,8 @@ class TaskScheduler:
         self._polling = False
         self._rung = False
         self._ends_at_once = False
-        self._bytes_an_item = float(MOST_AHEAD_BYTES)
+        self._bytes_an_item = 0.0
+        """Of the last page; 0 while none was seen."""
         self._held_seconds = held_seconds
         self._api_holds_polls = held_seconds > 0
         self._learned_limit = LearnedLimit(clock)
@@ -89,27 +92,36 @@ class TaskScheduler:
 
     def limit(self, wanted: int) -> int:
         """How much of `wanted` the API is to be asked for."""
+        if self._bytes_an_item:
+            wanted = min(wanted, int(MOST_PAGE_BYTES / self._bytes_an_item))
         return self._learned_limit.limit(wanted)
 
-    def room(self, backlog: int, owed: int) -> int:
-        """How many more tasks the backlog may take while so many reports are owed."""
-        return max(0, self._depth(owed) - backlog)
+    def weigh(self, listed: Listed) -> None:
+        """A page came: what an item of it weighs."""
+        if listed.items:
+            self._bytes_an_item = max(1.0, listed.page_bytes / listed.items)
 
-    def due(self, backlog: int, owed: int, held: int, *, probe: bool = False) -> bool:
+    def room(self, backlog: int, owed: int, backlog_bytes: int = 0) -> int:
+        """How many more tasks the backlog may take while so many reports are owed."""
+        bytes_an_item = self._bytes_an_item or MOST_AHEAD_BYTES / self._capacity
+        by_bytes = math.ceil((MOST_AHEAD_BYTES - backlog_bytes) / bytes_an_item)
+        return max(0, min(self._depth(owed) - backlog, by_bytes))
+
+    def due(self, backlog: int, owed: int, held: int, *, backlog_bytes: int = 0, probe: bool = False) -> bool:
         """Is it time to poll, with so many tasks waiting to run, so many to report, so many held in all?
 
         A `probe` waits for nothing: the breaker has waited.
         """
-        depth = self._depth(owed)
-        if self._polling or backlog >= depth:
+        if self._polling or not self.room(backlog, owed, backlog_bytes):
             return False
         # Half empty, so that each poll brings enough to be worth listing again what is still held.
-        refill = self._more_waits and backlog <= depth // 2 and not self._fills_page(held)
+        half_empty = backlog <= self._depth(owed) // 2 and backlog_bytes <= MOST_AHEAD_BYTES // 2
+        refill = self._more_waits and half_empty and not self._fills_page(held)
         return probe or refill or (self._api_holds_polls and not held) or self._clock() >= self._next_at
 
-    def due_at(self, backlog: int, owed: int, *, probe: bool = False) -> float | None:
+    def due_at(self, backlog: int, owed: int, *, backlog_bytes: int = 0, probe: bool = False) -> float | None:
         """When `due` turns true by itself; None while a poll is under way or there is no room."""
-        if self._polling or backlog >= self._depth(owed):
+        if self._polling or not self.room(backlog, owed, backlog_bytes):
             return None
         return self._clock() if probe else self._next_at
 
@@ -130,8 +142,6 @@ class TaskScheduler:
     def found(self, new: int, *, full: bool, listed: Listed) -> None:
         """A poll brought `new` tasks not seen before; `full` if the API may have more."""
         self._polling = self._failing = False
-        if listed.items:
-            self._bytes_an_item = max(1.0, listed.page_bytes / listed.items)
         self._learned_limit.worked(self._request.limit)
         self._tell_limit()
         self._learn_holding(new, listed.took_seconds)
@@ -189,13 +199,12 @@ class TaskScheduler:
             log.warning(LogEvent.POLL_LIMIT_LEARNED, limit=works_up_to)
 
     def _depth(self, owed: int) -> int:
-        """How many tasks may wait to run.
+        """How many tasks may wait to run, if they are small.
 
         A page lists what is owed before it comes to what is new. To take as much anew as is listed again
         keeps the cost of a task from growing with what is owed.
         """
-        affordable = int(MOST_AHEAD_BYTES / self._bytes_an_item)
-        return max(self._capacity, min(owed, MOST_AHEAD, affordable))
+        return max(self._capacity, min(owed, MOST_AHEAD))
 
     def _slow_down(self) -> None:
         self._next_at = self._clock() + self._wait_seconds

@@ -196,6 +196,7 @@ def _parse_task(fields: Item, address: TaskAddress) -> Task | Refusal:
         correlation_id=address.correlation_id,
         size_bytes=parsed.size_bytes,
         length=parsed.length,
+        content_id=parsed.content_id,
         created_at_seconds=next((moment for moment in created if moment is not None), None),
     )
 

@@ -3,14 +3,13 @@
 import heapq
 import itertools
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from shared.messages import Failure
 from shared.models import BatchKey
-from shared.task_inputs import content_of
 from shared.text_length import TextLength
-from supervisor.journal.task_record import TaskRecord
+from supervisor.journal.task_record import MOST_BYTES_IN_MEMORY, TaskRecord
 from supervisor.providers.model_limits import Allowance
 
 Group = tuple[TaskRecord, ...]
@@ -31,9 +30,16 @@ class SetAside:
 
 
 class Backlog:
-    """Owned by the loop. All times are monotonic."""
+    """Owned by the loop. All times are monotonic.
 
-    def __init__(self) -> None:
+    Of the inputs, `most_bytes_in_memory` at most are kept: a task that comes when there is no room for its
+    input is given out without it.
+    """
+
+    def __init__(self, most_bytes_in_memory: int = MOST_BYTES_IN_MEMORY) -> None:
+        self._most_bytes_in_memory = most_bytes_in_memory
+        self._bytes_in_memory = 0
+        self._size_bytes = 0
         self._ready: OrderedDict[BatchKey, deque[Twins]] = OrderedDict()
         self._twins: dict[tuple[BatchKey, str], Twins] = {}
         self._fragments: deque[Group] = deque()
@@ -46,6 +52,11 @@ class Backlog:
 
     def __len__(self) -> int:
         return self._size
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all inputs that wait, be they in memory or not."""
+        return self._size_bytes
 
     @property
     def next_due_at(self) -> float | None:
@@ -86,6 +97,7 @@ class Backlog:
     def take_all(self) -> list[TaskRecord]:
         """Empty it."""
         records = list(self.records())
+        self._let_go(records)
         for kept in (
             self._ready,
             self._twins,
@@ -96,12 +108,11 @@ class Backlog:
             self._aside,
         ):
             kept.clear()
-        self._size = 0
         return records
 
     def add(self, record: TaskRecord) -> None:
         """The task may run now, after those that came before it."""
-        self._size += 1
+        record = self._kept(record)
         if record.exclusive:
             self._exclusive.append(record)
         elif record.suspect:
@@ -116,13 +127,11 @@ class Backlog:
 
         Those that met a failure together stay together, so that the next one can be compared with it.
         """
-        group = tuple(records)
+        group = self._kept_group(records)
         if len(group) > 1 and any(record.setbacks for record in group):
-            self._size += len(group)
             self._fragments.appendleft(group)
             return
         for record in reversed(group):
-            self._size += 1
             if record.exclusive:
                 self._exclusive.append(record)
             elif record.suspect:
@@ -134,23 +143,22 @@ class Backlog:
 
     def add_later(self, group: Group, due_at: float) -> None:
         """The tasks may run from `due_at` on, together."""
-        self._size += len(group)
-        heapq.heappush(self._delayed, (due_at, next(self._order), group))
+        heapq.heappush(self._delayed, (due_at, next(self._order), self._kept_group(group)))
 
     def add_fragment(self, group: Group) -> None:
         """A piece of a split unit: to run as it is, joined with nothing else."""
-        self._size += len(group)
-        self._fragments.append(group)
+        self._fragments.append(self._kept_group(group))
 
     def add_aside(self, model: str, aside: SetAside) -> None:
         """The tasks wait, and with them all tasks of the model, until `take_aside`."""
-        self._size += len(aside.group)
+        aside = replace(aside, group=self._kept_group(aside.group))
         self._aside.setdefault(model, []).append(aside)
 
     def take_aside(self, model: str) -> list[SetAside]:
         """What waits for an answer about the model; its tasks may run again."""
         aside = self._aside.pop(model, [])
-        self._size -= sum(len(each.group) for each in aside)
+        for each in aside:
+            self._let_go(each.group)
         return aside
 
     def has_other_models(self, model: str) -> bool:
@@ -167,7 +175,7 @@ class Backlog:
         while self._delayed and self._delayed[0][0] <= now:
             due.append(heapq.heappop(self._delayed)[2])
         for group in reversed(due):
-            self._size -= len(group)
+            self._let_go(group)
             self.put_back(group)
 
     def next_exclusive(self, allow: Allow) -> TaskRecord | None:
@@ -177,7 +185,7 @@ class Backlog:
     def take_exclusive(self, record: TaskRecord) -> None:
         """The task begins to run."""
         self._exclusive.remove(record)
-        self._size -= 1
+        self._let_go((record,))
 
     def take(self, slots: int, suspects: int, allow: Allow) -> Iterator[Group]:
         """Groups for up to `slots` idle workers, each formed when asked for.
@@ -205,7 +213,7 @@ class Backlog:
                 empty = source
             else:
                 left -= 1
-                self._size -= len(group)
+                self._let_go(group)
                 yield group
 
     def _next_suspect(self, _slots: int, allow: Allow) -> Group:
@@ -253,7 +261,7 @@ class Backlog:
         size = _fitting((twins[0] for twins in queue), replace(allowed, inputs=inputs))
         chosen = [queue.popleft() for _ in range(size)]
         for twins in chosen:
-            self._twins.pop((key, content_of(twins[0].task) or ""), None)
+            self._twins.pop((key, twins[0].task.question), None)
         if queue:
             self._ready.move_to_end(key)
         else:
@@ -261,17 +269,14 @@ class Backlog:
         return tuple(itertools.chain.from_iterable(chosen))
 
     def _joined_twins(self, record: TaskRecord) -> bool:
-        twins = self._twins.get((record.task.key, content_of(record.task) or ""))
+        twins = self._twins.get((record.task.key, record.task.question))
         if twins is None or len(twins) >= MOST_TWINS:
             return False
         twins.append(record)
         return True
 
     def _twins_of(self, record: TaskRecord) -> Twins:
-        twins = [record]
-        content = content_of(record.task)
-        if content is not None:
-            self._twins[record.task.key, content] = twins
+        twins = self._twins[record.task.key, record.task.question] = [record]
         return twins
 
     def _queue(self, key: BatchKey) -> deque[Twins]:
@@ -279,6 +284,27 @@ class Backlog:
         if queue is None:
             queue = self._ready[key] = deque()
         return queue
+
+    def _kept_group(self, records: Iterable[TaskRecord]) -> Group:
+        return tuple(self._kept(record) for record in records)
+
+    def _kept(self, record: TaskRecord) -> TaskRecord:
+        """Count the task in; without its input, if there is no room for that in memory."""
+        size_bytes = record.task.size_bytes
+        self._size += 1
+        self._size_bytes += size_bytes
+        if record.has_input:
+            if self._bytes_in_memory + size_bytes > self._most_bytes_in_memory:
+                return record.without_input()
+            self._bytes_in_memory += size_bytes
+        return record
+
+    def _let_go(self, records: Sequence[TaskRecord]) -> None:
+        """Count the tasks out."""
+        self._size -= len(records)
+        for record in records:
+            self._size_bytes -= record.task.size_bytes
+            self._bytes_in_memory -= record.task.size_bytes if record.has_input else 0
 
 
 def halves(group: Group) -> tuple[Group, Group]:
@@ -292,7 +318,7 @@ def inputs_of(group: Group) -> list[list[TaskRecord]]:
     """The different inputs of the group, each with the tasks that ask it."""
     inputs: dict[str, list[TaskRecord]] = {}
     for record in group:
-        inputs.setdefault(content_of(record.task) or record.task.id, []).append(record)
+        inputs.setdefault(record.task.question, []).append(record)
     return list(inputs.values())
 
 

@@ -62,6 +62,8 @@ class Claims:
     gate: GateSide
     pace: ReportPace
     clock: Callable[[], float]
+    size_bytes: int = field(init=False, default=0)
+    """Bytes of the inputs of the tasks that wait to be claimed or given back."""
     _planned: list[ClaimMessage] = field(init=False, default_factory=list)
 
     def __len__(self) -> int:
@@ -76,8 +78,7 @@ class Claims:
         if not self.enabled or record.claim is Claim.HELD:
             self.backlog.add(record)
         else:
-            message = ClaimMessage(record, unsure=record.claim is Claim.ASKED)
-            self.outbox.add(message, self.clock())
+            self._add(ClaimMessage(record, unsure=record.claim is Claim.ASKED))
 
     def plan(self) -> None:
         """Choose what to tell the API now, and note it."""
@@ -121,6 +122,7 @@ class Claims:
             self._again(task_id, answer, shed=shed)
         else:
             message = self.outbox.settle(task_id).message
+            self.size_bytes -= message.record.task.size_bytes
             ours = answer.outcome is ReportOutcome.DONE or (
                 message.unsure and answer.outcome is ReportOutcome.GONE
             )
@@ -138,10 +140,11 @@ class Claims:
         if not self.enabled:
             return
         for message in self.outbox.take_back(lambda waiting: not waiting.give_back):
+            self.size_bytes -= message.record.task.size_bytes
             if not message.unsure:
                 self.journal.forget(message.task_id)
         for record in self.backlog.take_all():
-            self.outbox.add(ClaimMessage(record, give_back=True), self.clock())
+            self._add(ClaimMessage(record, give_back=True))
 
     def next_at(self) -> float | None:
         """The next moment at which there may be something to send, unless an answer comes first."""
@@ -149,6 +152,10 @@ class Claims:
             return self.gate.opens_at()
         moments = [self.outbox.next_due_at, self.pace.next_at() if self._may_send() else None]
         return min((moment for moment in moments if moment is not None), default=None)
+
+    def _add(self, message: ClaimMessage) -> None:
+        self.size_bytes += message.record.task.size_bytes
+        self.outbox.add(message, self.clock())
 
     def _room(self) -> int:
         """How many more tasks may be claimed now."""

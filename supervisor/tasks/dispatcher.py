@@ -9,8 +9,9 @@ from shared.log_events import LogEvent
 from shared.logs import get_logger
 from shared.messages import Unit
 from shared.metrics import BoundedLabels, SupervisorMetrics
-from shared.models import BatchKey, Task
-from supervisor.journal.journal import TaskJournal
+from shared.models import BatchKey, JsonValue, Task
+from supervisor.journal.journal import InputUnreadableError, TaskJournal
+from supervisor.journal.task_record import TaskRecord
 from supervisor.pool.base import WorkerPool
 from supervisor.pool.slot_table import Assignment, Slot, SlotState, SlotTable
 from supervisor.providers.canaries import Canaries
@@ -23,6 +24,9 @@ from supervisor.tasks.backlog import Backlog, Group
 from supervisor.tasks.outcomes import OutcomeHandler, describe_death
 
 HELD_BACK_SECONDS = 1.0
+MOST_UNIT_BYTES = 4 * 2**20
+"""Of texts, unless a single one is larger. Both sides of the pipe hold several copies of them for a while."""
+UNREADABLE_SECONDS = 30.0
 
 log = get_logger("dispatcher")
 
@@ -73,7 +77,8 @@ class Dispatcher:
         suspects = max(0, self.table.most_suspects() - self.table.suspects())
         groups = self.backlog.take(1 if self.gate.probing else len(idle), suspects, self._allow)
         for group in groups:
-            self._plan_unit(idle.pop(0), group)
+            if whole := self._with_inputs(group):
+                self._plan_unit(idle.pop(0), whole)
 
     def _plan_exclusive(self, slot: int) -> bool:
         """Is the turn of a task that nothing may run beside? It begins once the others have ended."""
@@ -82,7 +87,8 @@ class Dispatcher:
         record = self.backlog.next_exclusive(self._allow)
         if record is not None and not self.table.busy():
             self.backlog.take_exclusive(record)
-            self._plan_unit(slot, (record,))
+            if whole := self._with_inputs((record,)):
+                self._plan_unit(slot, whole)
         return record is not None
 
     def _ask_canaries(self, idle: list[int]) -> bool:
@@ -118,7 +124,7 @@ class Dispatcher:
         if hold is not None and hold.reason is RetryReason.REFUSED and hold.key.model == key.model:
             return NOTHING  # its canary goes
         inputs = 1 if self.gate.probing else self.limits.batch_max_tasks
-        wanted = Allowance(inputs, size_bytes)
+        wanted = Allowance(inputs, min(size_bytes, MOST_UNIT_BYTES))
         return self.model_limits.allowance(key.model, wanted, self.table.calls_under_way(key.model))
 
     def act(self) -> None:
@@ -194,6 +200,27 @@ class Dispatcher:
             self.limiter.opens_at() if len(self.backlog) else None,
         )
         return min((moment for moment in moments if moment is not None), default=None)
+
+    def _with_inputs(self, group: Group) -> Group:
+        """The group with the inputs that wait on disk; tasks that ask the same share one in memory.
+
+        A task whose input cannot be read is left out, and tried again later.
+        """
+        inputs: dict[str, JsonValue] = {}
+        whole: list[TaskRecord] = []
+        for record in group:
+            task = record.task
+            try:
+                if task.question not in inputs:
+                    inputs[task.question] = self.journal.input_of(record)
+            except InputUnreadableError as error:
+                facts = {"task_id": task.id, "correlation_id": task.correlation_id, "detail": str(error)}
+                log.error(LogEvent.INPUT_UNREADABLE, **facts)
+                self.backlog.add_later((record,), self.clock() + UNREADABLE_SECONDS)
+                continue
+            shared = task.payload is inputs[task.question]
+            whole.append(record if shared else record.with_input(inputs[task.question]))
+        return tuple(whole)
 
     def _plan_unit(self, slot: int, group: Group) -> None:
         self._assign(slot, tuple(record.task for record in group), group)

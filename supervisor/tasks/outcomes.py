@@ -11,7 +11,7 @@ from shared.messages import Failure, UnitDone
 from shared.metrics import SupervisorMetrics
 from shared.models import BatchKey, Output
 from shared.retry import Backoff
-from shared.task_inputs import content_of, has_canary
+from shared.task_inputs import has_canary
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import TaskRecord
 from supervisor.pool.slot_table import Assignment
@@ -339,11 +339,11 @@ class OutcomeHandler:
 
 
 def _inputs(group: Group) -> int:
-    return len({content_of(record.task) or record.task.id for record in group})
+    return len({record.task.question for record in group})
 
 
 def _size_bytes(group: Group) -> int:
-    sizes = {content_of(record.task) or record.task.id: record.task.size_bytes for record in group}
+    sizes = {record.task.question: record.task.size_bytes for record in group}
     return sum(sizes.values())
 
 

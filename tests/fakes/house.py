@@ -13,7 +13,7 @@ from shared.metrics import SupervisorMetrics
 from shared.models import Output
 from shared.settings import Settings
 from supervisor.composition import Outside, compose
-from supervisor.journal.task_record import Report
+from supervisor.journal.task_record import MOST_BYTES_IN_MEMORY, Report
 from supervisor.loop import Supervisor
 from supervisor.pool.slot_table import SlotTable
 from supervisor.runtime.events import (
@@ -70,6 +70,7 @@ class House:
         path: Path = IN_MEMORY,
         clock: Clock | None = None,
         draw: Callable[[float, float], float] = longest,
+        most_bytes_in_memory: int = MOST_BYTES_IN_MEMORY,
     ) -> None:
         self.settings = settings or make_settings()
         self.clock = clock or Clock()
@@ -83,6 +84,7 @@ class House:
         self.journal = open_task_journal(path)
         self.disk = Disk.under(self.journal)
         self._draw = draw
+        self._most_bytes_in_memory = most_bytes_in_memory
         self.supervisor = self._compose()
         self._next_pid = 100
 
@@ -102,6 +104,7 @@ class House:
                 clock=self.clock,
                 draw=self._draw,
             ),
+            self._most_bytes_in_memory,
         )
 
     @property

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from shared.embedding_input import EmbeddingInput
 from shared.messages import Failure, UnitDone
-from shared.task_inputs import content_of
 from supervisor.runtime.events import UnitFinished
 from tests.builders import make_output
 from tests.fakes.house import House, item
@@ -94,7 +94,7 @@ class SimulatedProvider:
                 continue
             unit = assignment.unit
             self._taken.add(unit.id)
-            texts = list(dict.fromkeys(content_of(task) or "" for task in unit.tasks))
+            texts = list(dict.fromkeys(EmbeddingInput.parse(task.payload).text for task in unit.tasks))
             reply = self.serve(texts, unit.key.model)
             if assignment.is_canary:
                 self.canaries += 1

@@ -11,6 +11,7 @@ from shared.settings import Settings
 from supervisor.loop import Supervisor
 from supervisor.task_api.answers import PollRequest
 from supervisor.task_api.outbox import Message
+from tests.builders import make_task
 from tests.fakes.api import HeldPoller, HeldReporter
 from tests.fakes.clock import Clock
 from tests.fakes.house import House
@@ -33,6 +34,10 @@ Alive = Callable[[int, int], bool]
 """Does the worker of this slot with this pid still live?"""
 
 
+BYTES_OF_TWO_INPUTS = 20
+"""Little enough that tasks wait on disk while others wait in memory."""
+
+
 class WatchedHouse(House):
     """`on_disk` looks at the journal's file through a connection of its own: it sees commits only."""
 
@@ -42,7 +47,7 @@ class WatchedHouse(House):
         self._fuse = fuse
         self._on_disk = on_disk
         self._alive = alive
-        super().__init__(settings, path, clock)
+        super().__init__(settings, path, clock, most_bytes_in_memory=BYTES_OF_TWO_INPUTS)
 
     def _compose(self) -> Supervisor:
         self.journal._db.execute("PRAGMA synchronous = OFF")  # the machine itself does not die here
@@ -105,6 +110,8 @@ class WatchedPool(FakePool):
         self._drains = drains
 
     def dispatch(self, slot: int, pid: int, unit: Unit) -> None:
+        for task in tasks_of(unit):
+            assert task.payload == make_task(task.id).payload, f"{task.id} was dispatched with {task.payload}"
         for task in tasks_of(unit) if self._alive(slot, pid) else ():
             row = self._on_disk(task.id)
             assert row is not None, f"{task.id} was dispatched without a row on disk"

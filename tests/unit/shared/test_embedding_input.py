@@ -103,5 +103,12 @@ def test_size_is_that_of_the_text_in_utf8(text: str, size_bytes: int) -> None:
     assert parse_embedding(text).size_bytes == size_bytes
 
 
+def test_equal_texts_have_one_content_id_and_others_have_another() -> None:
+    ids = [parse_embedding(given).content_id for given in ("a", {"text": "a", "model": "m"}, "b", "a ")]
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 3
+    assert all(len(each) == 32 for each in ids)
+
+
 def test_every_task_type_has_a_parser() -> None:
     assert set(INPUT_PARSERS) == set(TaskType)

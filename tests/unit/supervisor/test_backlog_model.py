@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shared.messages import Failure
-from shared.task_inputs import content_of
 from supervisor.journal.task_record import TaskRecord
 from supervisor.providers.model_limits import NOTHING, Allowance
 from supervisor.tasks.backlog import Backlog, Group, SetAside
@@ -61,7 +60,7 @@ class BacklogMachine(RuleBasedStateMachine):
         assert len(groups) <= slots
         assert bool(groups) == bool(ready and slots and most_bytes)
         for group in groups:
-            sizes = {content_of(record.task): record.task.size_bytes for record in group}
+            sizes = {record.task.question: record.task.size_bytes for record in group}
             assert 1 <= len(sizes) <= most
             assert len(sizes) == 1 or sum(sizes.values()) <= most_bytes
             assert len({record.task.key for record in group}) == 1

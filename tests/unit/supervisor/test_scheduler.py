@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.task_api.answers import Listed, PollRequest
-from supervisor.task_api.poll_scheduler import MOST_AHEAD, MOST_AHEAD_BYTES, TaskScheduler
+from supervisor.task_api.poll_scheduler import MOST_AHEAD, MOST_AHEAD_BYTES, MOST_PAGE_BYTES, TaskScheduler
 from tests.fakes.clock import Clock
 
 CAPACITY = 100
@@ -25,6 +25,7 @@ def scheduler(clock: Clock) -> TaskScheduler:
 
 def poll(scheduler: TaskScheduler, new: int = 0, *, full: bool = False) -> None:
     scheduler.started(0, REQUEST, wanted=100)
+    scheduler.weigh(few(0.01))
     scheduler.found(new, full=full, listed=few(0.01))
 
 
@@ -138,13 +139,36 @@ def test_much_that_is_owed_makes_polls_larger_and_fewer(
     assert not scheduler.due(depth // 2 + 1, owed, held=owed)
 
 
-def test_long_texts_are_not_taken_far_ahead(scheduler: TaskScheduler) -> None:
-    scheduler.started(0, REQUEST, wanted=100)
-    scheduler.found(1, full=True, listed=Listed(items=10, page_bytes=10 * 30_000, took_seconds=0.01))
-    assert scheduler.room(0, owed=50_000) == MOST_AHEAD_BYTES // 30_000
-    scheduler.started(0, REQUEST, wanted=100)
-    scheduler.found(1, full=True, listed=Listed(items=1, page_bytes=MOST_AHEAD_BYTES, took_seconds=0.01))
-    assert scheduler.room(0, owed=50_000) == CAPACITY
+@pytest.mark.parametrize(
+    ("item_bytes", "backlog_bytes", "room"),
+    [
+        (30_000, 0, 1119),
+        (2**20, 0, 32),
+        (2**20, 30 * 2**20, 2),
+        (100, 32 * 2**20, 0),
+        (2 * MOST_AHEAD_BYTES, 0, 1),
+    ],
+)
+def test_long_texts_are_not_taken_far_ahead(
+    scheduler: TaskScheduler, item_bytes: int, backlog_bytes: int, room: int
+) -> None:
+    scheduler.weigh(Listed(items=10, page_bytes=10 * item_bytes, took_seconds=0.01))
+    assert scheduler.room(0, 50_000, backlog_bytes) == room
+    assert (scheduler.due_at(0, 50_000, backlog_bytes=backlog_bytes) is None) == (room == 0)
+
+
+def test_after_a_full_page_of_long_texts_half_of_the_bytes_must_be_gone(scheduler: TaskScheduler) -> None:
+    poll(scheduler, new=1, full=True)
+    assert not scheduler.due(1, owed=0, held=2, backlog_bytes=MOST_AHEAD_BYTES // 2 + 1)
+    assert scheduler.due(1, owed=0, held=2, backlog_bytes=MOST_AHEAD_BYTES // 2)
+
+
+def test_no_page_is_asked_for_that_would_be_refused_for_its_size(scheduler: TaskScheduler) -> None:
+    assert scheduler.limit(2000) == 2000
+    scheduler.weigh(Listed(items=10, page_bytes=10 * 2**20, took_seconds=0.01))
+    assert scheduler.limit(2000) == MOST_PAGE_BYTES // 2**20
+    scheduler.weigh(Listed(items=0, page_bytes=2, took_seconds=0.01))
+    assert scheduler.limit(2000) == MOST_PAGE_BYTES // 2**20
 
 
 @pytest.mark.parametrize("new", [0, 1])

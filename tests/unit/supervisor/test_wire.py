@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from shared.models import BatchKey, Task, TaskType, WireShape
+from shared.task_inputs import parse_embedding
 from supervisor.task_api.task_item import Refusal, RefusalReason
 from supervisor.task_api.wire_formats import LIST_FIELDS, Page, parse_page
 
@@ -60,6 +61,7 @@ def test_flat_item_is_a_task() -> None:
         correlation_id="made-here",
         size_bytes=5,
         created_at_seconds=CREATED,
+        content_id=parse_embedding("hello").content_id,
     )
 
 
@@ -72,6 +74,7 @@ def test_nestjs_item_is_a_task() -> None:
         correlation_id="made-here",
         size_bytes=5,
         created_at_seconds=CREATED,
+        content_id=parse_embedding("hello").content_id,
     )
 
 

@@ -1,0 +1,218 @@
+"""Inputs beyond what memory may hold wait in the journal; their tasks run like any other."""
+
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from shared.errors import Blame
+from shared.messages import Failure
+from supervisor.providers.model_limits import Allowance
+from supervisor.tasks.backlog import Backlog, SetAside
+from tests.builders import make_record, make_settings
+from tests.fakes.clock import Clock
+from tests.fakes.house import House, item
+from tests.fakes.journals import open_task_journal
+
+Lines = list[MutableMapping[str, Any]]
+ROOM = 30
+"""Bytes: three texts of TEXT_BYTES fit."""
+TEXT_BYTES = 10
+NO_ROOM = 0
+
+
+def text_of(number: int) -> str:
+    return f"{number:0{TEXT_BYTES}}"
+
+
+def one_at_a_time(path: Path, most_bytes: int = NO_ROOM, clock: Clock | None = None) -> House:
+    """A house with one worker, which gets a task at a time."""
+    settings = make_settings(concurrency_limit=1, batch_max_tasks=1)
+    return House(settings, path, clock, most_bytes_in_memory=most_bytes)
+
+
+def texts(house: House) -> list[object]:
+    """What the worker of slot 0 was given."""
+    payloads = [task.payload for task in house.held[0].tasks]
+    return [payload.get("text") if isinstance(payload, dict) else payload for payload in payloads]
+
+
+def stored(house: House) -> bytes:
+    row: bytes = house.journal._db.execute("SELECT task FROM tasks ORDER BY number").fetchone()[0]
+    return row
+
+
+def in_memory(house: House) -> int:
+    return sum(record.has_input for record in house.backlog.records())
+
+
+@pytest.mark.parametrize("way", ["add", "put_back", "add_later", "add_fragment", "add_aside"])
+def test_backlog_keeps_the_first_inputs_and_counts_all(way: str) -> None:
+    backlog = Backlog(ROOM)
+    for number in range(5):
+        record = make_record(f"t{number}", text=text_of(number))
+        match way:
+            case "add":
+                backlog.add(record)
+            case "put_back":
+                backlog.put_back([record])
+            case "add_later":
+                backlog.add_later((record,), 10.0)
+            case "add_fragment":
+                backlog.add_fragment((record,))
+            case _:
+                backlog.add_aside(record.task.key.model, SetAside((record,), Failure("no"), 0.0))
+    assert {record.task.id for record in backlog.records() if record.has_input} == {"t0", "t1", "t2"}
+    assert (len(backlog), backlog.size_bytes) == (5, 5 * TEXT_BYTES)
+
+
+def test_room_is_free_again_when_tasks_have_gone_out() -> None:
+    backlog = Backlog(ROOM)
+    for turn in range(3):
+        for number in range(3):
+            backlog.add(make_record(f"t{turn}-{number}", text=text_of(number)))
+        (group,) = backlog.take(1, 1, lambda _: Allowance(3))
+        assert all(record.has_input for record in group)
+        assert backlog.size_bytes == 0
+
+
+def test_woken_tasks_are_counted_once() -> None:
+    backlog = Backlog(ROOM)
+    backlog.add_later((make_record("t", text=text_of(1)),), 1.0)
+    backlog.wake(2.0)
+    assert (len(backlog), backlog.size_bytes) == (1, TEXT_BYTES)
+    backlog.take_all()
+    assert (len(backlog), backlog.size_bytes) == (0, 0)
+
+
+def test_task_that_waited_on_disk_is_given_out_whole(tmp_path: Path) -> None:
+    house = one_at_a_time(tmp_path / "journal")
+    house.start_workers()
+    house.list_tasks("a", "b", "c")
+    assert texts(house) == ["text of a"]
+    assert in_memory(house) == 0
+    for name in ("b", "c"):
+        house.finish(0)
+        assert texts(house) == [f"text of {name}"]
+
+
+def test_task_is_given_out_whole_in_the_turn_in_which_it_came() -> None:
+    """Its row is not yet committed then."""
+    house = House(most_bytes_in_memory=NO_ROOM)
+    house.start_workers()
+    house.list_tasks("a")
+    assert texts(house) == ["text of a"]
+
+
+def test_task_that_waits_on_disk_is_not_taken_in_again(tmp_path: Path) -> None:
+    house = one_at_a_time(tmp_path / "journal")
+    house.turn()
+    house.list_tasks("a", "b")
+    house.pass_time(40.0)
+    house.list_tasks("a", "b", "c")
+    assert sorted(record.task.id for record in house.backlog.records()) == ["a", "b", "c"]
+
+
+def test_retries_keep_the_input_on_disk(tmp_path: Path) -> None:
+    house = one_at_a_time(tmp_path / "journal")
+    house.start_workers()
+    house.list_tasks("a")
+    house.die(0)
+    house.turn()
+    assert texts(house) == ["text of a"]
+    house.journal.close()
+    again = open_task_journal(tmp_path / "journal")
+    assert [again.input_of(record) for record in again.recover(0.0).records] == [
+        make_record("a").task.payload
+    ]
+
+
+def test_recovery_reads_no_more_inputs_than_memory_may_hold(tmp_path: Path) -> None:
+    journal = open_task_journal(tmp_path / "journal")
+    journal.note_ready(make_record(f"t{number}", text=text_of(number)) for number in range(5))
+    journal.commit()
+    records = open_task_journal(tmp_path / "journal").recover(0.0, ROOM).records
+    assert [record.has_input for record in records] == [True, True, True, False, False]
+
+
+def test_restart_runs_all_tasks_in_their_order(tmp_path: Path) -> None:
+    first = one_at_a_time(tmp_path / "journal")
+    first.start_workers()
+    first.list_tasks(*"abcde")
+    first.journal.close()
+    second = one_at_a_time(tmp_path / "journal", most_bytes=2 * TEXT_BYTES)
+    second.supervisor.recover()
+    second.start_workers()
+    given = []
+    while second.held:
+        given += texts(second)
+        second.finish(0)
+    assert given == [f"text of {name}" for name in "abcde"]
+
+
+def test_journal_of_an_earlier_version_is_taken_up(tmp_path: Path) -> None:
+    """Its rows have no content_id."""
+    house = one_at_a_time(tmp_path / "journal")
+    house.turn()
+    house.list_tasks("a")
+    row = orjson.loads(stored(house))
+    del row["content_id"]
+    house.journal._db.execute("UPDATE tasks SET task = ?", (orjson.dumps(row),))
+    house.journal.close()
+    second = one_at_a_time(tmp_path / "journal")
+    second.supervisor.recover()
+    second.start_workers()
+    assert texts(second) == ["text of a"]
+
+
+def test_same_text_is_read_once_and_shared_by_its_tasks(tmp_path: Path) -> None:
+    house = House(make_settings(concurrency_limit=1), tmp_path / "journal", most_bytes_in_memory=ROOM)
+    house.turn()
+    house.list_tasks(*(item(name, input_data={"text": text_of(1)}) for name in "abcdef"))
+    house.start_workers()
+    unit = house.held[0]
+    assert (len(unit.tasks), unit.inputs, unit.size_bytes) == (6, 1, TEXT_BYTES)
+    assert len({id(task.payload) for task in unit.tasks}) == 1
+
+
+def test_tasks_set_aside_on_disk_have_their_texts_hidden_in_the_log(tmp_path: Path, log_lines: Lines) -> None:
+    """What the provider said of a task is decided later; by then its text must be there to be found."""
+    house = House(make_settings(concurrency_limit=1), tmp_path / "journal", most_bytes_in_memory=NO_ROOM)
+    house.start_workers()
+    text = "the secret words of a long text that nobody may read in a log"
+    house.list_tasks(item("a", input_data={"text": text}))
+    house.fail(0, f"cannot embed: {text}", blame=Blame.SOME_TASKS)
+    assert in_memory(house) == 0
+    house.serve_canaries()
+    assert text in house.reporter.parcels[0].body.decode()
+    assert text not in repr(log_lines)
+
+
+def test_input_that_cannot_be_read_holds_up_no_other(tmp_path: Path, log_lines: Lines) -> None:
+    house = House(make_settings(concurrency_limit=1), tmp_path / "journal", most_bytes_in_memory=NO_ROOM)
+    house.turn()
+    house.list_tasks("a", "b")
+    damaged = stored(house)
+    house.journal._db.execute("UPDATE tasks SET task = x'00' WHERE id = 'a'")
+    house.start_workers()
+    assert texts(house) == ["text of b"]
+    assert [line["task_id"] for line in log_lines if line["event"] == "input_unreadable"] == ["a"]
+    house.finish(0)
+    house.journal._db.execute("UPDATE tasks SET task = ? WHERE id = 'a'", (damaged,))
+    house.pass_time(31.0)
+    assert texts(house) == ["text of a"]
+
+
+def test_unit_holds_no_more_than_four_megabytes_of_texts() -> None:
+    house = House(make_settings(concurrency_limit=1))
+    for _ in range(100):  # texts of many bytes a token: the provider's limit of tokens is no bound then
+        house.supervisor.dispatcher.limiter.answered("m", 0, 10_000_000, 10, None)
+    megabyte = "x" * 1_000_000
+    house.turn()
+    house.list_tasks(
+        *(item(f"t{number}", input_data={"text": f"{number}{megabyte}", "model": "m"}) for number in range(9))
+    )
+    house.start_workers()
+    assert len(house.held[0].tasks) == 4
