@@ -186,8 +186,10 @@ def test_tasks_set_aside_on_disk_have_their_texts_hidden_in_the_log(tmp_path: Pa
     house.fail(0, f"cannot embed: {text}", blame=Blame.SOME_TASKS)
     assert in_memory(house) == 0
     house.serve_canaries()
-    assert text in house.reporter.parcels[0].body.decode()
+    assert text in house.answer().body.decode()
+    assert any(line["event"] == "task_finished" for line in log_lines)
     assert text not in repr(log_lines)
+    assert text not in repr(house.status)
 
 
 def test_input_that_cannot_be_read_holds_up_no_other(tmp_path: Path, log_lines: Lines) -> None:
