@@ -209,7 +209,12 @@ class TaskJournal:
             "SELECT id, state, task, attempts, crashes, claim, report, changed_at FROM tasks ORDER BY number"
         )
         records: list[TaskRecord] = []
+        interrupted: list[TaskRecord] = []
         waiting: list[Waiting] = []
+        left_bytes = most_input_bytes
+        for task_id, state, task, attempts, crashes, claim, report, changed_at in rows:
+            try:
+                if state in (TaskState.READY, TaskState.RUNNING):
                     ran = state == TaskState.RUNNING and changed_at >= booted_at_seconds
                     record = TaskRecord(read_task(task), now, attempts, crashes, Claim(claim))
                     left_bytes -= record.task.size_bytes

@@ -7,7 +7,6 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.errors import Blame
 from shared.messages import Failure
 from supervisor.providers.model_limits import Allowance
 from supervisor.tasks.backlog import Backlog, SetAside
@@ -124,7 +123,7 @@ def test_retries_keep_the_input_on_disk(tmp_path: Path) -> None:
     assert texts(house) == ["text of a"]
     house.journal.close()
     again = open_task_journal(tmp_path / "journal")
-    assert [again.input_of(record) for record in again.recover(0.0).records] == [
+    assert [again.input_of(record) for record in again.recover(0.0).interrupted] == [
         make_record("a").task.payload
     ]
 
@@ -133,7 +132,7 @@ def test_recovery_reads_no_more_inputs_than_memory_may_hold(tmp_path: Path) -> N
     journal = open_task_journal(tmp_path / "journal")
     journal.note_ready(make_record(f"t{number}", text=text_of(number)) for number in range(5))
     journal.commit()
-    records = open_task_journal(tmp_path / "journal").recover(0.0, ROOM).records
+    records = open_task_journal(tmp_path / "journal").recover(0.0, most_input_bytes=ROOM).records
     assert [record.has_input for record in records] == [True, True, True, False, False]
 
 
@@ -175,21 +174,6 @@ def test_same_text_is_read_once_and_shared_by_its_tasks(tmp_path: Path) -> None:
     unit = house.held[0]
     assert (len(unit.tasks), unit.inputs, unit.size_bytes) == (6, 1, TEXT_BYTES)
     assert len({id(task.payload) for task in unit.tasks}) == 1
-
-
-def test_tasks_set_aside_on_disk_have_their_texts_hidden_in_the_log(tmp_path: Path, log_lines: Lines) -> None:
-    """What the provider said of a task is decided later; by then its text must be there to be found."""
-    house = House(make_settings(concurrency_limit=1), tmp_path / "journal", most_bytes_in_memory=NO_ROOM)
-    house.start_workers()
-    text = "the secret words of a long text that nobody may read in a log"
-    house.list_tasks(item("a", input_data={"text": text}))
-    house.fail(0, f"cannot embed: {text}", blame=Blame.SOME_TASKS)
-    assert in_memory(house) == 0
-    house.serve_canaries()
-    assert text in house.answer().body.decode()
-    assert any(line["event"] == "task_finished" for line in log_lines)
-    assert text not in repr(log_lines)
-    assert text not in repr(house.status)
 
 
 def test_input_that_cannot_be_read_holds_up_no_other(tmp_path: Path, log_lines: Lines) -> None:
