@@ -13,6 +13,11 @@ from tests.fakes.journals import close_journals
 hypothesis.settings.register_profile("here", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("here")
 
+# Coverage measures the processes that run tests, not the services and workers that tests start: that took
+# a third of the time, and what runs there is covered by tests of its own.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
 
 @pytest.fixture(autouse=True)
 def closed_journals() -> Iterator[None]:

@@ -34,7 +34,7 @@ def test_poison_task_is_failed_by_name_of_the_signal_and_costs_no_other_its_succ
     with api, provider:
         feeder = Feeder(api, Plan(tasks=1000, open_tasks=1000))
         chosen = settings(api.url(0), provider.url(0), str(tmp_path / "state"))
-        chosen |= {"BATCH_MAX_TASKS": "50", "WORKER_CRASH_LIMIT": "3"}
+        chosen |= {"BATCH_MAX_TASKS": "50", "WORKER_CRASH_LIMIT": "3", "OPENAI_TIMEOUT": "30"}
         service = ServiceProcess(tmp_path, chosen)
         hunter.watch(service.pid)
         try:
