@@ -136,6 +136,7 @@ class Settings(Whereabouts):
 
     unknown_task_policy: UnknownTaskPolicy = UnknownTaskPolicy.FAIL
     long_text: LongText = LongText.FAIL
+    max_text_bytes: Annotated[int, Field(ge=1, le=64_000_000)] = 10_000_000
     claim_tasks: bool = False
     shard_count: Positive = 1
     shard_index: Count = 0

@@ -153,6 +153,7 @@ def make_intake_rules(settings: Settings) -> IntakeRules:
     return IntakeRules(
         policy=settings.unknown_task_policy,
         fail_long_texts=has_limit and settings.long_text is LongText.FAIL,
+        max_text_bytes=settings.max_text_bytes,
         shard=Shard(settings.shard_count, settings.shard_index),
     )
 

@@ -1,6 +1,5 @@
 """The task API's two operations: the requests they take, and what their answers mean."""
 
-import codecs
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -82,8 +81,7 @@ class APIClient:
         answer = judge_poll(got, request, url, self._authorization)
         if answer.result is not PollResult.TASKS or isinstance(got, NoResponse):
             return answer
-        body = got.body.removeprefix(codecs.BOM_UTF8)
-        page = parse_page(body, self._new_correlation_id, request.limit, self._is_held, request.sought)
+        page = parse_page(got.body, self._new_correlation_id, request.limit, self._is_held, request.sought)
         if page.fault:
             return replace(answer, result=PollResult.BAD_PAGE, detail=page.fault)
         return replace(answer, result=PollResult.TASKS if page.items else PollResult.EMPTY, page=page)

@@ -111,7 +111,8 @@ def give_back_body(shape: WireShape) -> bytes:
 
 def _items(body: bytes | bytearray, most: int) -> Iterable[object]:
     """Raises NoListError, be it while they are read."""
-    body = body.removeprefix(BYTE_ORDER_MARK)
+    if body.startswith(BYTE_ORDER_MARK):  # noqa: FURB188  `removeprefix` copies a page that has none
+        body = body[len(BYTE_ORDER_MARK) :]
     if len(body) <= LARGE_PAGE_BYTES:
         # It refuses a whole page for one lone surrogate, NaN or deep nest in one item.
         with contextlib.suppress(orjson.JSONDecodeError):

@@ -43,12 +43,24 @@ class IntakeRules:
 
     policy: UnknownTaskPolicy
     fail_long_texts: bool
+    max_text_bytes: int
     shard: Shard
 
     def refuse(self, task: Task) -> Refusal | None:
         """Why a task that could be parsed is not run."""
-        too_long = self.fail_long_texts and task.length is TextLength.OVER
-        return _too_long(task) if too_long else None
+        if task.size_bytes > self.max_text_bytes:
+            return _too_long(
+                task,
+                f"the text has {task.size_bytes:,} bytes, and MAX_TEXT_BYTES allows {self.max_text_bytes:,};"
+                " shorten it, or raise the setting",
+            )
+        if self.fail_long_texts and task.length is TextLength.OVER:
+            return _too_long(
+                task,
+                f"the text is longer than the {MAX_TEXT_TOKENS:,} tokens that {task.key.model} takes;"
+                " shorten it, or let the service embed it in pieces (LONG_TEXT=mean)",
+            )
+        return None
 
     def sees_to(self, refusal: Refusal) -> bool:
         """Is the refused item this replica's?"""
@@ -161,11 +173,6 @@ def _topic(refusal: Refusal) -> str:
     return f"{refusal.reason} {refusal.task_id or refusal.message}"
 
 
-def _too_long(task: Task) -> Refusal:
-    return Refusal(
-        RefusalReason.TEXT_TOO_LONG,
-        f"the text is longer than the {MAX_TEXT_TOKENS:,} tokens that {task.key.model} takes;"
-        " shorten it, or let the service embed it in pieces (LONG_TEXT=mean)",
-        TaskAddress(task.id, task.shape, task.correlation_id),
-        task.id,
-    )
+def _too_long(task: Task, message: str) -> Refusal:
+    address = TaskAddress(task.id, task.shape, task.correlation_id)
+    return Refusal(RefusalReason.TEXT_TOO_LONG, message, address, task.id)

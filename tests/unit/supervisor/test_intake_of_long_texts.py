@@ -37,3 +37,20 @@ def test_long_text_is_taken_where_it_can_be_embedded(fields: dict[str, object]) 
     house = make_house(**fields)
     house.list_tasks(item("x", input_data=LONG))
     assert waiting(house) == ["x"]
+
+
+@pytest.mark.parametrize(("text", "size"), [("x" * 21, "21"), ("é" * 11, "22"), ("x" * 2000, "2,000")])
+def test_text_of_more_bytes_than_the_setting_allows_is_failed_by_name_of_it(text: str, size: str) -> None:
+    house = make_house(max_text_bytes=20, long_text=LongText.MEAN)
+    house.list_tasks(item("fits", input_data={"text": "x" * 20}), item("long", input_data={"text": text}))
+    assert waiting(house) == ["fits"]
+    (parcel,) = house.answer_all()
+    assert parcel.task_id == "long"
+    assert f"the text has {size} bytes, and MAX_TEXT_BYTES allows 20" in parcel.body.decode()
+    assert reading(house.metrics.rejected, "text_too_long") == 1
+
+
+def test_bytes_are_looked_at_before_tokens() -> None:
+    house = make_house(max_text_bytes=20)
+    house.list_tasks(item("x", input_data=LONG))
+    assert b"MAX_TEXT_BYTES" in house.answer_all()[0].body
