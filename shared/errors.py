@@ -41,6 +41,13 @@ class Blame(StrEnum):
     """Nothing is there, and the provider does not say what: the model if others are served, else the API."""
 
 
+RAISE_PROCESS_LIMIT = (
+    "raise the limits of processes and memory (ulimit -u, TasksMax=, those of the container)"
+    " or lower CONCURRENCY_LIMIT"
+)
+"""What to do where the system starts no further process or thread."""
+
+
 class ConfigurationError(Exception):
     """The service cannot start as it is configured. Each of `faults` tells a person one thing to mend."""
 

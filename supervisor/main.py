@@ -21,6 +21,7 @@ from shared.metrics import (
 from shared.settings import Settings
 from shared.version import VERSION
 from supervisor.composition import Outside, compose
+from supervisor.console.connections import MAX_CONNECTIONS
 from supervisor.console.gauges import StatusGauges
 from supervisor.console.http_server import MetricsServer
 from supervisor.journal.journal import TaskJournal
@@ -29,6 +30,7 @@ from supervisor.journal.state_directory import StateDirectory
 from supervisor.pool.local import LocalPool
 from supervisor.runtime.events import ClaimDone, Inbox
 from supervisor.runtime.exit_codes import ExitCode
+from supervisor.runtime.limits import check_open_files, leave_no_core, take_open_files
 from supervisor.runtime.memory import calm_collector, return_large_buffers
 from supervisor.runtime.notifier import Notifier
 from supervisor.runtime.signals import obey_signals
@@ -60,11 +62,14 @@ class Service:
 def run(settings: Settings) -> ExitCode:
     """Run the service until it is told to stop. Raises ConfigurationError where it cannot start."""
     os.umask(0o077)
+    leave_no_core()
+    take_open_files()
     return_large_buffers()
     share_interpreter_evenly()
     configure_logs(settings.log_level, settings.log_format, PROCESS_NAME)
     _tell_unknown_names()
     notifier = Notifier.from_environment()
+    check_open_files(settings.concurrency_limit, MAX_CONNECTIONS + settings.report_concurrency)
     check_socket_directory()
     state = StateDirectory(settings.state_dir)
     _prepare_metric_files(state.metrics, settings.concurrency_limit)

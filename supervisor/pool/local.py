@@ -14,7 +14,7 @@ from supervisor.runtime.events import Event
 from supervisor.runtime.threads import start_thread
 from workers.process.config import WorkerConfig
 from workers.process.entrypoint import worker_main
-from workers.process.forkserver import start_forkserver
+from workers.process.forkserver import start_another_forkserver, start_forkserver
 
 CLOSE_SECONDS = 3.0
 
@@ -65,6 +65,9 @@ class LocalPool:
             target=worker_main, args=(slot, theirs, self._config), name=f"worker-{slot}", daemon=True
         )
         try:
+            process.start()
+        except FileNotFoundError:
+            start_another_forkserver()
             process.start()
         finally:
             theirs.close()

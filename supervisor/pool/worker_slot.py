@@ -14,6 +14,7 @@ from multiprocessing.process import BaseProcess
 
 import psutil
 
+from shared.errors import RAISE_PROCESS_LIMIT
 from shared.messages import Unit, UnitDone, WorkerReady, WorkerUnfit
 from supervisor.runtime.events import Event, UnitFinished, WorkerDied, WorkerStarted
 from workers.process.pipe import receive_message, send_message
@@ -21,6 +22,7 @@ from workers.process.pipe import receive_message, send_message
 START_BACKOFF_SECONDS = 0.1
 LONGEST_START_BACKOFF_SECONDS = 10.0
 GENTLE_EXIT_SECONDS = 2.0
+NO_PROCESS = f"the system gave the forkserver no process for it; {RAISE_PROCESS_LIMIT}"
 
 Launch = Callable[[int], tuple[BaseProcess, Connection]]
 
@@ -76,7 +78,7 @@ class WorkerSlot:
         process = self._process
         try:
             return int(psutil.Process(process.pid).memory_info().rss) if process and process.pid else 0
-        except psutil.Error:
+        except (psutil.Error, OSError):  # the second where no file can be opened to look
             return 0
 
     def run(self) -> None:
@@ -86,7 +88,8 @@ class WorkerSlot:
                 with self._process_lock:
                     process, pipe = self._launch(self._number)
             except (OSError, EOFError) as error:
-                self._bury(None, was_ready=False, reason=f"could not be started: {error}")
+                why = NO_PROCESS if isinstance(error, (EOFError, BrokenPipeError)) else error
+                self._bury(None, was_ready=False, reason=f"could not be started: {why}")
                 continue
             self._process, self._unit_id = process, None
             with pipe:

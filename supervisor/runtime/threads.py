@@ -4,6 +4,7 @@ import sys
 import threading
 from collections.abc import Callable
 
+from shared.errors import RAISE_PROCESS_LIMIT, ConfigurationError
 from supervisor.runtime.events import Event, ThreadCrashed
 
 SWITCH_INTERVAL_SECONDS = 0.0005
@@ -19,7 +20,10 @@ def share_interpreter_evenly() -> None:
 
 
 def start_thread(name: str, work: Callable[[], None], post: Callable[[Event], None]) -> threading.Thread:
-    """Run `work` in a daemon thread; a fault of it reaches the loop, which ends the service."""
+    """Run `work` in a daemon thread; a fault of it reaches the loop, which ends the service.
+
+    Raises ConfigurationError where the system starts no further thread.
+    """
 
     def guarded() -> None:
         try:
@@ -28,5 +32,10 @@ def start_thread(name: str, work: Callable[[], None], post: Callable[[Event], No
             post(ThreadCrashed(name, error))
 
     thread = threading.Thread(target=guarded, name=name, daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"the system starts no thread for {name}: {error}; {RAISE_PROCESS_LIMIT}"
+        ) from error
     return thread

@@ -24,15 +24,18 @@ class Outcome:
 AS_ORDINARY_USER = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 
 
-def run_command(folder: Path, *arguments: str, **settings: str) -> Outcome:
-    """Run `python run.py ARGUMENTS` in `folder` with these settings and no others."""
-    return _run(folder, [sys.executable, RUN, *arguments], settings)
+def run_command(folder: Path, *arguments: str, through: Sequence[str] = (), **settings: str) -> Outcome:
+    """Run `python run.py ARGUMENTS` in `folder` with these settings and no others.
+
+    `through` is a command that runs the command it is given.
+    """
+    return _run(folder, [*through, sys.executable, RUN, *arguments], settings)
 
 
 def run_command_as_ordinary_user(folder: Path, *arguments: str, **settings: str) -> Outcome:
     """The same without the power of root to read and write everything."""
     as_user = AS_ORDINARY_USER if os.geteuid() == 0 else ()
-    return _run(folder, [*as_user, sys.executable, RUN, *arguments], settings)
+    return run_command(folder, *arguments, through=as_user, **settings)
 
 
 def _run(folder: Path, command: Sequence[str], settings: Mapping[str, str]) -> Outcome:

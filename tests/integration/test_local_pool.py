@@ -1,6 +1,8 @@
 """The pool with real workers, whatever happens to them."""
 
+import contextlib
 import multiprocessing.forkserver
+import multiprocessing.util
 import os
 import signal
 from collections.abc import Iterator
@@ -22,6 +24,7 @@ from tests.integration.pool_events import EventLog
 from tests.stubs.provider import StubProvider
 from tests.stubs.provider_answer import vector_for
 from tests.stubs.provider_faults import hang
+from workers.preload import preload_modules
 from workers.process.config import WorkerConfig
 
 SLOTS = 2
@@ -44,19 +47,25 @@ def pool(
 ) -> Iterator[LocalPool]:
     """All workers are ready."""
     monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))  # the pool adds to it
+    with running_pool(tmp_path, log, provider.base_url) as pool:
+        for slot in range(SLOTS):
+            log.pid(slot)
+        yield pool
+
+
+@contextlib.contextmanager
+def running_pool(folder: Path, log: EventLog, base_url: str) -> Iterator[LocalPool]:
     config = WorkerConfig(
         provider=Provider.OPENAI,
         openai_api_key=SecretStr("sk-none"),
-        openai_base_url=provider.base_url,
+        openai_base_url=base_url,
         openai_timeout_seconds=30.0,
-        metrics_directory=tmp_path,
+        metrics_directory=folder,
         log_level=LogLevel.ERROR,
         log_format=LogFormat.JSON,
     )
     pool = LocalPool(SLOTS, config, log.post)
     pool.start()
-    for slot in range(SLOTS):
-        log.pid(slot)
     yield pool
     for slot in range(SLOTS):
         pool.kill(slot)
@@ -173,8 +182,47 @@ def test_close_does_not_wait_for_ever_for_a_busy_worker(
     eventually(lambda: not worker.is_running(), what="the busy worker has ended")
 
 
+def test_worker_that_cannot_be_forked_is_tried_again_and_costs_no_other(
+    tmp_path: Path, log: EventLog, provider: StubProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+    stop_forkserver()
+    scarce = [*preload_modules(Provider.OPENAI), "tests.integration.scarce_processes"]
+    monkeypatch.setattr("workers.process.forkserver.preload_modules", lambda _: scarce)
+    with running_pool(tmp_path, log, provider.base_url):
+        log.wait(WorkerStarted, SLOTS)
+        failed = log.all(WorkerDied)
+        assert [(died.exit_code, died.was_ready) for died in failed] == [(None, False)] * 2
+        assert all("no process" in died.reason and "ulimit -u" in died.reason for died in failed)
+        assert sorted(started.slot for started in log.all(WorkerStarted)) == [0, 1]
+    stop_forkserver()
+
+
+@pytest.mark.parametrize("removed", ["socket", "directory"])
+def test_workers_start_though_the_socket_of_the_forkserver_was_removed(
+    pool: LocalPool, log: EventLog, removed: str
+) -> None:
+    directory = Path(multiprocessing.util.get_temp_dir())
+    for socket in directory.iterdir():
+        socket.unlink()
+    if removed == "directory":
+        directory.rmdir()
+    for start in (2, 3):
+        os.kill(log.pid(0, start - 1), signal.SIGKILL)
+        pool.dispatch(0, log.pid(0, start), unit_of(start, "again"))
+        assert log.wait(UnitFinished, start - 1).slot == 0
+    assert len(log.all(WorkerStarted, slot=1)) == 1, "the worker of the first forkserver goes on"
+    pool.dispatch(1, log.pid(1), unit_of(9, "on"))
+    assert log.wait(UnitFinished, 3).slot == 1
+    assert [died.was_ready for died in log.all(WorkerDied)] == [True, True]
+
+
+def stop_forkserver() -> None:
+    multiprocessing.forkserver._forkserver._stop()  # type: ignore[attr-defined]  # there is no public way
+
+
 @pytest.fixture(autouse=True, scope="module")
 def forkserver_of_this_module() -> Iterator[None]:
     """The next module gets one of its own."""
     yield
-    multiprocessing.forkserver._forkserver._stop()  # type: ignore[attr-defined]  # there is no public way
+    stop_forkserver()

@@ -37,11 +37,11 @@ def worker_main(slot: int, pipe: Connection, config: WorkerConfig) -> None:
     if supervisor is None:
         raise RuntimeError("worker_main runs in a process of multiprocessing only")
     let_forkserver_end()
-    die_with_parent(supervisor.sentinel)
     configure_logs(config.log_level, config.log_format, name)
     use_metric_files(config.metrics_directory, name)
     calls = ProviderCalls(WorkerMetrics(), time.monotonic)
     try:
+        die_with_parent(supervisor.sentinel)
         factory = build_factory(config, calls)
     except ConfigurationError as error:
         send_message(pipe, WorkerUnfit(str(error)))

@@ -2,13 +2,14 @@
 
 import multiprocessing
 import multiprocessing.forkserver
+import multiprocessing.util
 import os
 import socket
 import tempfile
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
-from shared.errors import ConfigurationError
+from shared.errors import RAISE_PROCESS_LIMIT, ConfigurationError
 from shared.models import Provider
 from workers.preload import preload_modules
 
@@ -47,7 +48,18 @@ def start_forkserver(provider: Provider) -> ForkServerContext:
         multiprocessing.forkserver.ensure_running()
     except OSError as error:
         raise ConfigurationError(
-            f"the system starts no process for the workers: {error.strerror or error};"
-            " look at its limits of processes and memory (ulimit -u, those of the container)"
+            f"the system starts no process for the workers: {error.strerror or error}; {RAISE_PROCESS_LIMIT}"
         ) from error
     return context
+
+
+def start_another_forkserver() -> None:
+    """For when something has removed the socket of the one that runs, such as a cleaner of TMPDIR.
+
+    Its workers go on, and it with them: its pipe stays open, so it ends with this process. Raises OSError.
+    """
+    server = multiprocessing.forkserver._forkserver
+    # There is no public way.
+    vars(server).update(_forkserver_alive_fd=None, _forkserver_address=None, _forkserver_pid=None)
+    Path(multiprocessing.util.get_temp_dir()).mkdir(mode=0o700, exist_ok=True)
+    server.ensure_running()

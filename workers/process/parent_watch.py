@@ -8,6 +8,8 @@ import signal
 import sys
 import threading
 
+from shared.errors import RAISE_PROCESS_LIMIT, ConfigurationError
+
 _PR_SET_PDEATHSIG = 1
 _EXIT_CODE = 1
 
@@ -18,11 +20,17 @@ def die_with_parent(parent_sentinel: int) -> None:
     Twice over. A thread waits for `parent_sentinel`, which works everywhere but needs the interpreter. And
     the kernel kills the process when its parent ends, which also works while native code holds the
     interpreter's lock or the process is stopped. That parent is the forkserver, which ends with the
-    supervisor, see `let_forkserver_end`.
+    supervisor, see `let_forkserver_end`. Raises ConfigurationError where the system starts no thread.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    threading.Thread(target=_watch, args=(parent_sentinel,), name="parent-watch", daemon=True).start()
+    watch = threading.Thread(target=_watch, args=(parent_sentinel,), name="parent-watch", daemon=True)
+    try:
+        watch.start()
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"the system starts no thread for the worker: {error}; {RAISE_PROCESS_LIMIT}"
+        ) from error
 
 
 def let_forkserver_end() -> None:

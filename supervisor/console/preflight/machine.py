@@ -1,6 +1,5 @@
 """What the machine has to give: a state directory, a socket directory, a port, open files."""
 
-import resource
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -12,12 +11,8 @@ from supervisor.console.preflight.finding import Finding, Mark, faults_of
 from supervisor.journal.admin import JournalDesk
 from supervisor.journal.state_directory import JOURNAL_FILE, StateDirectory
 from supervisor.journal.task_record import TaskState
+from supervisor.runtime.limits import check_open_files, take_open_files
 from workers.process.forkserver import check_socket_directory
-
-FILES_OF_THE_SERVICE = 60
-"""Journal, logs, listening sockets and libraries: it holds 17 when nothing happens, and more at work."""
-FILES_A_WORKER = 5
-"""As counted: its pipe, what its process holds open here, and both ends of the pipe that wakes its thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +70,8 @@ def _port(settings: Settings) -> Finding:
 
 
 def _open_files(settings: Settings) -> Iterator[Finding]:
-    needed = (
-        FILES_OF_THE_SERVICE
-        + FILES_A_WORKER * settings.concurrency_limit
-        + settings.report_concurrency
-        + MAX_CONNECTIONS
-    )
-    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if allowed != resource.RLIM_INFINITY and allowed < needed:
-        text = (
-            f"{allowed:,} may be open at once, and the service can need {needed:,};"
-            " raise the limit (ulimit -n, LimitNOFILE=) or lower CONCURRENCY_LIMIT"
-        )
-        yield Finding(Mark.WARNING, "open files", text)
+    take_open_files()
+    try:
+        check_open_files(settings.concurrency_limit, MAX_CONNECTIONS + settings.report_concurrency)
+    except ConfigurationError as error:
+        yield from faults_of(error)

@@ -52,18 +52,14 @@ def test_a_port_that_is_taken_is_a_failure_and_one_that_is_free_stays_free(tmp_p
 
 
 @pytest.mark.parametrize(("workers", "is_told"), [(5, False), (256, True)])
-def test_too_few_open_files_for_the_workers_are_a_warning(
+def test_too_few_open_files_for_the_workers_are_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, is_told: bool
 ) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 1024))
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
     found = findings(settings_in(tmp_path, concurrency_limit=workers))
-    assert ("open files" in found) is is_told
-    assert not is_told or found["open files"].mark is Mark.WARNING
-
-
-def test_no_limit_of_open_files_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
-    assert "open files" not in findings(settings_in(tmp_path, concurrency_limit=256))
+    assert ("CONCURRENCY_LIMIT" in found) is is_told
+    assert not is_told or found["CONCURRENCY_LIMIT"].mark is Mark.FAILED
 
 
 def test_tasks_in_the_journal_are_known_beside_the_running_service(tmp_path: Path) -> None:
