@@ -10,6 +10,7 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from shared.log_events import LogEvent
+from shared.plain_text import escaped_json, visible
 from shared.settings import LogFormat, LogLevel
 
 STDOUT = 1
@@ -62,6 +63,7 @@ def configure_logs(level: LogLevel, log_format: LogFormat, process: str) -> None
         shared.append(structlog.processors.JSONRenderer(serializer=_to_json))
         factory = structlog.BytesLoggerFactory(cast("BinaryIO", output))
     else:
+        shared.append(_show_plainly)
         shared.append(structlog.dev.ConsoleRenderer(colors=os.isatty(STDOUT)))
         factory = structlog.WriteLoggerFactory(cast("TextIO", output))
     structlog.configure(
@@ -78,9 +80,18 @@ def get_logger(name: str) -> FilteringBoundLogger:
     return cast("FilteringBoundLogger", structlog.get_logger(logger_name=name))
 
 
+def _show_plainly(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """For a person's screen. A traceback keeps its lines."""
+    return {
+        name: "\n".join(map(visible, value.split("\n"))) if isinstance(value, str) else value
+        for name, value in event.items()
+    }
+
+
 def _to_json(event: EventDict, **_: object) -> bytes:
     try:
-        return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS)
+        line = orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:
         # The faster encoder refuses what JSON can say: huge numbers, lone surrogates.
-        return json.dumps(event, default=str, skipkeys=True).encode()
+        line = json.dumps(event, default=str, skipkeys=True).encode()
+    return escaped_json(line)

@@ -13,6 +13,8 @@ from typing import Final
 import prometheus_client.values
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
+from shared.plain_text import visible
+
 MAX_LABEL_VALUES: Final = 50
 OTHER_LABEL: Final = "other"
 METRIC_FILE_BYTES: Final = 512 * 1024
@@ -23,13 +25,14 @@ BATCH_BUCKETS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2048)
 
 
 class BoundedLabels:
-    """Lets the first 50 distinct values of a label through; the rest become `other`."""
+    """Lets the first 50 distinct values of a label through, made visible; the rest become `other`."""
 
     def __init__(self, limit: int = MAX_LABEL_VALUES) -> None:
         self._limit = limit
         self._seen: set[str] = set()
 
     def bound(self, value: str) -> str:
+        value = visible(value)
         if value in self._seen:
             return value
         if len(self._seen) >= self._limit:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from shared.errors import ConfigurationError
 from shared.loading import load_settings, load_whereabouts
+from shared.plain_text import visible
 from supervisor.journal.state_directory import JOURNAL_FILE
 from supervisor.journal.task_record import TaskState
 from supervisor.runtime.exit_codes import ExitCode
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except ConfigurationError as error:
         for fault in error.faults:
-            print(fault, file=sys.stderr)  # noqa: T201  for the person at the terminal
+            print(visible(fault), file=sys.stderr)  # noqa: T201  for the person at the terminal
         return ExitCode.CONFIGURATION
     except OSError as error:
         if error.errno not in NO_ROOM_FOR_OUTPUT:
@@ -122,10 +123,14 @@ def _add_journal(journal: argparse.ArgumentParser) -> None:
     show.add_argument("id")
     show.add_argument("--body", action="store_true", help="print the report that the API is to get")
     show.set_defaults(act=lambda command, options: command.show(options.id, body=options.body))
-    retry = acts.add_parser("retry", help="send rejected reports once more")
+    retry = acts.add_parser("retry", allow_abbrev=False, help="send rejected reports once more")
     retry.set_defaults(act=lambda command, options: command.retry(options.id, every=options.all))
-    drop = acts.add_parser("drop", help="forget rejected reports and their results")
+    drop = acts.add_parser("drop", allow_abbrev=False, help="forget rejected reports and their results")
     drop.set_defaults(act=lambda command, options: command.drop(options.id, every=options.all))
     for act in (retry, drop):
-        act.add_argument("id", nargs="*", help="ids of tasks whose report was rejected")
+        act.add_argument(
+            "id",
+            nargs="*",
+            help="ids of tasks whose report was rejected, as `list` writes them; put -- first",
+        )
         act.add_argument("--all", action="store_true", help="all rejected reports")

@@ -1,4 +1,4 @@
-"""Numbers and times as people read them, and text from outside made fit to be shown."""
+"""Numbers and times as people read them."""
 
 from datetime import UTC, datetime
 
@@ -76,10 +76,3 @@ def moment(at_seconds: float, now: float) -> str:
 
 def iso_time(at_seconds: float) -> str:
     return datetime.fromtimestamp(at_seconds, UTC).isoformat(timespec="seconds")
-
-
-def visible(text: str) -> str:
-    """`text` on one line, with what a screen would obey or hide shown as an escape."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in text)

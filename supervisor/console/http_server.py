@@ -8,6 +8,7 @@ import orjson
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from shared.plain_text import escaped_json
 from supervisor.console.allowed_hosts import AllowedHosts
 from supervisor.console.connections import TEXT, Answer, Connections, Render, Request
 from supervisor.console.listening import listen
@@ -113,7 +114,7 @@ class MetricsServer:
         status = self._board.read_aged(self._clock())
         if status is None:
             return Answer(HTTPStatus.SERVICE_UNAVAILABLE, JSON, b'{"phase":"starting"}')
-        return Answer(HTTPStatus.OK, JSON, orjson.dumps(status))
+        return Answer(HTTPStatus.OK, JSON, escaped_json(orjson.dumps(status)))
 
     def _page(self) -> Answer:
         body = render_page(self._board.read_aged(self._clock()))

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -11,13 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from shared.errors import ConfigurationError
-from supervisor.console.formatting import ago, count, iso_time, visible
+from shared.plain_text import escaped_json, is_plain, visible
+from supervisor.console.formatting import ago, count, iso_time
 from supervisor.journal.admin import JournalDesk, JournalEntry
 from supervisor.journal.task_record import TaskState
 from supervisor.runtime.exit_codes import ExitCode
 
 COLUMNS = ("id", "state", "since", "type", "attempts", "deaths", "note")
 MOST_IN_BULK = 1_000_000
+SAFE_IN_IDS = "._:@+=,/"
 
 
 class JournalCommand:
@@ -53,9 +56,10 @@ class JournalCommand:
 
     def show(self, task_id: str, *, body: bool) -> ExitCode:
         """All about one task but its text and vector; with `body`, only the report that the API is to get."""
+        task_id = unquote(task_id)
         with JournalDesk(self._path) as desk:
             if body:
-                sys.stdout.buffer.write(desk.body(task_id) + b"\n")
+                sys.stdout.buffer.write(escaped_json(desk.body(task_id)) + b"\n")
                 return ExitCode.DRAINED
             entry = desk.entry(task_id)
         for name, value in _facts(entry).items():
@@ -91,14 +95,32 @@ def _chosen(desk: JournalDesk, task_ids: Sequence[str], *, every: bool) -> list[
     if every == bool(task_ids):
         raise ConfigurationError("give the ids of rejected reports, or --all")
     if not every:
-        return list(dict.fromkeys(task_ids))
+        return list(dict.fromkeys(map(unquote, task_ids)))
     return [entry.task_id for entry in desk.entries(TaskState.REJECTED, MOST_IN_BULK)]
+
+
+def quoted_id(task_id: str) -> str:
+    """Percent-encoded where a shell, xargs or the options would take it for anything but one argument."""
+    return "".join(
+        letter if _is_safe(letter, first=number == 0) else _percent_encoded(letter)
+        for number, letter in enumerate(task_id)
+    )
+
+
+def _is_safe(letter: str, *, first: bool) -> bool:
+    if letter == "-":
+        return not first
+    return letter in SAFE_IN_IDS or (letter.isalnum() and is_plain(letter))
+
+
+def _percent_encoded(letter: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in letter.encode())
 
 
 def _row(entry: JournalEntry, since: str) -> tuple[str, ...]:
     note = entry.rejection or entry.outcome
     cells = (
-        entry.task_id,
+        quoted_id(entry.task_id),
         entry.state,
         since,
         entry.task_type,
@@ -112,7 +134,7 @@ def _row(entry: JournalEntry, since: str) -> tuple[str, ...]:
 def _facts(entry: JournalEntry) -> dict[str, str]:
     created = entry.created_at_seconds
     return {
-        "id": entry.task_id,
+        "id": quoted_id(entry.task_id),
         "state": entry.state,
         "since": iso_time(entry.changed_at_seconds),
         "type": entry.task_type,

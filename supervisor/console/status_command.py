@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from shared.errors import ConfigurationError
+from shared.plain_text import escaped_json, visible
 from supervisor.console.status_client import StatusClient
 from supervisor.console.terminal import render_status
 from supervisor.runtime.exit_codes import ExitCode
@@ -56,14 +57,13 @@ def _look(client: StatusClient) -> RenderableType:
     try:
         return render_status(client.status())
     except ConfigurationError as error:
-        return Text(str(error), style="red")
+        return Text(visible(str(error)), style="red")
 
 
 def _write(document: bytes, option: int) -> None:
     try:
-        sys.stdout.buffer.write(
-            orjson.dumps(orjson.loads(document), option=option | orjson.OPT_APPEND_NEWLINE)
-        )
+        text = orjson.dumps(orjson.loads(document), option=option | orjson.OPT_APPEND_NEWLINE)
+        sys.stdout.buffer.write(escaped_json(text))
     except orjson.JSONDecodeError as error:
         raise ConfigurationError("what answers there is not this service: it sent no JSON") from error
     sys.stdout.flush()

@@ -9,7 +9,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from supervisor.console.formatting import ago, clock_time, count, duration, megabytes, rate, visible
+from shared.plain_text import visible
+from supervisor.console.formatting import ago, clock_time, count, duration, megabytes, rate
 from supervisor.console.notices.bulletin import Bulletin, Tone
 from supervisor.console.notices.learned import learned_rows
 from supervisor.console.notices.summary import bulletins

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from shared.plain_text import one_line
+
 MAX_DETAIL_CHARACTERS = 300
 
 _ADVICE = re.compile(r"\bcheck ([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|(?:https?|all)_proxy)\b")
@@ -61,7 +63,7 @@ class TroubleRecord:
     def failed(self, cause: Cause) -> None:
         """A call failed."""
         now = self._wall()
-        detail = one_line(cause.detail) or cause.reason.replace("_", " ")
+        detail = one_line(cause.detail, MAX_DETAIL_CHARACTERS) or cause.reason.replace("_", " ")
         advised = _ADVICE.search(detail)
         self._last = replace(
             self._last,
@@ -95,12 +97,3 @@ class TroubleRecord:
             "since": datetime.fromtimestamp(trouble.since_seconds, UTC).isoformat(timespec="seconds"),
         }
         return {name: fact for name, fact in facts.items() if fact != ""}
-
-
-def one_line(text: str) -> str:
-    """The first words of `text`, bounded."""
-    cut = text[: 2 * MAX_DETAIL_CHARACTERS]
-    line = " ".join("".join(each if each.isprintable() else " " for each in cut).split())
-    if len(line) > MAX_DETAIL_CHARACTERS or len(cut) < len(text):
-        return line[: MAX_DETAIL_CHARACTERS - 1] + "…"
-    return line

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from urllib.parse import SplitResult, urlsplit
 
+from shared.plain_text import one_line
 from shared.retry import parse_retry_after
 from supervisor.task_api.answers import (
     Health,
@@ -138,9 +139,8 @@ def _judge_report_status(got: Response, url: str, redact: Redact) -> tuple[Repor
 def response_detail(got: Response, redact: Redact) -> str:
     """The status, and the first words of the body in one line."""
     text = redact(bytes(got.body[:MAX_DETAIL_BYTES]).decode(errors="replace"))
-    words = "".join(letter if letter.isprintable() else " " for letter in text).split()
-    said = f": {' '.join(words)}" if words else " without a body"
-    return f"status {got.status}{said}"[:MAX_DETAIL_CHARACTERS]
+    words = one_line(text, MAX_DETAIL_CHARACTERS)
+    return f"status {got.status}{f': {words}' if words else ' without a body'}"[:MAX_DETAIL_CHARACTERS]
 
 
 def redirect_detail(got: Response, url: str, path_setting: str) -> str:

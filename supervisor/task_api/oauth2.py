@@ -12,6 +12,7 @@ from urllib.parse import quote_plus
 from oauthlib.oauth2 import BackendApplicationClient, MissingTokenError, OAuth2Error
 from pydantic import SecretStr
 
+from shared.plain_text import one_line
 from shared.retry import parse_retry_after
 from supervisor.task_api.authorization import UNAUTHORIZED, Credential, FixedToken, Withheld
 from supervisor.task_api.exchange import Exchange, NoResponse, Response
@@ -211,12 +212,14 @@ def _read_token(got: Exchange) -> _Token:
     try:
         answer = _parse(text)
     except MissingTokenError as error:
-        raise _NoTokenError(f"answered {got.status} without a token: {_one_line(text)}") from error
+        raise _NoTokenError(
+            f"answered {got.status} without a token: {one_line(text, MAX_WORDS_CHARACTERS)}"
+        ) from error
     except OAuth2Error as error:
-        words = _one_line(f"{error.error} {error.description or ''}")
+        words = one_line(f"{error.error} {error.description or ''}", MAX_WORDS_CHARACTERS)
         raise _NoTokenError(f"answered {got.status} {words}", str(error.error)) from error
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise _NoTokenError(f"answered {got.status} {_one_line(text)}") from error
+        raise _NoTokenError(f"answered {got.status} {one_line(text, MAX_WORDS_CHARACTERS)}") from error
     value = answer["access_token"]
     if not isinstance(value, str) or not _USABLE_TOKEN.fullmatch(value):
         raise _NoTokenError(f"answered {got.status} with a token that cannot be sent in a header")
@@ -248,8 +251,3 @@ def _parse(text: str) -> Mapping[str, Any]:
 
 def _retry_after(got: Exchange) -> float | None:
     return parse_retry_after(got.headers, time.time()) if isinstance(got, Response) else None
-
-
-def _one_line(text: str) -> str:
-    words = "".join(letter if letter.isprintable() else " " for letter in text[:2000]).split()
-    return " ".join(words)[:MAX_WORDS_CHARACTERS]

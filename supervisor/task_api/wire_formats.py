@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import orjson
 
 from shared.models import Output, Task, WireShape
+from shared.plain_text import one_line
 from supervisor.task_api.lenient_json import MOST_ITEMS, NoListError, salvage_items
 from supervisor.task_api.task_item import Refusal, is_pending, parse_item
 
@@ -92,8 +93,8 @@ def success_body(shape: WireShape, output: Output) -> bytes:
 
 
 def failure_body(shape: WireShape, message: str) -> bytes:
-    """The body of a report of failure. The message is cut to 2,000 characters."""
-    text = message[:MAX_ERROR_CHARACTERS].encode(errors="replace").decode()
+    """The body of a report of failure. The message is one plain line of at most 2,000 characters."""
+    text = one_line(message, MAX_ERROR_CHARACTERS)
     if shape is WireShape.NESTJS:
         return orjson.dumps({"state": "failed", "result": None, "error": text})
     return orjson.dumps({"status": "failed", "output_data": None, "error_message": text})

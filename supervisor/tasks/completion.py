@@ -8,9 +8,9 @@ from shared.log_events import LogEvent
 from shared.logs import get_logger
 from shared.metrics import SupervisorMetrics
 from shared.models import Output, TaskStatus
+from shared.plain_text import one_line
 from supervisor.journal.journal import TaskJournal, Waiting
 from supervisor.journal.task_record import Report, TaskRecord
-from supervisor.runtime.trouble import one_line
 from supervisor.status.history import History
 from supervisor.task_api.answers import PollAnswer, ReportAnswer, ReportOutcome
 from supervisor.task_api.causes import loggable_detail
@@ -23,6 +23,7 @@ from supervisor.tasks.recently_finished import Recollection
 REMEMBER_SECONDS = 600.0
 GONE_SECONDS = 3600.0
 UNKNOWN_TYPE_LABEL = "unknown"
+MAX_SHOWN_CHARACTERS = 300
 
 log = get_logger("settlement")
 
@@ -50,7 +51,7 @@ class Settlement:
         are the words for the log.
         """
         task = record.task
-        shown = one_line(shown or message)
+        shown = one_line(shown or message, MAX_SHOWN_CHARACTERS)
         report = replace(self._report(record, TaskStatus.FAILED, started_at), message=shown)
         self._finish(report, failure_body(task.shape, message))
         self.history.failed(report)
@@ -62,7 +63,7 @@ class Settlement:
             UNKNOWN_TYPE_LABEL,
             address.correlation_id,
             TaskStatus.FAILED,
-            message=one_line(message),
+            message=one_line(message, MAX_SHOWN_CHARACTERS),
         )
         self._finish(report, failure_body(address.shape, message))
         self.history.failed(report)

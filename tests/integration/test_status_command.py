@@ -1,16 +1,19 @@
 """`run.py status`, asking a real server."""
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import pytest
 
 from shared.errors import ConfigurationError
+from shared.plain_text import is_plain
 from supervisor.cli import main
 from supervisor.console.status_client import StatusClient
 from supervisor.console.status_command import run_status
 from supervisor.runtime.exit_codes import ExitCode
+from supervisor.status.status import TokensStatus
 from tests.integration.status_server import StatusServer, status_server
 from tests.stubs.scripted_http import Answer, ScriptedServer
 from tests.unit.supervisor.statuses import WORKING
@@ -48,6 +51,21 @@ def test_json_is_the_status_as_served(
         server.pin(WORKING)
         assert main(["status", "--json", "--url", server.url]) == ExitCode.DRAINED
     assert orjson.loads(capfdbinary.readouterr().out)["backlog"] == 1203
+
+
+def test_what_a_terminal_would_obey_or_hide_is_escaped_as_served_and_in_all_outputs(
+    bare_environment: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    hostile = "m\x1b[2J\x9b\u202e\u200b"
+    with status_server() as server:
+        server.pin(replace(WORKING, tokens=(TokensStatus(hostile, 1, 2),)))
+        outputs = [server.get("/status")[2]]
+        for options in ([], ["--json"]):
+            assert main(["status", "--url", server.url, *options]) == ExitCode.DRAINED
+            outputs.append(capfdbinary.readouterr().out)
+    for document in (outputs[0], outputs[2]):
+        assert orjson.loads(document)["tokens"][0]["model"] == hostile
+    assert all(is_plain(line) for output in outputs for line in output.decode().splitlines())
 
 
 def test_no_service_is_exit_2_and_one_line_that_says_what_to_do(

@@ -2,6 +2,8 @@
 
 import re
 
+from shared.plain_text import one_line
+
 MAX_MESSAGE_CHARACTERS = 500
 HIDDEN = "[key]"
 
@@ -11,7 +13,6 @@ _KEY_LIKE = re.compile(
     r"\b(?:sk-|gsk_|hf_|xai-|pplx-|nvapi-|AIza)[A-Za-z0-9_*.\-]{4,}|(?<=://)[^/\s@]+(?=@)"
     r"|(?<=[Bb]earer )(?=\S*[0-9*])[A-Za-z0-9_*.\-+/=]{8,}"
 )
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
 def safe_message(text: str, secret: str) -> str:
@@ -19,7 +20,4 @@ def safe_message(text: str, secret: str) -> str:
     text = text[:_LONGEST_SEARCHED]
     if secret:
         text = text.replace(secret, HIDDEN)
-    text = _UNPRINTABLE.sub(" ", _KEY_LIKE.sub(HIDDEN, text)).strip()
-    if len(text) > MAX_MESSAGE_CHARACTERS:
-        return text[: MAX_MESSAGE_CHARACTERS - 1] + "…"
-    return text
+    return one_line(_KEY_LIKE.sub(HIDDEN, text), MAX_MESSAGE_CHARACTERS)

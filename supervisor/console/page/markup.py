@@ -2,7 +2,7 @@
 
 import html
 
-from supervisor.console.formatting import visible
+from shared.plain_text import visible
 
 _VOID = frozenset({"meta", "link", "br"})
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from shared.errors import ConfigurationError
+from shared.plain_text import visible
 
 
 class Mark(StrEnum):
@@ -23,7 +24,7 @@ class Finding:
     text: str
 
     def __str__(self) -> str:
-        return f"{self.mark:8} {self.subject}: {self.text}"
+        return visible(f"{self.mark:8} {self.subject}: {self.text}")
 
 
 def faults_of(error: ConfigurationError) -> Iterator[Finding]:

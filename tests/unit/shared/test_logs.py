@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from shared import logs
 from shared.log_events import LogEvent
 from shared.logs import StandardOutput, configure_logs, get_logger
+from shared.plain_text import is_plain
 from shared.settings import LogFormat, LogLevel
 
 
@@ -78,6 +79,17 @@ def test_line_breaks_within_values_do_not_break_the_line(terminal: Terminal) -> 
     configure_logs(LogLevel.INFO, LogFormat.JSON, "supervisor")
     get_logger("x").info(LogEvent.TASK_REFUSED, detail='one\ntwo\r\n\u2028"three"')
     assert terminal.line["detail"] == 'one\ntwo\r\n\u2028"three"'
+
+
+@pytest.mark.parametrize("log_format", LogFormat)
+def test_nothing_that_a_screen_would_obey_or_hide_is_written_as_it_is(
+    terminal: Terminal, log_format: LogFormat
+) -> None:
+    configure_logs(LogLevel.INFO, log_format, "supervisor")
+    hostile = "a\x1b[2J\x7f\x9b\u202e\u2028\u200bb"
+    get_logger("x").info(LogEvent.TASK_REFUSED, detail=hostile, nested={hostile: [hostile]}, huge=2**70)
+    get_logger("x").info(LogEvent.TASK_REFUSED, detail=hostile)
+    assert all(is_plain(line) for line in terminal.written.decode().split("\n"))
 
 
 def test_each_line_is_one_write(terminal: Terminal) -> None:

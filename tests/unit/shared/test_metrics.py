@@ -22,6 +22,7 @@ from shared.metrics import (
     reserve_metric_files,
     use_metric_files,
 )
+from shared.plain_text import is_plain
 
 COUNTED_BY_WORKERS = {
     "openai_requests_total": ("model", "status"),
@@ -86,6 +87,11 @@ def test_fifty_values_pass_and_the_next_becomes_other() -> None:
     assert [labels.bound(f"m{number}") for number in range(50)] == [f"m{number}" for number in range(50)]
     assert labels.bound("m50") == "other"
     assert labels.bound("m0") == "m0"
+
+
+@given(st.text())
+def test_value_is_plain_text(value: str) -> None:
+    assert is_plain(BoundedLabels().bound(value))
 
 
 def test_files_of_an_earlier_run_are_cleaned_away(tmp_path: Path) -> None:

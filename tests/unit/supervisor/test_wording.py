@@ -44,11 +44,6 @@ def test_one_task_waits_and_two_wait() -> None:
     assert (wording.waits(1), wording.waits(2000)) == ("1 task waits", "2,000 tasks wait")
 
 
-def test_text_that_a_terminal_would_obey_is_shown_as_an_escape() -> None:
-    assert wording.visible("a\x1b[31mb\n\u202ec") == "a\\u001b[31mb\\u000a\\u202ec"
-    assert wording.visible("Größe 漢字 👍") == "Größe 漢字 👍"
-
-
 def test_times_are_utc() -> None:
     assert wording.clock_time(1_767_225_600.0) == "00:00:00"
     assert wording.iso_time(1_767_225_600.0) == "2026-01-01T00:00:00+00:00"

@@ -1,0 +1,55 @@
+"""What a screen would obey or hide is never written as it is."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.plain_text import escaped_json, is_plain, one_line, visible
+
+HIDDEN = [
+    *map(chr, (*range(0x20), *range(0x7F, 0xA0))),
+    *"\u00ad\u034f\u061c\u115f\u1160\u180e\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e",
+    *"\u2060\u2061\u2066\u2067\u2068\u2069\u2800\u3164\ufe0f\ufeff\uffa0\ufff9\U000e0001\U000e0041\U000e0100",
+]
+"""Control characters, C1, direction marks, separators of lines, and what has no width."""
+MIXED = st.text(st.sampled_from([*HIDDEN, *"aü漢👍 \"\\<'"]))
+
+
+@pytest.mark.parametrize("letter", HIDDEN, ids=ascii)
+def test_hidden_letter_is_shown_as_an_escape_or_left_out(letter: str) -> None:
+    assert visible(f"a{letter}b") == f"a\\{'U' if ord(letter) > 0xFFFF else 'u'}" + (
+        f"{ord(letter):08x}b" if ord(letter) > 0xFFFF else f"{ord(letter):04x}b"
+    )
+    assert one_line(f"a{letter}b", 10) == "a b"
+    document = json.dumps({"a": letter}, ensure_ascii=False).encode()
+    assert is_plain(escaped_json(document).decode())
+
+
+def test_what_people_read_stays_as_it_is() -> None:
+    text = "Größe 漢字 👍 'a' \"b\" \\ é"
+    assert visible(text) == text == one_line(text, 100)
+    document = json.dumps(text, ensure_ascii=False).encode()
+    assert escaped_json(document) == document
+
+
+@given(st.text() | MIXED)
+def test_any_text_becomes_plain(text: str) -> None:
+    assert is_plain(visible(text))
+    assert is_plain(one_line(text, 20))
+    assert len(one_line(text, 20)) <= 20
+
+
+@given(
+    st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])) | MIXED, MIXED),
+    st.sampled_from([None, 2]),
+)
+def test_escaped_json_says_the_same(value: dict[str, str], indent: int | None) -> None:
+    escaped = escaped_json(json.dumps(value, ensure_ascii=False, indent=indent).encode())
+    assert json.loads(escaped) == value
+    assert all(map(is_plain, escaped.decode().splitlines()))
+
+
+def test_long_text_is_cut_before_it_is_looked_at() -> None:
+    assert one_line("first\nsecond\t" + "x" * 10_000_000, 20) == "first second xxxxxx…"
