@@ -1,7 +1,7 @@
 """Embeddings from the small model that comes with the service: no key, no network."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -18,7 +18,8 @@ LOCAL_DIMENSIONS = (64, 128, 256)
 """The model was trained so that its first 64 or 128 numbers are a vector of their own."""
 
 _FULL_LENGTH = LOCAL_DIMENSIONS[-1]
-_TOKENS_AT_ONCE = 4096
+_CHARACTERS_AT_ONCE = 16_384
+"""The tokenizer takes a hundred bytes and more for each character that it is given at once."""
 
 
 class _Encoding(Protocol):
@@ -39,6 +40,7 @@ class _Model(Protocol):
 class LocalEmbeddings:
     """An EmbeddingProvider: the mean of a text's token vectors, cut to `dimensions` and made unit length.
 
+    A long text is read in pieces, whose token vectors are added up: the mean is that of the whole text.
     Whatever model a task names, this one answers and is named in the result.
     Raises ConfigurationError where the model is not installed.
     """
@@ -54,25 +56,54 @@ class LocalEmbeddings:
                 f'input: "dimensions" is {length}, but the embedded model offers {possible} only',
                 blame=Blame.WHOLE_UNIT,
             )
-        encodings = self._model.tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        rows = [self._vector(encoding.ids, length) for encoding in encodings]
-        tokens = sum(len(encoding.ids) for encoding in encodings)
+        totals = np.zeros((len(texts), length), dtype=np.float32)
+        tokens = 0
+        for portion in _portions(texts):
+            pieces = [piece for _, piece in portion]
+            encodings = self._model.tokenizer.encode_batch(pieces, add_special_tokens=False)
+            for (place, _), encoding in zip(portion, encodings, strict=True):
+                totals[place] += self._model.embedding[encoding.ids, :length].sum(axis=0, dtype=np.float32)
+                tokens += len(encoding.ids)
+        norms = np.linalg.norm(totals, axis=1)
+        if not norms.all():
+            raise NonRetryableError("the embedded model knows no token of the text")
         return Embeddings(
-            vectors=Vectors.check(rows, texts=len(texts), dimensions=length),
+            vectors=Vectors.check(list(totals / norms[:, None]), texts=len(texts), dimensions=length),
             model=LOCAL_MODEL_NAME,
             usage=Usage(prompt_tokens=tokens, total_tokens=tokens),
         )
 
-    def _vector(self, token_ids: list[int], length: int) -> NDArray[np.float32]:
-        """Summed in pieces: all vectors of a long text at once would take 1 KB a token."""
-        total = np.zeros(length, dtype=np.float32)
-        for start in range(0, len(token_ids), _TOKENS_AT_ONCE):
-            piece = self._model.embedding[token_ids[start : start + _TOKENS_AT_ONCE], :length]
-            total += piece.sum(axis=0, dtype=np.float32)
-        norm = np.linalg.norm(total)
-        if norm == 0:
-            raise NonRetryableError("the embedded model knows no token of the text")
-        return total / norm
+
+def _portions(texts: Sequence[str]) -> Iterator[list[tuple[int, str]]]:
+    """The pieces of all texts, each with the place of its text, as many at once as the tokenizer may get."""
+    portion: list[tuple[int, str]] = []
+    left = _CHARACTERS_AT_ONCE
+    for place, text in enumerate(texts):
+        for piece in _pieces(text):
+            if portion and len(piece) > left:
+                yield portion
+                portion, left = [], _CHARACTERS_AT_ONCE
+            portion.append((place, piece))
+            left -= len(piece)
+    if portion:
+        yield portion
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text cut at single spaces, without these: the tokenizer begins every piece with a space of its own.
+
+    So the pieces have the tokens of the whole. Only in a run without a single space they may differ, at the
+    ends of the piece.
+    """
+    start = 0
+    while len(text) - start > _CHARACTERS_AT_ONCE:
+        end = start + _CHARACTERS_AT_ONCE
+        cut = text.rfind(" ", start + 1, end)
+        while cut > 0 and " " in (text[cut - 1], text[cut + 1]):
+            cut = text.rfind(" ", start + 1, cut)
+        yield text[start : end if cut < 0 else cut]
+        start = end if cut < 0 else cut + 1
+    yield text[start:]
 
 
 @functools.cache

@@ -64,6 +64,35 @@ def test_a_very_long_text_is_the_mean_of_all_its_tokens(local: LocalEmbeddings) 
     assert float(np.dot(row, once)) > 0.9
 
 
+@pytest.mark.parametrize(
+    ("text", "more_tokens"),
+    [
+        (" ".join(f"word{number % 977} and" for number in range(6_000)), 0),
+        ("one two\n" * 5_000, 0),
+        ("日本語テキスト" * 5_000, 10),
+        ("\n".join(f"line{number % 977}" for number in range(6_000)), 10),
+        ("two  spaces   or more  " * 3_000, 10),
+        (" " * 40_000 + "far behind", 10),
+        ("x" * 40_000, 10),
+    ],
+    ids=lambda value: repr(value)[:12],
+)
+def test_a_text_read_in_pieces_has_the_vector_of_the_whole(
+    local: LocalEmbeddings, text: str, more_tokens: int
+) -> None:
+    model = load_model()
+    [encoding] = model.tokenizer.encode_batch([text], add_special_tokens=False)
+    whole = model.embedding[encoding.ids].sum(axis=0, dtype=np.float64)
+    embeddings = local.embed(["before", text, "behind"], "any", None)
+    [before, row, behind] = embeddings.vectors.good
+    assert np.allclose(row, whole / np.linalg.norm(whole), atol=1e-3 if more_tokens else 2e-5)
+    words = 2
+    assert abs(embeddings.usage.total_tokens - words - len(encoding.ids)) <= more_tokens
+    for word, vector in (("before", before), ("behind", behind)):
+        [alone] = local.embed([word], "any", None).vectors.good
+        assert np.allclose(vector, alone, atol=1e-6)
+
+
 def test_the_true_model_and_its_true_token_count_are_reported(local: LocalEmbeddings) -> None:
     embeddings = local.embed(["one two three"], "text-embedding-3-small", None)
     assert embeddings.model == LOCAL_MODEL_NAME
