@@ -94,6 +94,8 @@ class UnitDone:
     failure: Failure | None = None
     rate_limits: RateLimits | None = None
     duration_seconds: float = 0.0
+    unreadable: str = ""
+    """Why an input could not be read from the disk: nothing was done."""
 
     @property
     def total_tokens(self) -> int:

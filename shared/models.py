@@ -51,6 +51,19 @@ class BatchKey(Packed):
     dimensions: int | None = None
 
 
+INPUTS_DIRECTORY = "inputs"
+"""Beside the journal: files of inputs that are too large for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputPlace(Packed):
+    """Where an input is: in which file, from which byte on, how many."""
+
+    file: str
+    start: int
+    length: int
+
+
 @dataclass(frozen=True, slots=True)
 class Task(Packed):
     """One task as parsed from the API. `payload` has been checked by the parser of its type.
@@ -70,6 +83,8 @@ class Task(Packed):
     """Epoch seconds at which the API says the task was created."""
     content_id: str = ""
     """Equal for tasks of one batch key that ask the same; empty for a type that never repeats."""
+    input_place: InputPlace | None = None
+    """Where a large input is. The worker reads it; until then `payload` is None."""
 
     @property
     def task_type(self) -> TaskType:

@@ -127,6 +127,7 @@ class Supervisor:
             case TasksPolled():
                 may_take_tasks = not self.shutdown_manager.draining
                 self.polling.answered(event.answer, may_take_tasks=may_take_tasks)
+                self.journal.inputs.end_page(event.answer.page.tasks)
             case WorkerStarted():
                 self._note_ready()
                 self.dispatcher.started(event)

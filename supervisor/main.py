@@ -147,7 +147,7 @@ def _build(settings: Settings, state: StateDirectory, notifier: Notifier) -> Ser
     outside = Outside(
         inbox=inbox,
         journal=journal,
-        poller=Poller(api, inbox.post),
+        poller=Poller(api, journal.inputs.store, inbox.post),
         reporter=Reporter(api, wire.new_queue(settings.report_concurrency), inbox.post),
         claimer=Reporter(api, wire.new_queue(CLAIMS_AT_ONCE), inbox.post, ClaimDone),
         pool=LocalPool(

@@ -1,1 +1,1 @@
-"""The durable memory: the table, the bodies of reports, the state directory and its lock."""
+"""The durable memory: the table, the bodies of reports, large inputs, the state directory and its lock."""

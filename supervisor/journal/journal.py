@@ -14,8 +14,9 @@ from pathlib import Path
 
 import orjson
 
-from shared.models import JsonValue
+from shared.models import INPUTS_DIRECTORY, JsonValue
 from supervisor.journal.body_file import Place
+from supervisor.journal.input_files import InputFiles
 from supervisor.journal.report_bodies import BodyFiles
 from supervisor.journal.schema import damaged, open_journal, read_place, read_report, read_task, unusable
 from supervisor.journal.task_record import MOST_BYTES_IN_MEMORY, Claim, Report, TaskRecord, TaskState
@@ -91,6 +92,7 @@ class TaskJournal:
         self._changes: list[tuple[str, Row]] = []
         self._uncommitted_tasks: dict[int, bytes] = {}
         self._settled: list[Place] = []
+        self.inputs = InputFiles(path.with_name(INPUTS_DIRECTORY))
         self._rejected: set[str] = set()
         self._numbers: dict[str, int] = {}
         self._places: dict[str, Place] = {}
@@ -132,6 +134,7 @@ class TaskJournal:
                 continue
             number, task = self._number(task_id), orjson.dumps(record.task)
             self._uncommitted_tasks[number] = task
+            self.inputs.hold(record.task)
             self._changes.append((_NEW, (*facts, number, task_id, task)))
 
     def note_running(self, task_ids: Iterable[str]) -> None:
@@ -145,6 +148,7 @@ class TaskJournal:
     def note_finished(self, report: Report, body: bytes) -> None:
         """The task's outcome is known; `body` is what the API is to be told."""
         task_id = report.task_id
+        self.inputs.let_go(task_id)
         place = self._places[task_id] = self._bodies.add(body)
         told = (orjson.dumps(report), place.file, place.start, place.length, time.time())
         self._changes.append((_FINISHED, (self._number(task_id), task_id, *told)))
@@ -157,6 +161,7 @@ class TaskJournal:
     def forget(self, task_id: str) -> None:
         """The API has the report, or the task is no longer ours."""
         number = self._numbers.pop(task_id)
+        self.inputs.let_go(task_id)
         if (place := self._places.pop(task_id, None)) is not None:
             self._settled.append(place)
         self._changes.append((_FORGET, (number,)))
@@ -180,6 +185,7 @@ class TaskJournal:
         for place in self._settled:
             self._bodies.release(place)
         self._settled.clear()
+        self.inputs.committed()
         self._gather()
 
     def body(self, task_id: str) -> bytes:
@@ -217,7 +223,8 @@ class TaskJournal:
                 if state in (TaskState.READY, TaskState.RUNNING):
                     ran = state == TaskState.RUNNING and changed_at >= booted_at_seconds
                     record = TaskRecord(read_task(task), now, attempts, crashes, Claim(claim))
-                    left_bytes -= record.task.size_bytes
+                    self.inputs.hold(record.task)
+                    left_bytes -= record.task.size_bytes if record.has_input else 0
                     kept = record if left_bytes >= 0 else record.without_input()
                     (interrupted if ran else records).append(kept)
                 elif state == TaskState.FINISHED:
@@ -226,6 +233,7 @@ class TaskJournal:
                     self._rejected.add(task_id)
             except (ValueError, TypeError, KeyError) as error:
                 raise damaged(self._path, f"the row of task {task_id!a} cannot be read") from error
+        self.inputs.remove_others()
         return Recovery(tuple(records), tuple(interrupted), tuple(waiting), len(self._rejected))
 
     def changed_by_others(self) -> Amendments:

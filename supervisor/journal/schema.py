@@ -6,7 +6,7 @@ from pathlib import Path
 import orjson
 
 from shared.errors import ConfigurationError
-from shared.models import BatchKey, Task, TaskStatus, TaskType, WireShape
+from shared.models import BatchKey, InputPlace, Task, TaskStatus, TaskType, WireShape
 from shared.text_length import TextLength
 from supervisor.journal.body_file import Place
 from supervisor.journal.report_bodies import BODIES_DIRECTORY
@@ -96,6 +96,8 @@ def read_task(row: bytes) -> Task:
     fields["key"] = BatchKey(TaskType(key["task_type"]), key["model"], key["dimensions"])
     fields["shape"] = WireShape(fields["shape"])
     fields["length"] = TextLength(fields["length"])
+    if (place := fields.get("input_place")) is not None:
+        fields["input_place"] = InputPlace(**place)
     return Task(**fields)
 
 

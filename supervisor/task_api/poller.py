@@ -1,8 +1,10 @@
 """Asks for pending tasks, and reads the pages in a thread of their own: a large one takes long."""
 
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from shared.models import Task
 from supervisor.runtime.events import Event, TasksPolled
 from supervisor.runtime.threads import start_thread
 from supervisor.task_api.answers import PollRequest
@@ -11,10 +13,19 @@ from supervisor.task_api.exchange import Exchange
 
 
 class Poller:
-    """One poll at a time, each on request of the loop."""
+    """One poll at a time, each on request of the loop.
 
-    def __init__(self, api: APIClient, post: Callable[[Event], None]) -> None:
+    `store` brings the large inputs of a page's tasks to the disk.
+    """
+
+    def __init__(
+        self,
+        api: APIClient,
+        store: Callable[[Sequence[Task]], tuple[Task, ...]],
+        post: Callable[[Event], None],
+    ) -> None:
         self._api = api
+        self._store = store
         self._post = post
         self._unread: queue.SimpleQueue[tuple[PollRequest, Exchange]] = queue.SimpleQueue()
 
@@ -28,6 +39,8 @@ class Poller:
     def _read_pages(self) -> None:
         while True:
             request, got = self._unread.get()
-            self._post(TasksPolled(self._api.read_page(request, got)))
+            answer = self._api.read_page(request, got)
+            page = replace(answer.page, tasks=self._store(answer.page.tasks))
+            self._post(TasksPolled(replace(answer, page=page)))
             # The body of a page is not kept until the next one comes.
-            del got
+            del got, answer, page

@@ -21,12 +21,11 @@ from supervisor.providers.rate_limiter import RateLimiter
 from supervisor.runtime.events import UnitFinished, WorkerDied, WorkerStarted
 from supervisor.status.history import History
 from supervisor.tasks.backlog import Backlog, Group
-from supervisor.tasks.outcomes import OutcomeHandler, describe_death
+from supervisor.tasks.outcomes import UNREADABLE_SECONDS, OutcomeHandler, describe_death
 
 HELD_BACK_SECONDS = 1.0
 MOST_UNIT_BYTES = 4 * 2**20
 """Of texts, unless a single one is larger. Both sides of the pipe hold several copies of them for a while."""
-UNREADABLE_SECONDS = 30.0
 
 log = get_logger("dispatcher")
 
@@ -210,6 +209,9 @@ class Dispatcher:
         whole: list[TaskRecord] = []
         for record in group:
             task = record.task
+            if task.input_place is not None:
+                whole.append(record)  # the worker reads it
+                continue
             try:
                 if task.question not in inputs:
                     inputs[task.question] = self.journal.input_of(record)

@@ -34,6 +34,7 @@ SERVICE_DEATH = (
     "took the whole service with it: something killed the service, or ended it because it stood still;"
     " look at its memory limit and at what ended it"
 )
+UNREADABLE_SECONDS = 30.0
 NO_OUTCOME = Failure("the processor gave no outcome for this task", blame=Blame.PROCESSOR)
 
 log = get_logger("outcomes")
@@ -58,7 +59,9 @@ class OutcomeHandler:
 
     def answered(self, assignment: Assignment, done: UnitDone) -> None:
         """The worker answered for the unit as a whole, or for each of its tasks."""
-        if assignment.is_canary:
+        if done.unreadable:
+            self._unreadable(assignment, done.unreadable)
+        elif assignment.is_canary:
             self._canary_answered(assignment, done)
         elif done.failure is not None:
             self._failed(assignment, assignment.records, done.failure)
@@ -110,6 +113,16 @@ class OutcomeHandler:
             self._end_canary(assignment.unit.key.model, CanaryAnswer.FAILED)
         self.journal.note_ready(assignment.records)
         self.backlog.put_back(assignment.records)
+
+    def _unreadable(self, assignment: Assignment, why: str) -> None:
+        """The worker could not read an input from the disk: a person may mend that."""
+        self.gate.undecided()
+        self.limits.undecided(assignment.unit.key.model)
+        for record in assignment.records:
+            facts = {"task_id": record.task.id, "correlation_id": record.task.correlation_id, "detail": why}
+            log.error(LogEvent.INPUT_UNREADABLE, **facts)
+        self.journal.note_ready(assignment.records)
+        self.backlog.add_later(assignment.records, self.clock() + UNREADABLE_SECONDS)
 
     def wake(self) -> None:
         """Models that were held are tried again when they are due."""

@@ -19,6 +19,7 @@ def settle(world: World) -> None:
             task.state = TaskStatus.SUCCEEDED
     for _ in range(MOST_ROUNDS):
         if not _unfinished(world):
+            assert not world.input_files(), "no task is left, but inputs are"
             return
         go_well_with_poll(world)
         go_well(world)

@@ -8,6 +8,12 @@ import structlog
 
 
 @pytest.fixture(autouse=True)
+def large_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each page, two inputs find room in the table: the others are in a file."""
+    monkeypatch.setattr("supervisor.journal.input_files.MOST_BYTES_IN_TABLE", 24)
+
+
+@pytest.fixture(autouse=True)
 def silence() -> Iterator[None]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield

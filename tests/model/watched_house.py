@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import orjson
+
 from shared.messages import Unit
+from shared.models import INPUTS_DIRECTORY, JsonValue, Task
 from shared.settings import Settings
 from supervisor.loop import Supervisor
 from supervisor.task_api.answers import PollRequest
@@ -47,12 +50,13 @@ class WatchedHouse(House):
         self._fuse = fuse
         self._on_disk = on_disk
         self._alive = alive
+        self._inputs = path.with_name(INPUTS_DIRECTORY)
         super().__init__(settings, path, clock, most_bytes_in_memory=BYTES_OF_TWO_INPUTS)
 
     def _compose(self) -> Supervisor:
         self.journal._db.execute("PRAGMA synchronous = OFF")  # the machine itself does not die here
         self.journal._db = cast("sqlite3.Connection", FusedDisk(self.journal._db, self._fuse))
-        self.pool = WatchedPool(self._fuse, self._on_disk, self._alive, self._drains)
+        self.pool = WatchedPool(self._fuse, self._on_disk, self._alive, self._drains, self._inputs)
         self.poller = FusedPoller(self._fuse)
         self.reporter = WatchedReporter(
             "finished", self._on_disk, self._fuse, Place.BEFORE_REPORT, Place.AFTER_REPORT
@@ -102,8 +106,11 @@ class FusedDisk:
 class WatchedPool(FakePool):
     """What goes to a worker must stand on the disk as running; what goes to a dead one is dropped."""
 
-    def __init__(self, fuse: Fuse, on_disk: Look, alive: Alive, drains: Callable[[], bool]) -> None:
+    def __init__(
+        self, fuse: Fuse, on_disk: Look, alive: Alive, drains: Callable[[], bool], inputs: Path
+    ) -> None:
         super().__init__()
+        self._inputs = inputs
         self._fuse = fuse
         self._on_disk = on_disk
         self._alive = alive
@@ -111,7 +118,8 @@ class WatchedPool(FakePool):
 
     def dispatch(self, slot: int, pid: int, unit: Unit) -> None:
         for task in tasks_of(unit):
-            assert task.payload == make_task(task.id).payload, f"{task.id} was dispatched with {task.payload}"
+            payload = self._input_of(task)
+            assert payload == make_task(task.id).payload, f"{task.id} was dispatched with {payload}"
         for task in tasks_of(unit) if self._alive(slot, pid) else ():
             row = self._on_disk(task.id)
             assert row is not None, f"{task.id} was dispatched without a row on disk"
@@ -120,6 +128,15 @@ class WatchedPool(FakePool):
         self._fuse.pass_by(Place.BEFORE_DISPATCH)
         super().dispatch(slot, pid, unit)
         self._fuse.pass_by(Place.AFTER_DISPATCH)
+
+    def _input_of(self, task: Task) -> JsonValue:
+        """As the worker reads it."""
+        place = task.input_place
+        if place is None:
+            return task.payload
+        data = (self._inputs / place.file).read_bytes()
+        payload: JsonValue = orjson.loads(data[place.start : place.start + place.length])
+        return payload
 
 
 class FusedPoller(HeldPoller):

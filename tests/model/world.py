@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 
 from shared.messages import Failure, UnitDone
-from shared.models import Output, TaskStatus
+from shared.models import INPUTS_DIRECTORY, Output, TaskStatus
 from shared.settings import Settings
 from supervisor.journal.admin import JournalDesk
 from supervisor.journal.body_file import READ, BodyFile
@@ -105,6 +105,10 @@ class World:
         with contextlib.closing(bodies):
             return Row(state, claim, bodies.read(place))
 
+    def input_files(self) -> list[Path]:
+        """The files of inputs that are too large for the table."""
+        return list(self._path.parent.glob(f"{INPUTS_DIRECTORY}/*"))
+
     def post(self, *events: Event) -> None:
         self.inbox.extend(events)
 
@@ -176,6 +180,7 @@ class World:
                 is_held=self.house.journal.holds,
                 sought=poll.request.sought,
             )
+            page = replace(page, tasks=self.house.journal.inputs.store(page.tasks))
             result = PollResult.TASKS if poll.items else PollResult.EMPTY
             answer = PollAnswer(result, Health.HEALTHY, poll.request.limit, poll.began_at, page=page)
         self.post(TasksPolled(answer))

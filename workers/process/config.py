@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from shared.models import Provider
+from shared.models import INPUTS_DIRECTORY, Provider
 from shared.settings import LogFormat, LogLevel, LongText, Settings
 
 
@@ -18,6 +18,8 @@ class WorkerConfig:
     metrics_directory: Path
     log_level: LogLevel
     log_format: LogFormat
+    inputs_directory: Path = Path()
+    """Where inputs are that are too large for a pipe."""
     long_text: LongText = LongText.FAIL
 
     @classmethod
@@ -32,4 +34,5 @@ class WorkerConfig:
             metrics_directory=metrics_directory,
             log_level=settings.log_level,
             log_format=settings.log_format,
+            inputs_directory=settings.state_dir.absolute() / INPUTS_DIRECTORY,
         )

@@ -51,5 +51,10 @@ def worker_main(slot: int, pipe: Connection, config: WorkerConfig) -> None:
     except OSError:
         return  # the supervisor is gone before we were ready: there is nobody to work for
     Worker(
-        pipe=pipe, parent_sentinel=supervisor.sentinel, factory=factory, calls=calls, clock=time.monotonic
+        pipe=pipe,
+        parent_sentinel=supervisor.sentinel,
+        inputs_directory=config.inputs_directory,
+        factory=factory,
+        calls=calls,
+        clock=time.monotonic,
     ).run()

@@ -2,10 +2,14 @@
 
 import multiprocessing.connection
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from multiprocessing.connection import Connection
+from pathlib import Path
+
+import orjson
 
 from shared.messages import Failure, Unit, UnitDone
-from shared.models import Output
+from shared.models import Output, Task
 from workers.factory import ProcessorFactory
 from workers.process.attempt import attempt
 from workers.process.pipe import receive_unit, send_message
@@ -25,12 +29,14 @@ class Worker:
         *,
         pipe: Connection,
         parent_sentinel: int,
+        inputs_directory: Path,
         factory: ProcessorFactory,
         calls: ProviderCalls,
         clock: Callable[[], float],
     ) -> None:
         self._pipe = pipe
         self._parent_sentinel = parent_sentinel
+        self._inputs_directory = inputs_directory
         self._factory = factory
         self._calls = calls
         self._clock = clock
@@ -44,6 +50,10 @@ class Worker:
                 return
 
     def work(self, unit: Unit) -> UnitDone:
+        try:
+            unit = replace(unit, tasks=tuple(self._with_input(task) for task in unit.tasks))
+        except (OSError, ValueError) as error:
+            return UnitDone(unit.id, unreadable=str(error))
         started = self._clock()
         self._calls.begin_unit(unit.model_label)
         result = attempt(lambda: self._outcomes(unit))
@@ -58,3 +68,12 @@ class Worker:
 
     def _outcomes(self, unit: Unit) -> Mapping[str, Output | Failure]:
         return self._factory.processor_for(unit.tasks[0]).process_batch(unit.tasks)
+
+    def _with_input(self, task: Task) -> Task:
+        """Raises OSError or ValueError."""
+        place = task.input_place
+        if place is None:
+            return task
+        with (self._inputs_directory / place.file).open("rb") as file:
+            file.seek(place.start)
+            return replace(task, payload=orjson.loads(file.read(place.length)), input_place=None)

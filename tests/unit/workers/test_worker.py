@@ -1,4 +1,6 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -6,7 +8,7 @@ import pytest
 from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason
 from shared.messages import Failure, RateLimits, Unit, UnitDone
 from shared.metrics import WorkerMetrics
-from shared.models import Output, Task, TaskType, Usage
+from shared.models import InputPlace, Output, Task, TaskType, Usage
 from tests.unit.workers.samples import requests_by_status, sample
 from tests.unit.workers.units import make_unit
 from workers.factory import ProcessorFactory
@@ -37,17 +39,34 @@ class Scripted(BaseProcessor):
         return super().process_batch(tasks)
 
 
-def run(unit: Unit, error: BaseException | None = None, metrics: WorkerMetrics | None = None) -> UnitDone:
+def run(
+    unit: Unit,
+    error: BaseException | None = None,
+    metrics: WorkerMetrics | None = None,
+    inputs_directory: Path = Path(),
+) -> UnitDone:
     seconds = iter(range(100))
     clock = lambda: float(next(seconds))  # noqa: E731
     calls = ProviderCalls(metrics or WorkerMetrics(), clock)
     factory = ProcessorFactory([Scripted(calls, error)])
-    return worker_of(factory, calls, clock).work(unit)
+    return worker_of(factory, calls, clock, inputs_directory).work(unit)
 
 
-def worker_of(factory: ProcessorFactory, calls: ProviderCalls, clock: object) -> Worker:
+def worker_of(
+    factory: ProcessorFactory,
+    calls: ProviderCalls,
+    clock: Callable[[], float],
+    inputs_directory: Path = Path(),
+) -> Worker:
     # The lane is not touched by work().
-    return Worker(pipe=None, parent_sentinel=-1, factory=factory, calls=calls, clock=clock)  # type: ignore[arg-type]
+    return Worker(
+        pipe=None,  # type: ignore[arg-type]
+        parent_sentinel=-1,
+        inputs_directory=inputs_directory,
+        factory=factory,
+        calls=calls,
+        clock=clock,
+    )
 
 
 def test_a_unit_is_answered_task_by_task() -> None:
@@ -56,6 +75,26 @@ def test_a_unit_is_answered_task_by_task() -> None:
     assert done.outcomes == {"t-0": OUTPUT, "t-1": OUTPUT}
     assert done.failure is None
     assert done.duration_seconds > 0
+
+
+def test_input_in_a_file_is_read_from_there(tmp_path: Path) -> None:
+    (tmp_path / "a.inputs").write_bytes(b'"no""diary"')
+    unit = make_unit([None])
+    stored = replace(unit.tasks[0], input_place=InputPlace("a.inputs", 4, 7))
+    done = run(replace(unit, tasks=(stored,)), RuntimeError("no 'diary'"), inputs_directory=tmp_path)
+    assert done.failure is not None
+    assert done.failure.shown == "RuntimeError: no '[text]'"
+
+
+@pytest.mark.parametrize("place", [InputPlace("a.inputs", 0, 3), InputPlace("b.inputs", 0, 3)])
+def test_input_that_cannot_be_read_is_told_and_nothing_is_tried(tmp_path: Path, place: InputPlace) -> None:
+    (tmp_path / "a.inputs").write_bytes(b'"c')
+    unit = make_unit([None])
+    stored = replace(unit.tasks[0], input_place=place)
+    done = run(replace(unit, tasks=(stored,)), inputs_directory=tmp_path)
+    assert done.unreadable
+    assert not done.outcomes
+    assert done.failure is None
 
 
 def test_an_error_of_the_unit_is_one_failure_for_all() -> None:

@@ -1,0 +1,122 @@
+"""Inputs that are too large for the journal's table, in files beside it.
+
+The page reader writes them and workers read them, so that a long text never passes through the loop.
+"""
+
+import contextlib
+import os
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+
+from shared.models import InputPlace, Task
+
+MOST_BYTES_IN_TABLE = 2**20
+"""Of one page's inputs, so much goes into the table, which the loop writes."""
+DIRECTORY_MODE = 0o700
+FILE_MODE = 0o600
+SUFFIX = ".inputs"
+
+
+class InputFiles:
+    """A file for each page that has large inputs. Owned by the loop, but for `store`."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._files: dict[str, str] = {}
+        self._tasks: Counter[str] = Counter()
+        self._let_go: list[str] = []
+
+    def store(self, tasks: Sequence[Task]) -> tuple[Task, ...]:
+        """The same tasks; the large inputs are on the disk now, and the tasks say where. For any thread.
+
+        If the disk does not take them, they stay where they are: the journal meets the same disk.
+        """
+        large = _large_ones(tasks)
+        if not large:
+            return tuple(tasks)
+        name = uuid.uuid4().hex + SUFFIX
+        try:
+            places = self._write(name, [tasks[number] for number in large])
+        except OSError:
+            self._remove(name)
+            return tuple(tasks)
+        stored = dict(zip(large, places, strict=True))
+        return tuple(
+            replace(task, payload=None, input_place=stored[number]) if number in stored else task
+            for number, task in enumerate(tasks)
+        )
+
+    def hold(self, task: Task) -> None:
+        """The journal has the task now."""
+        if task.input_place is not None and task.id not in self._files:
+            self._files[task.id] = task.input_place.file
+            self._tasks[task.input_place.file] += 1
+
+    def let_go(self, task_id: str) -> None:
+        """The task's input is needed no more, once that is committed."""
+        if (file := self._files.pop(task_id, None)) is not None:
+            self._let_go.append(file)
+
+    def committed(self) -> None:
+        """Remove the files that no task needs any longer."""
+        for file in self._let_go:
+            self._tasks[file] -= 1
+            self._remove_if_free(file)
+        self._let_go.clear()
+
+    def end_page(self, tasks: Sequence[Task]) -> None:
+        """What is to be taken of the page is held by now."""
+        for file in {task.input_place.file for task in tasks if task.input_place is not None}:
+            self._remove_if_free(file)
+
+    def remove_others(self) -> None:
+        """Remove what an earlier process left and no task needs."""
+        with contextlib.suppress(OSError):
+            for path in self._directory.glob("*" + SUFFIX):
+                self._remove_if_free(path.name)
+
+    def _remove_if_free(self, file: str) -> None:
+        if not self._tasks[file]:
+            del self._tasks[file]
+            self._remove(file)
+
+    def _remove(self, file: str) -> None:
+        # What cannot be removed now is removed at the next start.
+        with contextlib.suppress(OSError):
+            (self._directory / file).unlink()
+
+    def _write(self, name: str, tasks: Sequence[Task]) -> list[InputPlace]:
+        """Lasting: the file's name is synced as well."""
+        self._directory.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+        places: list[InputPlace] = []
+        descriptor = os.open(self._directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
+        with os.fdopen(descriptor, "wb") as file:
+            for task in tasks:
+                data = orjson.dumps(task.payload)
+                places.append(InputPlace(name, file.tell(), len(data)))
+                file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        directory = os.open(self._directory, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+        return places
+
+
+def _large_ones(tasks: Sequence[Task]) -> list[int]:
+    """Which of them find no room in the table."""
+    large: list[int] = []
+    left_bytes = MOST_BYTES_IN_TABLE
+    for number, task in enumerate(tasks):
+        if task.size_bytes > left_bytes:
+            large.append(number)
+        else:
+            left_bytes -= task.size_bytes
+    return large
