@@ -49,4 +49,5 @@ class LogEvent(StrEnum):
     PROVIDER_RELEASED = "provider_released"
     THREAD_CRASHED = "thread_crashed"
     HTTP_ANSWER_FAILED = "http_answer_failed"
+    LOG_LINES_LOST = "log_lines_lost"
     LIBRARY_MESSAGE = "library_message"

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from multiprocessing.util import Finalize
 from typing import BinaryIO, TextIO, cast
 
 import orjson
@@ -12,25 +13,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 from shared.log_events import LogEvent
 from shared.plain_text import escaped_json, visible
 from shared.settings import LogFormat, LogLevel
-
-STDOUT = 1
-
-
-class StandardOutput:
-    """Writes whole lines to file descriptor 1, unbuffered, so that lines of several processes do not mix.
-
-    A line that cannot be written is lost: a full disk under the log must not stop paid work.
-    """
-
-    def write(self, line: bytes | str) -> int:
-        data = line.encode() if isinstance(line, str) else line
-        try:
-            return os.write(STDOUT, data)
-        except OSError:
-            return 0
-
-    def flush(self) -> None:
-        """Nothing is buffered."""
+from shared.standard_output import STDOUT, StandardOutput
 
 
 class LibraryMessages(logging.Handler):
@@ -42,8 +25,11 @@ class LibraryMessages(logging.Handler):
         get_logger(record.name).log(level, LogEvent.LIBRARY_MESSAGE, message=record.getMessage())
 
 
-def configure_logs(level: LogLevel, log_format: LogFormat, process: str) -> None:
-    """Set up logs for this process, which calls itself `process` (`supervisor` or `worker-N`)."""
+def configure_logs(level: LogLevel, log_format: LogFormat, process: str) -> StandardOutput:
+    """Set up logs for this process, which calls itself `process` (`supervisor` or `worker-N`).
+
+    At its end the process waits a moment for its last lines to be written to the output that is returned.
+    """
     number = logging.getLevelNamesMapping()[level]
 
     def name_process(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -57,7 +43,8 @@ def configure_logs(level: LogLevel, log_format: LogFormat, process: str) -> None
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    output = StandardOutput()
+    output = StandardOutput(_tell_lost)
+    Finalize(None, output.wait_until_written, exitpriority=0)  # runs in workers as well, unlike atexit
     factory: structlog.BytesLoggerFactory | structlog.WriteLoggerFactory
     if log_format is LogFormat.JSON:
         shared.append(structlog.processors.JSONRenderer(serializer=_to_json))
@@ -73,6 +60,7 @@ def configure_logs(level: LogLevel, log_format: LogFormat, process: str) -> None
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=max(number, logging.WARNING), handlers=[LibraryMessages()], force=True)
+    return output
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
@@ -86,6 +74,10 @@ def _show_plainly(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         name: "\n".join(map(visible, value.split("\n"))) if isinstance(value, str) else value
         for name, value in event.items()
     }
+
+
+def _tell_lost(lines: int) -> None:
+    get_logger("logs").warning(LogEvent.LOG_LINES_LOST, lines=lines)
 
 
 def _to_json(event: EventDict, **_: object) -> bytes:

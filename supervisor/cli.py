@@ -13,7 +13,6 @@ from shared.plain_text import visible
 from supervisor.journal.state_directory import JOURNAL_FILE
 from supervisor.journal.task_record import TaskState
 from supervisor.runtime.exit_codes import ExitCode
-from supervisor.runtime.standard_streams import open_standard_streams
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 INTERRUPTED = 128 + signal.SIGINT
@@ -24,7 +23,6 @@ METRIC_FILE_VARIABLES = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the process's exit code."""
-    open_standard_streams()
     for name in METRIC_FILE_VARIABLES:
         os.environ.pop(name, None)
     options = _parser().parse_args(arguments)

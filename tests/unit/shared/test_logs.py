@@ -13,28 +13,37 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from shared import logs
+from shared import logs, standard_output
 from shared.log_events import LogEvent
-from shared.logs import StandardOutput, configure_logs, get_logger
+from shared.logs import configure_logs, get_logger
 from shared.plain_text import is_plain
 from shared.settings import LogFormat, LogLevel
+from shared.standard_output import StandardOutput
 
 
 class Terminal:
     """What reached standard output."""
 
     def __init__(self) -> None:
-        self.written = b""
-        self.calls = 0
+        self._written = b""
+        self._output: StandardOutput | None = None
 
     def isatty(self, _: int) -> bool:
         return False
 
     def write(self, descriptor: int, data: bytes) -> int:
         assert descriptor == 1
-        self.calls += 1
-        self.written += data
+        self._written += data
         return len(data)
+
+    def configure_logs(self, level: LogLevel, log_format: LogFormat, process: str = "supervisor") -> None:
+        self._output = configure_logs(level, log_format, process)
+        self._written = b""
+
+    @property
+    def written(self) -> bytes:
+        assert self._output is None or self._output.wait_until_written()
+        return self._written
 
     @property
     def lines(self) -> list[dict[str, Any]]:
@@ -52,6 +61,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     """Standard output, and logs set up anew afterwards as they were."""
     terminal = Terminal()
     monkeypatch.setattr(logs, "os", terminal)
+    monkeypatch.setattr(standard_output, "os", terminal)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield terminal
@@ -61,7 +71,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
 
 
 def test_line_has_the_fields_that_every_line_has(terminal: Terminal) -> None:
-    configure_logs(LogLevel.INFO, LogFormat.JSON, "worker-3")
+    terminal.configure_logs(LogLevel.INFO, LogFormat.JSON, "worker-3")
     get_logger("loop").info(LogEvent.PAUSED)
     line = terminal.line
     moment = datetime.fromisoformat(line.pop("timestamp"))
@@ -70,13 +80,13 @@ def test_line_has_the_fields_that_every_line_has(terminal: Terminal) -> None:
 
 
 def test_line_carries_what_it_is_given(terminal: Terminal) -> None:
-    configure_logs(LogLevel.INFO, LogFormat.JSON, "supervisor")
+    terminal.configure_logs(LogLevel.INFO, LogFormat.JSON)
     get_logger("x").warning(LogEvent.TASK_RETRIED, task_id="ü/☃", attempts=2, seconds=None)
     assert terminal.line | {"task_id": "ü/☃", "attempts": 2, "seconds": None} == terminal.line
 
 
 def test_line_breaks_within_values_do_not_break_the_line(terminal: Terminal) -> None:
-    configure_logs(LogLevel.INFO, LogFormat.JSON, "supervisor")
+    terminal.configure_logs(LogLevel.INFO, LogFormat.JSON)
     get_logger("x").info(LogEvent.TASK_REFUSED, detail='one\ntwo\r\n\u2028"three"')
     assert terminal.line["detail"] == 'one\ntwo\r\n\u2028"three"'
 
@@ -85,30 +95,21 @@ def test_line_breaks_within_values_do_not_break_the_line(terminal: Terminal) -> 
 def test_nothing_that_a_screen_would_obey_or_hide_is_written_as_it_is(
     terminal: Terminal, log_format: LogFormat
 ) -> None:
-    configure_logs(LogLevel.INFO, log_format, "supervisor")
+    terminal.configure_logs(LogLevel.INFO, log_format)
     hostile = "a\x1b[2J\x7f\x9b\u202e\u2028\u200bb"
     get_logger("x").info(LogEvent.TASK_REFUSED, detail=hostile, nested={hostile: [hostile]}, huge=2**70)
     get_logger("x").info(LogEvent.TASK_REFUSED, detail=hostile)
     assert all(is_plain(line) for line in terminal.written.decode().split("\n"))
 
 
-def test_each_line_is_one_write(terminal: Terminal) -> None:
-    configure_logs(LogLevel.INFO, LogFormat.JSON, "supervisor")
-    log = get_logger("x")
-    log.info(LogEvent.PAUSED)
-    log.info(LogEvent.RESUMED)
-    assert terminal.calls == 2
-    assert [line["event"] for line in terminal.lines] == ["paused", "resumed"]
-
-
 def test_lines_below_the_level_are_not_written(terminal: Terminal) -> None:
-    configure_logs(LogLevel.WARNING, LogFormat.JSON, "supervisor")
+    terminal.configure_logs(LogLevel.WARNING, LogFormat.JSON)
     get_logger("x").info(LogEvent.PAUSED)
     assert not terminal.written
 
 
 def test_traceback_is_one_field(terminal: Terminal) -> None:
-    configure_logs(LogLevel.INFO, LogFormat.JSON, "supervisor")
+    terminal.configure_logs(LogLevel.INFO, LogFormat.JSON)
     try:
         raise ValueError("broken")
     except ValueError:
@@ -117,7 +118,7 @@ def test_traceback_is_one_field(terminal: Terminal) -> None:
 
 
 def test_secret_is_written_as_stars(terminal: Terminal) -> None:
-    configure_logs(LogLevel.INFO, LogFormat.JSON, "supervisor")
+    terminal.configure_logs(LogLevel.INFO, LogFormat.JSON)
     get_logger("x").info(
         LogEvent.SERVICE_STARTING, key=SecretStr("hunter2"), nested={"k": SecretStr("hunter2")}
     )
@@ -126,7 +127,7 @@ def test_secret_is_written_as_stars(terminal: Terminal) -> None:
 
 
 def test_console_is_for_people(terminal: Terminal) -> None:
-    configure_logs(LogLevel.INFO, LogFormat.CONSOLE, "supervisor")
+    terminal.configure_logs(LogLevel.INFO, LogFormat.CONSOLE)
     get_logger("x").info(LogEvent.PAUSED, task_id="t1")
     text = terminal.written.decode()
     assert "paused" in text
@@ -135,7 +136,7 @@ def test_console_is_for_people(terminal: Terminal) -> None:
 
 
 def test_warning_of_a_library_is_a_line_like_any_other(terminal: Terminal) -> None:
-    configure_logs(LogLevel.INFO, LogFormat.JSON, "supervisor")
+    terminal.configure_logs(LogLevel.INFO, LogFormat.JSON)
     logging.getLogger("some.library").warning("look at %s", "this")
     line = terminal.line
     assert (line["event"], line["logger"], line["message"]) == (
@@ -147,32 +148,21 @@ def test_warning_of_a_library_is_a_line_like_any_other(terminal: Terminal) -> No
 
 @pytest.mark.parametrize(("level", "shown"), [(30, "warning"), (35, "warning"), (40, "error"), (50, "error")])
 def test_message_of_a_library_keeps_its_level(terminal: Terminal, level: int, shown: str) -> None:
-    configure_logs(LogLevel.INFO, LogFormat.JSON, "supervisor")
+    terminal.configure_logs(LogLevel.INFO, LogFormat.JSON)
     logging.getLogger("some.library").log(level, "look")
     assert terminal.line["level"] == shown
 
 
 def test_chatter_of_libraries_is_left_out_even_at_debug(terminal: Terminal) -> None:
-    configure_logs(LogLevel.DEBUG, LogFormat.JSON, "supervisor")
+    terminal.configure_logs(LogLevel.DEBUG, LogFormat.JSON)
     logging.getLogger("some.library").info("chatter")
     assert not terminal.written
 
 
 def test_library_with_a_level_of_its_own_does_no_harm(terminal: Terminal) -> None:
-    configure_logs(LogLevel.INFO, LogFormat.JSON, "supervisor")
+    terminal.configure_logs(LogLevel.INFO, LogFormat.JSON)
     logging.getLogger("some.library").log(35, "between warning and error")
     assert terminal.line["message"] == "between warning and error"
-
-
-def test_line_that_cannot_be_written_is_lost_without_harm(monkeypatch: pytest.MonkeyPatch) -> None:
-    class FullDisk(Terminal):
-        def write(self, descriptor: int, data: bytes) -> int:
-            raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(logs, "os", FullDisk())
-    output = StandardOutput()
-    assert output.write("a line\n") == 0
-    output.flush()
 
 
 ANY_TEXT = st.text(st.characters())
@@ -184,8 +174,7 @@ ANY_VALUE = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.b
     value=ANY_VALUE | st.lists(ANY_VALUE, max_size=3) | st.dictionaries(st.integers(), ANY_VALUE, max_size=3)
 )
 def test_no_value_stops_a_line_from_being_written(terminal: Terminal, value: object) -> None:
-    configure_logs(LogLevel.INFO, LogFormat.JSON, "supervisor")
-    terminal.written = b""
+    terminal.configure_logs(LogLevel.INFO, LogFormat.JSON)
     get_logger("x").info(LogEvent.TASK_REFUSED, detail=value)
     assert terminal.line["event"] == "task_refused"
 
