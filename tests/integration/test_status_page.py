@@ -13,7 +13,7 @@ from shared.errors import RetryReason
 from supervisor.status.status import Idle, Status
 from tests.fakes.house import House
 from tests.integration.status_server import StatusServer, status_server
-from tests.unit.supervisor.page.test_markup import Found
+from tests.unit.supervisor.page.found import Found
 from tests.unit.supervisor.statuses import WORKING
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "status.schema.json"

@@ -1,10 +1,10 @@
-"""The last 15 minutes as two small charts: SVG that stretches to whatever width it has."""
+"""The last 15 minutes as two small charts: what SVG draws, stretched to whatever width it has."""
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from supervisor.console.formatting import count, duration, rate
-from supervisor.console.page.markup import Html, el
 from supervisor.status.status import Activity, Bucket
 
 WIDTH = 900
@@ -13,100 +13,100 @@ GAP = 2
 ROUND = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
 
 
-def throughput_chart(activity: Activity) -> Html:
+@dataclass(frozen=True, slots=True)
+class Bar:
+    kind: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The bars of a stretch of time, and what they show in words."""
+
+    words: str
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    kind: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """`top` is the value at the upper edge; `legend` has kinds and their names."""
+
+    title: str
+    summary: str
+    top: str
+    legend: tuple[tuple[str, str], ...]
+    stretches: tuple[Stretch, ...]
+    paths: tuple[Path, ...] = ()
+    width: int = WIDTH
+    height: int = HEIGHT
+
+
+def throughput_chart(activity: Activity) -> Chart:
     """Tasks a second: a bar for each stretch, the failed ones on top."""
     per_second = 1 / activity.bucket_seconds
     most = max((bucket.succeeded + bucket.failed for bucket in activity.buckets), default=0) * per_second
     ceiling = _ceiling(most, 1 / 10)
-    total = activity.total
-    bars = []
-    for number, bucket in enumerate(activity.buckets):
-        done = HEIGHT * bucket.succeeded * per_second / ceiling
-        failed = HEIGHT * bucket.failed * per_second / ceiling
-        if done or failed:
-            said = f"{count(bucket.succeeded, 'task')} done" + (
-                f", {bucket.failed:,} failed" if failed else ""
+    scale = HEIGHT * per_second / ceiling
+    return Chart(
+        "Throughput",
+        _finished(activity.total),
+        rate(ceiling),
+        (("done", "done"), ("failed", "failed")) if activity.total.failed else (("done", "done"),),
+        tuple(
+            Stretch(
+                f"{_when(activity, number)}: {_finished(bucket)}",
+                tuple(_bars(activity, number, bucket, scale)),
             )
-            bars.append(
-                el(
-                    "g",
-                    el("title", f"{_when(activity, number)}: {said}"),
-                    _bar(activity, number, HEIGHT - done, done, "done") if done else None,
-                    _bar(activity, number, HEIGHT - done - failed, failed, "failed") if failed else None,
-                )
-            )
-    summary = f"{count(total.succeeded, 'task')} done" + (
-        f", {total.failed:,} failed" if total.failed else ""
-    )
-    legend = (("done", "done"), ("failed", "failed")) if total.failed else (("done", "done"),)
-    return _chart("Throughput", summary, bars, rate(ceiling), legend)
-
-
-def latency_chart(activity: Activity) -> Html:
-    """From the poll to the result: the median as a line, the 95th percentile as a shade behind it."""
-    slowest = max((bucket.p95_seconds or 0.0 for bucket in activity.buckets), default=0.0)
-    ceiling = _ceiling(slowest, 0.01)
-    total = activity.total
-    parts = [
-        el("path", d=_area(activity.buckets, ceiling), class_="p95"),
-        el(
-            "path", d=_steps(activity.buckets, lambda bucket: bucket.median_seconds, ceiling), class_="median"
+            for number, bucket in enumerate(activity.buckets)
+            if bucket.succeeded or bucket.failed
         ),
-    ]
-    parts.extend(
-        el(
-            "rect",
-            el("title", f"{_when(activity, number)}: {_latency(bucket)}"),
-            x=round(number * WIDTH / len(activity.buckets), 1),
-            y=0,
-            width=round(WIDTH / len(activity.buckets), 1),
-            height=HEIGHT,
-            class_="hover",
-        )
-        for number, bucket in enumerate(activity.buckets)
-        if bucket.median_seconds is not None
     )
-    return _chart(
+
+
+def latency_chart(activity: Activity) -> Chart:
+    """From the poll to the result: the median as a line, the 95th percentile as a shade behind it."""
+    buckets = activity.buckets
+    ceiling = _ceiling(max((bucket.p95_seconds or 0.0 for bucket in buckets), default=0.0), 0.01)
+    wide = WIDTH / len(buckets)
+    return Chart(
         "Latency",
-        _latency(total),
-        parts,
+        _latency(activity.total),
         duration(ceiling),
         (("median", "median"), ("p95", "95th percentile")),
+        tuple(
+            Stretch(
+                f"{_when(activity, number)}: {_latency(bucket)}",
+                (Bar("hover", round(number * wide, 1), 0, round(wide, 1), HEIGHT),),
+            )
+            for number, bucket in enumerate(buckets)
+            if bucket.median_seconds is not None
+        ),
+        (
+            Path("p95", _area(buckets, ceiling)),
+            Path("median", _steps(buckets, lambda bucket: bucket.median_seconds, ceiling)),
+        ),
     )
 
 
-def _chart(
-    title: str, summary: str, parts: Sequence[Html], top: str, legend: Sequence[tuple[str, str]]
-) -> Html:
-    keys = [el("span", el("i", class_=f"key {name}"), text, class_="legend") for name, text in legend]
-    drawing = el(
-        "svg",
-        el("path", d=f"M0 {HEIGHT / 2}H{WIDTH}", class_="grid"),
-        *parts,
-        viewBox=f"0 0 {WIDTH} {HEIGHT}",
-        preserveAspectRatio="none",
-        role="img",
-        aria_label=f"{title} over the last 15 minutes: {summary}",
-    )
-    return el(
-        "figure",
-        el("figcaption", el("h2", title), el("span", summary, class_="muted")),
-        el("div", el("span", top, class_="top"), drawing, class_="plot"),
-        el("div", el("span", "15 min ago"), el("span", *keys), el("span", "now"), class_="axis"),
-        class_="card chart",
-    )
-
-
-def _bar(activity: Activity, number: int, y: float, height: float, kind: str) -> Html:
+def _bars(activity: Activity, number: int, bucket: Bucket, scale: float) -> tuple[Bar, ...]:
     wide = WIDTH / len(activity.buckets)
-    return el(
-        "rect",
-        x=round(number * wide + GAP / 2, 1),
-        y=round(y, 2),
-        width=round(wide - GAP, 1),
-        height=round(height, 2),
-        class_=kind,
-    )
+    top = float(HEIGHT)
+    bars: list[Bar] = []
+    for kind, tasks in (("done", bucket.succeeded), ("failed", bucket.failed)):
+        if tasks:
+            top -= tasks * scale
+            x, width = round(number * wide + GAP / 2, 1), round(wide - GAP, 1)
+            bars.append(Bar(kind, x, round(top, 2), width, round(tasks * scale, 2)))
+    return tuple(bars)
 
 
 def _steps(buckets: Sequence[Bucket], of: Callable[[Bucket], float | None], ceiling: float) -> str:
@@ -148,6 +148,12 @@ def _ceiling(most: float, least: float) -> float:
 def _when(activity: Activity, number: int) -> str:
     seconds = (len(activity.buckets) - 1 - number) * activity.bucket_seconds
     return f"{duration(seconds)} ago" if seconds else "now"
+
+
+def _finished(bucket: Bucket) -> str:
+    return f"{count(bucket.succeeded, 'task')} done" + (
+        f", {bucket.failed:,} failed" if bucket.failed else ""
+    )
 
 
 def _latency(bucket: Bucket) -> str:

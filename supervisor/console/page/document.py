@@ -2,15 +2,23 @@
 
 import base64
 import hashlib
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from typing import TypedDict
 from urllib.parse import quote
 
-from supervisor.console.formatting import clock_time, duration
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from shared.plain_text import visible
+from supervisor.console import formatting
 from supervisor.console.notices.bulletin import Bulletin, Tone
+from supervisor.console.notices.learned import learned_rows
 from supervisor.console.notices.summary import bulletins
-from supervisor.console.page import charts, sections
-from supervisor.console.page.markup import Html, el, join
-from supervisor.status.status import Status
+from supervisor.console.notices.trouble import calls_of, failure_of
+from supervisor.console.page.charts import latency_chart, throughput_chart
+from supervisor.status.status import BreakerPhase, BreakerStatus, PollStatus, Status, WorkerStatus
 
 REFRESH_SECONDS = 2
 
@@ -24,6 +32,19 @@ _LAMP_COLOURS = {
     Tone.ALARM: "#d9483b",
 }
 _NOT_YET = Bulletin(Tone.CALM, "Starting", "The journal is being read. This page fills in a moment.")
+_BREAKER_TONES = {
+    BreakerPhase.CLOSED: Tone.GOOD,
+    BreakerPhase.OPEN: Tone.ALARM,
+    BreakerPhase.HALF_OPEN: Tone.CAUTION,
+}
+_BREAKER_WORDS = {BreakerPhase.HALF_OPEN: "trying"}
+_POLL_WORDS = {"tasks": "brought tasks", "empty": "no task listed"}
+_WORKER_TONES = {
+    "busy": Tone.GOOD,
+    "idle": Tone.CALM,
+    "starting": Tone.CAUTION,
+    "recycling": Tone.CAUTION,
+}
 
 
 def _hash(source: str) -> str:
@@ -42,29 +63,36 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-_BUILD = hashlib.sha256((_STYLE + _SCRIPT).encode()).hexdigest()[:12]
+
+
+class RateLimitRow(TypedDict):
+    """What is left for one model."""
+
+    model: str
+    requests: str
+    tokens: str
 
 
 def render_page(status: Status | None) -> bytes:
     """The whole page as UTF-8; without a status, that of a service which has only just started."""
-    told = (_NOT_YET,) if status is None else bulletins(status)
-    page = el("html", _head(told[0]), el("body", _top(status), _main(status, told), _foot()), lang="en")
-    return b"<!doctype html>\n" + page.encode()
-
-
-def _head(headline: Bulletin) -> Html:
-    return el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", name="color-scheme", content="light dark"),
-        el("meta", name="build", content=_BUILD),
-        el("title", f"{headline.title} | AI task processor"),
-        el("link", rel="icon", href=_icon(headline.tone)),
-        el("style", Html(_STYLE)),
-        el("noscript", el("meta", http_equiv="refresh", content=REFRESH_SECONDS)),
-        el("script", Html(_SCRIPT), type="module"),
+    headline, *notices = (_NOT_YET,) if status is None else bulletins(status)
+    page = _template().render(
+        headline=headline,
+        notices=notices,
+        icon=_icon(headline.tone),
+        **({} if status is None else _facts(status)),
     )
+    return page.encode()
+
+
+def _facts(status: Status) -> Mapping[str, object]:
+    return {
+        "status": status,
+        "throughput": throughput_chart(status.activity),
+        "latency": latency_chart(status.activity),
+        "rate_limits": _rate_limits(status),
+        "learned": learned_rows(status.learned),
+    }
 
 
 def _icon(tone: Tone) -> str:
@@ -73,52 +101,81 @@ def _icon(tone: Tone) -> str:
     return f"data:image/svg+xml,{quote(image)}"
 
 
-def _top(status: Status | None) -> Html:
-    facts = "" if status is None else f"version {status.version}, up {duration(status.uptime_seconds)}"
-    return el(
-        "header",
-        el("strong", "AI task processor"),
-        el("span", facts, class_="muted", data_live=True),
-        el("p", "No answer: what stands here is old.", id="lost", hidden=True, role="alert"),
+def _rate_limits(status: Status) -> list[RateLimitRow]:
+    rows: dict[str, RateLimitRow] = {}
+    for limit in status.rate_limits:
+        row = rows.setdefault(limit.model, {"model": limit.model, "requests": "-", "tokens": "-"})
+        row["requests" if limit.kind == "requests" else "tokens"] = f"{limit.remaining:,} of {limit.limit:,}"
+    return list(rows.values())
+
+
+def _held(worker: WorkerStatus) -> str:
+    if not worker.tasks_held:
+        return "-"
+    return formatting.count(worker.tasks_held, "task") + (f" of {worker.model}" if worker.model else "")
+
+
+def _tone_of_worker(worker: WorkerStatus) -> Tone:
+    return _WORKER_TONES.get(worker.state, Tone.CALM)
+
+
+def _tone_of_breaker(breaker: BreakerStatus) -> Tone:
+    return _BREAKER_TONES[breaker.state]
+
+
+def _word_of_breaker(breaker: BreakerStatus) -> str:
+    return _BREAKER_WORDS.get(breaker.state, breaker.state)
+
+
+def _result_of_poll(poll: PollStatus) -> str:
+    return _POLL_WORDS.get(poll.last_result, poll.last_result.replace("_", " "))
+
+
+def _thousands(number: int) -> str:
+    return f"{number:,}"
+
+
+def _shown(value: object) -> object:
+    """Text is made visible here and escaped by Jinja. Markup stays as it is."""
+    return value if isinstance(value, Markup) else visible(str(value))
+
+
+@cache
+def _template() -> Template:
+    """Compiled when the page is first asked for: a start needs no page."""
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
     )
-
-
-def _main(status: Status | None, told: tuple[Bulletin, ...]) -> Html:
-    if status is None:
-        return el("main", sections.headline(told[0]), data_live=True)
-    drawn = f"As of {clock_time(status.at_seconds)} UTC"
-    return el(
-        "main",
-        sections.headline(told[0]),
-        sections.notices(told[1:]),
-        sections.figures(status),
-        el(
-            "div",
-            charts.throughput_chart(status.activity),
-            charts.latency_chart(status.activity),
-            class_="pair",
-        ),
-        sections.workers(status),
-        el(
-            "div",
-            sections.connections(status),
-            el(
-                "div",
-                sections.tokens(status),
-                sections.rate_limits(status),
-                sections.learned(status),
-                class_="stack",
-            ),
-            class_="pair",
-        ),
-        sections.troubles(status),
-        sections.failures(status),
-        sections.deaths(status),
-        el("p", drawn, class_="muted drawn"),
-        data_live=True,
+    environment.filters.update(
+        {
+            "ago": formatting.ago,
+            "calls_of": calls_of,
+            "clock_time": formatting.clock_time,
+            "count": formatting.count,
+            "duration": formatting.duration,
+            "failure_of": failure_of,
+            "held": _held,
+            "iso_time": formatting.iso_time,
+            "megabytes": formatting.megabytes,
+            "rate": formatting.rate,
+            "result_of_poll": _result_of_poll,
+            "thousands": _thousands,
+        }
     )
-
-
-def _foot() -> Html:
-    links = ("status", "metrics", "ready", "health")
-    return el("footer", join(*(el("a", f"/{path}", href=path) for path in links)))
+    environment.globals.update(
+        status=None,
+        style=Markup(_STYLE),  # noqa: S704  our own
+        script=Markup(_SCRIPT),  # noqa: S704  our own
+        build=hashlib.sha256((_STYLE + _SCRIPT).encode()).hexdigest()[:12],
+        refresh_seconds=REFRESH_SECONDS,
+        tone_of_worker=_tone_of_worker,
+        tone_of_breaker=_tone_of_breaker,
+        word_of_breaker=_word_of_breaker,
+    )
+    return environment.get_template("page.html")
