@@ -7,19 +7,20 @@ import contextlib
 import os
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import orjson
 
-from shared.models import InputPlace, Task
+from shared.models import InputPlace, JsonValue, Task
 
 MOST_BYTES_IN_TABLE = 2**20
 """Of one page's inputs, so much goes into the table, which the loop writes."""
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 SUFFIX = ".inputs"
+PIECE_CHARACTERS = 256 * 2**10
 
 
 class InputFiles:
@@ -97,9 +98,10 @@ class InputFiles:
         descriptor = os.open(self._directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
         with os.fdopen(descriptor, "wb") as file:
             for task in tasks:
-                data = orjson.dumps(task.payload)
-                places.append(InputPlace(name, file.tell(), len(data)))
-                file.write(data)
+                start = file.tell()
+                for piece in _json_pieces(task.payload):
+                    file.write(piece)
+                places.append(InputPlace(name, start, file.tell() - start))
             file.flush()
             os.fsync(descriptor)
         directory = os.open(self._directory, os.O_RDONLY)
@@ -120,3 +122,20 @@ def _large_ones(tasks: Sequence[Task]) -> list[int]:
         else:
             left_bytes -= task.size_bytes
     return large
+
+
+def _json_pieces(value: JsonValue) -> Iterator[bytes]:
+    """The value as JSON. A long text comes in pieces, since no other thread runs while one is encoded."""
+    if isinstance(value, str):
+        yield b'"'
+        for start in range(0, len(value), PIECE_CHARACTERS):
+            yield orjson.dumps(value[start : start + PIECE_CHARACTERS])[1:-1]
+        yield b'"'
+    elif isinstance(value, dict):
+        yield b"{"
+        for number, (name, field) in enumerate(value.items()):
+            yield (b"," if number else b"") + orjson.dumps(name) + b":"
+            yield from _json_pieces(field)
+        yield b"}"
+    else:
+        yield orjson.dumps(value)

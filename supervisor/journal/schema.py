@@ -6,7 +6,7 @@ from pathlib import Path
 import orjson
 
 from shared.errors import ConfigurationError
-from shared.models import BatchKey, InputPlace, Task, TaskStatus, TaskType, WireShape
+from shared.models import INPUTS_DIRECTORY, BatchKey, InputPlace, Task, TaskStatus, TaskType, WireShape
 from shared.text_length import TextLength
 from supervisor.journal.body_file import Place
 from supervisor.journal.report_bodies import BODIES_DIRECTORY
@@ -78,8 +78,8 @@ def damaged(path: Path, what: str) -> ConfigurationError:
     """What to tell whoever starts the service on such a file."""
     return ConfigurationError(
         f"STATE_DIR: {path} is damaged or no journal of this service ({what}). It was left as it is:"
-        f" move it, its -wal and -shm files and the directory {path.with_name(BODIES_DIRECTORY)} away, then"
-        " start again; tasks that the API still lists as pending will run again"
+        f" move it, its -wal and -shm files and the directories {BODIES_DIRECTORY}/ and {INPUTS_DIRECTORY}/"
+        " beside it away, then start again; tasks that the API still lists as pending will run again"
     )
 
 

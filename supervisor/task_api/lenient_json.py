@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterator, Mapping
 
 import orjson
 
@@ -13,10 +14,18 @@ MOST_ITEMS = 1_000_000
 USUAL_DEPTH = 4
 USUAL_BYTES = 64 * 2**10
 STEP_BYTES = 2**20
-# Everything possessive, and a string without an end runs to the end: linear on any bytes. No match takes more
-# than a few milliseconds, since no other thread runs meanwhile.
+LONG_STRING_BYTES = 64 * 2**10
+MOST_BYTES_BESIDE = 4 * 2**20
+"""Of an item, beside its long strings: the parser sets aside twelve times as much."""
+# Everything possessive, and a string without an end runs to the end: linear on any bytes. No match and no
+# parse takes more than a few milliseconds, since no other thread runs meanwhile.
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _WITHIN_STRING = re.compile(rb'(?:[^"\\]{1,1024}+|\\.){0,1024}+', re.DOTALL)
+_PIECE = re.compile(rb'(?:[^"\\]{1,1024}+|\\u[dD][89abAB]..\\u....|\\u....|\\[^u]){0,1024}+', re.DOTALL)
+"""A part of a string that can be read by itself, but for the last letter of UTF-8."""
+_LEADING_BITS = 0b1100_0000
+_CONTINUATION_BYTE = 0b1000_0000
+_STAND_IN = secrets.token_hex(16)
 _MARK = re.compile(rb'["\[\]{},]')
 _LIST_OPENS = re.compile(rb"\s*:\s*\[")
 
@@ -43,25 +52,30 @@ def salvage_items(
     """
     begin = _list_start(body, list_fields)
     for number in range(most):
-        end = _item_end(body, begin)
+        end, long_strings = _item_end(body, begin)
         last = body[end : end + 1] != b","
-        if number or not last or body[begin:end].strip():
+        if long_strings:
+            yield _parse_long(body, begin, end, long_strings)
+        elif number or not last or body[begin:end].strip():
             yield _parse(body[begin:end])
         if last:
             return
         begin = end + 1
 
 
-def _item_end(body: bytes | bytearray, begin: int) -> int:
-    """Where the comma or bracket stands that ends the item."""
+def _item_end(body: bytes | bytearray, begin: int) -> tuple[int, list[tuple[int, int]]]:
+    """Where the comma or bracket stands that ends the item, and where its long strings begin and end."""
     if usual := _USUAL_ITEM.match(body, begin, begin + USUAL_BYTES):
-        return usual.end()
+        return usual.end(), []
     depth = 0
-    for start, _ in _tokens(body, begin):
+    long_strings: list[tuple[int, int]] = []
+    for start, end in _tokens(body, begin):
         mark = body[start : start + 1]
         depth += _step(mark)
         if depth < 0 or (mark == b"," and not depth):
-            return start
+            return start, long_strings
+        if end - start > LONG_STRING_BYTES:
+            long_strings.append((start, end))
     raise _no_list(body)
 
 
@@ -111,7 +125,57 @@ def _no_list(body: bytes | bytearray) -> NoListError:
     return NoListError(f"the page is not JSON; its first byte is {bytes(body[:1])!r}")
 
 
+def _parse_long(body: bytes | bytearray, begin: int, end: int, long_strings: list[tuple[int, int]]) -> object:
+    """The item, its long strings read in pieces: it is parsed with short ones in their place."""
+    texts: dict[str, str] = {}
+    beside = bytearray()
+    for start, stop in long_strings:
+        name = f"{_STAND_IN}{len(texts)}"
+        beside += body[begin:start] + f'"{name}"'.encode()
+        try:
+            texts[name] = _long_string(body, start + 1, stop - 1)
+        except ValueError:
+            return UNREADABLE
+        begin = stop
+    beside += body[begin:end]
+    return _with_texts(_parse(beside), texts)
+
+
+def _long_string(body: bytes | bytearray, start: int, end: int) -> str:
+    """What stands between two quotes. Raises ValueError."""
+    pieces: list[str] = []
+    while start < end:
+        piece = _PIECE.match(body, start, end)
+        stop = piece.end() if piece else start
+        while stop < end and body[stop] & _LEADING_BITS == _CONTINUATION_BYTE:
+            stop -= 1
+        read = _parse(b'"' + body[start:stop] + b'"')
+        if stop <= start or not isinstance(read, str):
+            raise ValueError
+        pieces.append(read)
+        start = stop
+    return "".join(pieces)
+
+
+def _with_texts(item: object, texts: Mapping[str, str]) -> object:
+    """The item with the long strings in the place of their stand-ins."""
+    whole = [item]
+    waiting: list[object] = [whole]
+    while waiting:
+        container = waiting.pop()
+        if not isinstance(container, dict | list):
+            continue
+        for key, value in container.items() if isinstance(container, dict) else enumerate(container):
+            if isinstance(value, str):
+                container[key] = texts.get(value, value)
+            else:
+                waiting.append(value)
+    return whole[0]
+
+
 def _parse(item: bytes | bytearray) -> object:
+    if len(item) > MOST_BYTES_BESIDE:
+        return UNREADABLE
     try:
         return orjson.loads(item)
     except orjson.JSONDecodeError:

@@ -78,7 +78,10 @@ def parse_item(
 ) -> Task | Refusal | str:
     """A task, why the item is none, or the id of a task that is held. Anything may come in."""
     if item is UNREADABLE:
-        return Refusal(RefusalReason.BAD_JSON, "an item of the page is no JSON that can be read")
+        return Refusal(
+            RefusalReason.BAD_JSON,
+            "an item of the page is no JSON that can be read, or has more than 4 MB beside its long texts",
+        )
     if not isinstance(item, dict):
         return Refusal(RefusalReason.NOT_AN_OBJECT, f"an item of the page is a {type(item).__name__}")
     fields = _flattened(item)

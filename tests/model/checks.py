@@ -8,6 +8,8 @@ from supervisor.task_api.outbox import M, Outbox
 from tests.fakes.house import House
 from tests.model.world import World
 
+LONGEST_TURN_SECONDS = 0.25
+
 
 def check_every_held_task_has_one_place(world: World) -> None:
     """What the journal holds waits to run, runs, is to be reported or claimed, or was rejected: just one.
@@ -76,3 +78,7 @@ def _waiting_in(outbox: Outbox[M]) -> Iterator[str]:
         yield letter.message.task_id
     yield from outbox._under_way
     yield from outbox._aside
+
+
+def check_no_turn_was_long(world: World) -> None:
+    assert world.longest_turn_seconds < LONGEST_TURN_SECONDS

@@ -22,6 +22,7 @@ from tests.model.checks import (
     check_every_held_task_has_one_place,
     check_no_claim_is_forgotten,
     check_no_task_is_with_two_workers,
+    check_no_turn_was_long,
     check_outcomes_do_not_differ,
     check_what_the_api_has_is_not_computed_again,
 )
@@ -58,6 +59,7 @@ class Promise(RuleBasedStateMachine):
         try:
             settle(self.world)
             self._check()
+            check_no_turn_was_long(self.world)
         finally:
             self.world.close()
             shutil.rmtree(self._folder)

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -75,6 +76,8 @@ class World:
         self.fuse = Fuse()
         self.workers = ModelWorkers(settings.concurrency_limit)
         self.inbox: list[Event] = []
+        self.longest_turn_seconds = 0.0
+        """In time of the processor: what else the machine does is not the loop's fault."""
         self.poll: Poll | None = None
         self.requests: list[Request] = []
         self.ghosts: list[Parcel] = []
@@ -133,11 +136,13 @@ class World:
     def turn(self) -> None:
         """One turn of the loop on all that has come in. The supervisor may die in it, or end."""
         events, self.inbox = self.inbox, []
+        began = time.thread_time()
         try:
             code = self.house.turn(*events)
         except SuddenEndError:
             self.restart()
             return
+        self.longest_turn_seconds = max(self.longest_turn_seconds, time.thread_time() - began)
         if code is not None:
             self._end(code)
         else:

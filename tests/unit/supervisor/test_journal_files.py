@@ -52,7 +52,7 @@ def test_file_that_is_no_database_is_refused_and_kept(path: Path) -> None:
     before = path.read_bytes()
     said = refusal(path)
     assert str(path) in said
-    assert "move it, its -wal and -shm files and the directory" in said
+    assert "move it, its -wal and -shm files and the directories bodies/ and inputs/" in said
     assert path.read_bytes() == before
 
 

@@ -19,6 +19,10 @@ VALUES: st.SearchStrategy[JsonValue] = st.recursive(
 )
 
 
+def _containers(inner: st.SearchStrategy[JsonValue]) -> st.SearchStrategy[JsonValue]:
+    return st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3)
+
+
 def salvage(text: str) -> list[object]:
     return list(salvage_items(text.encode(), FIELDS, MOST))
 
@@ -31,6 +35,32 @@ def read(body: bytes) -> None:
 @given(items=st.lists(VALUES, max_size=6), indent=st.none() | st.integers(0, 2))
 def test_sound_list_gives_the_items_that_any_parser_gives(items: list[object], indent: int | None) -> None:
     assert salvage(json.dumps(items, indent=indent)) == items
+
+
+@given(items=st.lists(st.recursive(SCALARS, _containers), max_size=6), ascii_only=st.booleans())
+def test_strings_that_count_as_long_are_read_as_any_parser_reads_them(
+    items: list[object], ascii_only: bool
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("supervisor.task_api.lenient_json.LONG_STRING_BYTES", 3)
+        patch.setattr("supervisor.task_api.lenient_json.USUAL_BYTES", 0)
+        body = json.dumps(items, ensure_ascii=ascii_only).encode(errors="replace")
+        assert list(salvage_items(body, FIELDS, MOST)) == json.loads(body)
+
+
+@pytest.mark.parametrize("bad", ["\\u12", "\\x", "\n", "\\ud83d\\u00"])
+@pytest.mark.parametrize("around", [0, 1023, 100_000])
+def test_long_string_that_is_not_sound_spoils_its_item_alone(bad: str, around: int) -> None:
+    text = "y" * around + bad + "z" * 100_000
+    assert salvage(f'[1, {{"a": "{text}"}}, 2]') == [1, UNREADABLE, 2]
+
+
+def test_lone_surrogate_in_a_long_string_is_kept() -> None:
+    assert salvage('["' + "a" * 100_000 + '\\ud83d", 2]') == ["a" * 100_000 + "\ud83d", 2]
+
+
+def test_item_that_is_large_beside_its_long_strings_is_not_parsed() -> None:
+    assert salvage(f"[1, [{'0,' * 3_000_000}0], 2]") == [1, UNREADABLE, 2]
 
 
 @given(items=st.lists(VALUES, max_size=6), field=st.sampled_from(FIELDS))
