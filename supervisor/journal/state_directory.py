@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from shared.errors import ConfigurationError
@@ -10,20 +12,21 @@ from supervisor.journal.report_bodies import BODIES_DIRECTORY
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 JOURNAL_FILE = "journal.sqlite3"
+ROOT = 0
 
 
 class StateDirectory:
     """Made if need be, private to its owner, and locked until `close` or the process's end."""
 
     def __init__(self, path: Path) -> None:
-        """Raises ConfigurationError where it cannot be written or another service has it."""
+        """Raises ConfigurationError where it cannot be written, is not safe, or another service has it."""
         self.path = path.absolute()
         self.journal = self.path / JOURNAL_FILE
         self.bodies = self.path / BODIES_DIRECTORY
         self.metrics = self.path / "metrics"
         try:
             self._make()
-            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, FILE_MODE)
+            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
         except OSError as error:
             raise ConfigurationError(
                 f"STATE_DIR: cannot write to {self.path}: {_why(error)};"
@@ -41,9 +44,36 @@ class StateDirectory:
 
     def _make(self) -> None:
         self.path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        self._refuse_what_others_may_change()
         if self.path.stat().st_uid == os.geteuid():
             self.path.chmod(DIRECTORY_MODE)
         self.bodies.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+
+    def _refuse_what_others_may_change(self) -> None:
+        """Whoever can change what is here decides what is reported, and which files the service writes to.
+
+        Root may, and a group that it gave the directory to, as Kubernetes does with `fsGroup`. A directory
+        for all users is taken where others can remove nothing from it, as in /tmp, or where it was mounted
+        for this service alone, as an `emptyDir` is.
+        """
+        user = os.geteuid()
+        found = self.path.stat()
+        is_for_all = bool(found.st_mode & stat.S_IWOTH)
+        if found.st_uid not in (user, ROOT):
+            raise _unsafe(self.path, f"belongs to user {found.st_uid}")
+        is_safe = found.st_uid == user or bool(found.st_mode & stat.S_ISVTX) or self.path.is_mount()
+        if is_for_all and not is_safe:
+            raise _unsafe(self.path, "can be written by every user")
+        for path in (path for directory in self._directories() for path in directory.iterdir()):
+            if path.is_symlink():
+                raise _unsafe(path, "is a link")
+            if is_for_all and path.stat().st_uid not in (user, ROOT):
+                raise _unsafe(path, f"belongs to user {path.stat().st_uid}")
+
+    def _directories(self) -> Iterator[Path]:
+        """The directory and those in it; a disk's `lost+found` is root's alone."""
+        yield self.path
+        yield from (path for path in self.path.iterdir() if path.is_dir() and os.access(path, os.R_OK))
 
     def _keep_to_one_service(self) -> None:
         try:
@@ -63,7 +93,7 @@ def _try_to_sync(directory: Path) -> None:
     """What was paid for must be on the disk before it is reported, whatever happens to the machine."""
     trial = directory / "trial"
     try:
-        descriptor = os.open(trial, os.O_WRONLY | os.O_CREAT, FILE_MODE)
+        descriptor = os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
         try:
             os.write(descriptor, b"written")
             os.fdatasync(descriptor)
@@ -80,6 +110,13 @@ def _try_to_sync(directory: Path) -> None:
             f"STATE_DIR: what is written to {directory} cannot be brought to its disk: {error.strerror};"
             " use a local disk with room"
         ) from error
+
+
+def _unsafe(path: Path, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"STATE_DIR: {path} {why}, and the service runs as user {os.geteuid()}: others could change what it"
+        " reports; give it a directory of its own (chown, chmod 700), without links in it"
+    )
 
 
 def _why(error: OSError) -> str:
