@@ -9,9 +9,12 @@ import psutil
 from tests.acceptance.command import run_command
 from tests.acceptance.conftest import StartService
 from tests.acceptance.pace import Gate
+from tests.acceptance.scripted_api import ScriptedApi, flat_task, page_of
 from tests.acceptance.service import OPENAI_KEY, ServiceProcess
 from tests.acceptance.task_api import Peer
 from tests.eventually import eventually
+from tests.stubs.provider import StubProvider
+from tests.stubs.scripted_http import ScriptedServer
 
 GOOD = {"API_BASE_URL": "http://127.0.0.1:9", "OPENAI_API_KEY": OPENAI_KEY, "METRICS_PORT": "0"}
 
@@ -61,3 +64,30 @@ def test_service_whose_open_files_run_out_goes_on_as_soon_as_there_are_some(
     eventually(lambda: not service.not_ready(), what="the service is ready again")
     assert "Traceback" not in service.output()
     assert service.stop() == 0
+
+
+def test_texts_that_are_too_large_for_the_journal_outlive_the_service_and_leave_no_file(
+    launch: StartService, provider: StubProvider, gate: Gate
+) -> None:
+    texts = [f"{number} " + '"\\' * 600_000 for number in range(2)]
+    items = [
+        {**flat_task(f"t{n}", text), "input_data": {"text": text, "model": "m"}}
+        for n, text in enumerate(texts)
+    ]
+    api = ScriptedApi(page_of(items))
+    with ScriptedServer(api) as server:
+        peers = {
+            "API_BASE_URL": server.url,
+            "OPENAI_BASE_URL": provider.base_url,
+            "OPENAI_API_KEY": OPENAI_KEY,
+        }
+        first = launch(**peers, CONCURRENCY_LIMIT="1")
+        gate.wait_for_calls(1)
+        first.kill9()
+        second = launch(**peers, CONCURRENCY_LIMIT="1")
+        gate.open()
+        eventually(lambda: len(api.reports) == len(texts), what="every text was reported")
+        assert {api.last_status(task_id) for task_id in api.reports} == {"succeeded"}
+        assert set(provider.paid) == set(texts)
+        inputs = second.state_dir / "inputs"
+        eventually(lambda: not list(inputs.iterdir()), what="no input is left")
