@@ -10,7 +10,7 @@ NOT_OURS = frozenset({"node_modules", "try", "state"})
 
 _FENCE = re.compile(r"^```(.*?)^```", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+)`")
-_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_LINK = re.compile(r"""(?:\]\(|src(?:set)?=")([^)"\s]+)[)"]""")
 _HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
 _CELL = re.compile(r"(?<!\\)\|")
 
