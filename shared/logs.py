@@ -1,8 +1,9 @@
-"""Structured logs: one JSON object a line on stdout."""
+"""Structured logs: one JSON object a line on stdout, each a LogEvent."""
 
 import json
 import logging
 import os
+from enum import StrEnum
 from multiprocessing.util import Finalize
 from typing import BinaryIO, TextIO, cast
 
@@ -10,10 +11,59 @@ import orjson
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-from shared.log_events import LogEvent
 from shared.plain_text import escaped_json, visible
 from shared.settings import LogFormat, LogLevel
 from shared.standard_output import STDOUT, StandardOutput
+
+
+class LogEvent(StrEnum):
+    SERVICE_STARTING = "service_starting"
+    SETTING_UNKNOWN = "setting_unknown"
+    SERVICE_READY = "service_ready"
+    SERVICE_STOPPED = "service_stopped"
+    JOURNAL_RECOVERED = "journal_recovered"
+    JOURNAL_UNWRITABLE = "journal_unwritable"
+    JOURNAL_WRITABLE_AGAIN = "journal_writable_again"
+    DRAIN_STARTED = "drain_started"
+    DRAIN_TIMED_OUT = "drain_timed_out"
+    STOP_FORCED = "stop_forced"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    POLL_FINISHED = "poll_finished"
+    POLL_FAILED = "poll_failed"
+    POLL_LIMIT_LEARNED = "poll_limit_learned"
+    TASK_REFUSED = "task_refused"
+    TASK_FINISHED = "task_finished"
+    TASK_RETRIED = "task_retried"
+    INPUT_UNREADABLE = "input_unreadable"
+    CLAIM_LOST = "claim_lost"
+    CLAIM_REJECTED = "claim_rejected"
+    UNIT_DISPATCHED = "unit_dispatched"
+    UNIT_FINISHED = "unit_finished"
+    UNIT_FAILED = "unit_failed"
+    UNIT_SPLIT = "unit_split"
+    CANARY_ASKED = "canary_asked"
+    CANARY_ANSWERED = "canary_answered"
+    LIMIT_LEARNED = "limit_learned"
+    UNIT_TIMED_OUT = "unit_timed_out"
+    REPORT_FAILED = "report_failed"
+    REPORT_REJECTED = "report_rejected"
+    REPORTS_SLOWED = "reports_slowed"
+    REPORTS_AT_FULL_SPEED = "reports_at_full_speed"
+    REPORT_UNREADABLE = "report_unreadable"
+    REJECTED_RETRIED = "rejected_retried"
+    REJECTED_DROPPED = "rejected_dropped"
+    WORKER_STARTED = "worker_started"
+    WORKER_DIED = "worker_died"
+    WORKER_RECYCLED = "worker_recycled"
+    BREAKER_CHANGED = "breaker_changed"
+    PROVIDER_THROTTLED = "provider_throttled"
+    PROVIDER_HELD = "provider_held"
+    PROVIDER_RELEASED = "provider_released"
+    THREAD_CRASHED = "thread_crashed"
+    HTTP_ANSWER_FAILED = "http_answer_failed"
+    LOG_LINES_LOST = "log_lines_lost"
+    LIBRARY_MESSAGE = "library_message"
 
 
 class LibraryMessages(logging.Handler):

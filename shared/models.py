@@ -1,12 +1,22 @@
-"""The words both sides of a lane speak: a task, what identifies a batch, what became of a task."""
+"""The words both sides of a pipe speak: a task, what identifies a batch, what became of a task."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
-from shared.packed import Packed
-from shared.text_length import TextLength
+
+class Packed:
+    """Pickled as its class and the values of its fields. A base for frozen dataclasses with slots.
+
+    What such a dataclass does by itself looks its fields up anew for every value: several times the cost.
+    """
+
+    __slots__: ClassVar[tuple[str, ...]] = ()
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return type(self), tuple([getattr(self, name) for name in self.__slots__])
+
 
 JsonValue: TypeAlias = (
     "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | Mapping[str, JsonValue] | None"
@@ -26,6 +36,15 @@ class TaskStatus(StrEnum):
     PROCESSING = "processing"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+
+
+class TextLength(StrEnum):
+    """How a text stands to its model's limit."""
+
+    FITS = "fits"
+    DOUBTFUL = "doubtful"
+    """It may be refused, so it goes alone: then it costs the others nothing."""
+    OVER = "over"
 
 
 class WireShape(StrEnum):

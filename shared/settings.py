@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,11 +10,12 @@ from typing import Annotated
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.addresses import checked_url
 from shared.models import Provider
-from shared.placeholders import is_placeholder, is_template, means_no_key
-from shared.setting_files import ENV_FILE, ENV_FILE_ENCODING
+from shared.setting_values import checked_url, is_placeholder, is_template, means_no_key
 
+ENV_FILE = Path(".env")
+ENV_FILE_ENCODING = "utf-8-sig"
+"""Some editors begin a file with a byte order mark."""
 PENDING_PATH = "/api/ai-tasks/pending"
 TASK_PATH = "/api/ai-tasks/{id}"
 OPENAI_HOST = "api.openai.com"
@@ -23,6 +24,8 @@ _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 _QUOTED = re.compile(r"""(["'])(.*)\1(\s+#.*)?""")
 _COMMENT = re.compile(r"\s+#.*")
 _JSON_STARTS = ("{", "[")
+_OAUTH2_REQUIRED = ("api_oauth2_token_url", "api_oauth2_client_id", "api_oauth2_client_secret")
+_OAUTH2_OPTIONAL = ("api_oauth2_scope", "api_oauth2_audience")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -202,6 +205,21 @@ class Settings(Whereabouts):
     def shortest_poll_seconds(self) -> float:
         """POLLING_MIN_INTERVAL_SECONDS, never above the longest wait."""
         return min(self.polling_min_interval_seconds, self.polling_interval_seconds)
+
+
+def faults_of_groups(settings: Settings) -> Iterator[str]:
+    """A line for each setting that another one requires or excludes."""
+    given = [name for name in (*_OAUTH2_REQUIRED, *_OAUTH2_OPTIONAL) if getattr(settings, name) is not None]
+    if given:
+        yield from (
+            f"{name.upper()}: is required but not set, as {given[0].upper()} is set"
+            for name in _OAUTH2_REQUIRED
+            if name not in given
+        )
+        if settings.api_token is not None:
+            yield f"API_TOKEN: cannot be used together with {given[0].upper()}; unset one of them"
+    if settings.api_client_key is not None and settings.api_client_cert is None:
+        yield "API_CLIENT_CERT: is required but not set, as API_CLIENT_KEY is set"
 
 
 def _require_key(text: str, info: ValidationInfo) -> None:

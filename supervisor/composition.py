@@ -5,8 +5,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shared.log_events import LogEvent
-from shared.logs import get_logger
+from shared.logs import LogEvent, get_logger
 from shared.metrics import SupervisorMetrics
 from shared.models import Provider
 from shared.retry import Backoff

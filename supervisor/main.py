@@ -11,8 +11,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from shared.errors import ConfigurationError
 from shared.loading import find_unknown_names
-from shared.log_events import LogEvent
-from shared.logs import configure_logs, get_logger
+from shared.logs import LogEvent, configure_logs, get_logger
 from shared.metrics import (
     SupervisorMetrics,
     clean_metric_files,

@@ -4,8 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from shared.log_events import LogEvent
-from shared.logs import get_logger
+from shared.logs import LogEvent, get_logger
 from shared.metrics import SupervisorMetrics
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import Report

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from shared.embedding_input import DEFAULT_MODEL
 from shared.messages import Unit
 from shared.models import BatchKey, Output, Task, TaskStatus, TaskType, Usage, WireShape
 from shared.settings import Settings
+from shared.task_inputs import DEFAULT_MODEL
 from supervisor.journal.task_record import Report, TaskRecord
 from supervisor.pool.slot_table import Assignment
 

@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 import h11
 
-from shared.log_events import LogEvent
-from shared.logs import get_logger
+from shared.logs import LogEvent, get_logger
 from supervisor.runtime.events import Event
 from supervisor.runtime.threads import start_thread
 

@@ -6,8 +6,16 @@ from pathlib import Path
 import orjson
 
 from shared.errors import ConfigurationError
-from shared.models import INPUTS_DIRECTORY, BatchKey, InputPlace, Task, TaskStatus, TaskType, WireShape
-from shared.text_length import TextLength
+from shared.models import (
+    INPUTS_DIRECTORY,
+    BatchKey,
+    InputPlace,
+    Task,
+    TaskStatus,
+    TaskType,
+    TextLength,
+    WireShape,
+)
 from supervisor.journal.body_file import Place
 from supervisor.journal.report_bodies import BODIES_DIRECTORY
 from supervisor.journal.task_record import Report

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from shared.errors import HOLD_REASONS, RetryReason
-from shared.log_events import LogEvent
-from shared.logs import get_logger
+from shared.logs import LogEvent, get_logger
 from shared.messages import Failure
 from shared.models import BatchKey
 from supervisor.providers.circuit_breaker import BreakerState, CircuitBreaker

@@ -3,8 +3,7 @@
 import math
 from collections.abc import Callable
 
-from shared.log_events import LogEvent
-from shared.logs import get_logger
+from shared.logs import LogEvent, get_logger
 from supervisor.runtime.learned_limit import LearnedLimit
 from supervisor.task_api.answers import Listed, PollRequest
 

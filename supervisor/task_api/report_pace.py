@@ -4,8 +4,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 
-from shared.log_events import LogEvent
-from shared.logs import get_logger
+from shared.logs import LogEvent, get_logger
 from supervisor.task_api.answers import TOO_MANY_REQUESTS, ReportAnswer, ReportOutcome
 
 UNAVAILABLE = 503

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from shared.messages import Failure
-from shared.models import BatchKey
-from shared.text_length import TextLength
+from shared.models import BatchKey, TextLength
 from supervisor.journal.task_record import MOST_BYTES_IN_MEMORY, TaskRecord
 from supervisor.providers.model_limits import Allowance
 

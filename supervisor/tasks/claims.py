@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from shared.log_events import LogEvent
-from shared.logs import get_logger
+from shared.logs import LogEvent, get_logger
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import Claim, TaskRecord
 from supervisor.task_api.answers import Health, ReportAnswer, ReportOutcome

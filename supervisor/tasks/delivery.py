@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from shared.log_events import LogEvent
-from shared.logs import get_logger
+from shared.logs import LogEvent, get_logger
 from shared.models import TaskStatus
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import Report

@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from shared.errors import RetryReason
-from shared.log_events import LogEvent
-from shared.logs import get_logger
+from shared.logs import LogEvent, get_logger
 from shared.messages import Unit
 from shared.metrics import BoundedLabels, SupervisorMetrics
 from shared.models import BatchKey, JsonValue, Task

@@ -5,12 +5,11 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from shared.log_events import LogEvent
-from shared.logs import get_logger
+from shared.logs import LogEvent, get_logger
 from shared.metrics import SupervisorMetrics
-from shared.models import Task
+from shared.models import Task, TextLength
 from shared.settings import UnknownTaskPolicy
-from shared.text_length import MAX_TEXT_TOKENS, TextLength
+from shared.task_inputs import MAX_TEXT_TOKENS
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import TaskRecord
 from supervisor.task_api.answers import PollAnswer

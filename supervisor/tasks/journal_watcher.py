@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from shared.log_events import LogEvent
-from shared.logs import get_logger
+from shared.logs import LogEvent, get_logger
 from supervisor.journal.journal import TaskJournal
 from supervisor.tasks.completion import Settlement
 

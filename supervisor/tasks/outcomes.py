@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from shared.errors import Blame, RetryReason
-from shared.log_events import LogEvent
-from shared.logs import get_logger
+from shared.logs import LogEvent, get_logger
 from shared.messages import Failure, UnitDone
 from shared.metrics import SupervisorMetrics
 from shared.models import BatchKey, Output

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from shared.embedding_input import EmbeddingInput
 from shared.messages import Failure, UnitDone
+from shared.task_inputs import EmbeddingInput
 from supervisor.runtime.events import UnitFinished
 from tests.builders import make_output
 from tests.fakes.house import House, item

@@ -18,7 +18,7 @@ import pytest
 import structlog.testing
 from prometheus_client import CollectorRegistry
 
-from shared.log_events import LogEvent
+from shared.logs import LogEvent
 from supervisor.console import connections
 from supervisor.console.connections import (
     MAX_CONNECTIONS,

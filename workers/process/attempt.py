@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from shared.errors import Blame, NonRetryableError, RetryableError, TaskError
-from shared.log_events import LogEvent
-from shared.logs import get_logger
+from shared.logs import LogEvent, get_logger
 from shared.messages import Failure
 from workers.providers.safe_message import safe_message
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from shared.embedding_input import EmbeddingInput
 from shared.messages import Failure
 from shared.models import Output, Task, TaskType, Usage
+from shared.task_inputs import EmbeddingInput
 from workers.processors.base import BaseProcessor
 from workers.providers.base import EmbeddingProvider
 from workers.providers.usage import share_usage

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from shared.text_length import TextLength, judge_length, split_text
+from shared.models import TextLength
+from shared.task_inputs import judge_length, split_text
 from workers.providers.base import EmbeddingProvider, Embeddings
 from workers.providers.vectors import BadVector, Row, Vector, Vectors
 

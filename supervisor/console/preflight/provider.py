@@ -9,12 +9,11 @@ from pathlib import Path
 
 import orjson
 
-from shared.embedding_input import DEFAULT_MODEL
 from shared.errors import HOLD_REASONS, ConfigurationError, RetryReason
 from shared.messages import Failure, Unit, UnitDone
 from shared.models import BatchKey, Output, Provider, TaskType
 from shared.settings import LogLevel, Settings
-from shared.task_inputs import canary_task
+from shared.task_inputs import DEFAULT_MODEL, canary_task
 from supervisor.console.preflight.finding import Finding, Mark, faults_of
 from supervisor.pool.local import LocalPool
 from supervisor.providers.decision import CanaryAnswer, Decision, Facts, FailedUnit, decide

@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
-from shared.placeholders import is_placeholder
+from shared.setting_values import is_placeholder
 from shared.settings import Settings
 
 CHECKOUT = Path(__file__).resolve().parents[3]

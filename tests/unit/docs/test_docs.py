@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from shared.errors import HOLD_REASONS, RetryReason
-from shared.log_events import LogEvent
+from shared.logs import LogEvent
 from shared.metrics import SupervisorMetrics, WorkerMetrics
 from shared.models import TaskStatus
 from shared.settings import Settings

@@ -3,8 +3,8 @@
 import pytest
 
 from shared.errors import ConfigurationError
-from shared.library_variables import faults_of_library_variables
 from shared.loading import load_settings
+from shared.setting_values import faults_of_library_variables
 from tests.unit.shared.conftest import Surroundings
 
 SECRET = "hunter2-very-secret"

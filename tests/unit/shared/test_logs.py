@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from shared import logs, standard_output
-from shared.log_events import LogEvent
-from shared.logs import configure_logs, get_logger
+from shared.logs import LogEvent, configure_logs, get_logger
 from shared.plain_text import is_plain
 from shared.settings import LogFormat, LogLevel
 from shared.standard_output import StandardOutput

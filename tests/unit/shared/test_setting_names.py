@@ -3,8 +3,7 @@
 import pytest
 
 from shared.errors import ConfigurationError
-from shared.loading import find_unknown_names, load_settings
-from shared.setting_names import unknown_names
+from shared.loading import find_unknown_names, load_settings, unknown_names
 from shared.settings import Settings
 from tests.unit.shared.conftest import Surroundings
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.text_length import MAX_TEXT_TOKENS, TextLength, judge_length, split_text
+from shared.models import TextLength
+from shared.task_inputs import MAX_TEXT_TOKENS, judge_length, split_text
 
 MODEL = "text-embedding-3-small"
 

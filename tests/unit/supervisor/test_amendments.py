@@ -4,7 +4,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
-from shared.log_events import LogEvent
+from shared.logs import LogEvent
 from supervisor.journal.admin import JournalDesk
 from supervisor.task_api.answers import ReportOutcome
 from tests.fakes.house import House

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.messages import Failure
-from shared.text_length import TextLength
+from shared.models import TextLength
 from supervisor.journal.task_record import TaskRecord
 from supervisor.providers.model_limits import NOTHING, Allowance
 from supervisor.tasks.backlog import Backlog, Group, SetAside

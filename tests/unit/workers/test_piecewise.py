@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shared.models import Usage
-from shared.text_length import split_text
+from shared.task_inputs import split_text
 from workers.providers.base import Embeddings
 from workers.providers.piecewise import PiecewiseEmbeddings
 from workers.providers.vectors import BadVector, Row, Vectors

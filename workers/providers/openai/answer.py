@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 import orjson
 
-from shared.embedding_input import MAX_MODEL_CHARACTERS
 from shared.models import Usage
+from shared.task_inputs import MAX_MODEL_CHARACTERS
 from workers.providers.base import Embeddings
 from workers.providers.openai.api_error import ApiError, BodyKind
 from workers.providers.openai.bad_answer import bad_answer

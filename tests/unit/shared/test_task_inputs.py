@@ -4,10 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.embedding_input import DEFAULT_MODEL, MAX_DIMENSIONS, MAX_MODEL_CHARACTERS, EmbeddingInput
 from shared.errors import NonRetryableError
 from shared.models import BatchKey, JsonValue, TaskType
-from shared.task_inputs import INPUT_PARSERS, parse_embedding
+from shared.task_inputs import (
+    DEFAULT_MODEL,
+    INPUT_PARSERS,
+    MAX_DIMENSIONS,
+    MAX_MODEL_CHARACTERS,
+    EmbeddingInput,
+    parse_embedding,
+)
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters())
 JSON_VALUES: st.SearchStrategy[JsonValue] = st.recursive(
