@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from prometheus_client import Counter, Histogram
+
 from shared.metrics import SupervisorMetrics
 from supervisor.task_api.answers import PollAnswer, PollRequest, PollResult, ReportAnswer
 from supervisor.task_api.authorization import Authorization
@@ -44,6 +46,7 @@ class APIClient:
         self._metrics = metrics
         self._new_correlation_id = new_correlation_id
         self._is_held = is_held
+        self._counted: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
         self._polls = wire.new_queue(at_once=1)
         self._poll_kind = RequestKind(
             "GET",
@@ -106,5 +109,10 @@ class APIClient:
 
     def _measure(self, method: str, endpoint: str, got: Exchange) -> None:
         status = str(got.status) if isinstance(got, Response) else NO_ANSWER
-        self._metrics.api_requests.labels(endpoint, method, status).inc()
-        self._metrics.api_duration.labels(endpoint, method).observe(got.took_seconds)
+        labels = (endpoint, method, status)
+        if labels not in self._counted:
+            duration = self._metrics.api_duration.labels(endpoint, method)
+            self._counted[labels] = (self._metrics.api_requests.labels(*labels), duration)
+        requests, duration = self._counted[labels]
+        requests.inc()
+        duration.observe(got.took_seconds)

@@ -122,9 +122,9 @@ class Transfer:
 def _last_head(lines: Sequence[bytes]) -> dict[str, str]:
     """The headers of the final answer: interim answers and proxies send heads of their own before it."""
     headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.decode("latin-1").partition(":")
-        if line.startswith(b"HTTP/"):
+    for line in b"".join(lines).decode("latin-1").split("\r\n"):
+        name, colon, value = line.partition(":")
+        if line.startswith("HTTP/"):
             headers.clear()
         elif colon:
             headers.setdefault(name.lower(), value.strip())

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import pycurl
@@ -53,7 +53,7 @@ class RequestQueue:
         return taken
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Job:
     """A request that has left its queue.
 
@@ -156,7 +156,7 @@ class Wire:
         transfer = self._idle.pop() if self._idle else Transfer(self._transport.new_handle())
         self._sockets.break_what_is_stale()
         transfer.prepare(job.request, credential, fresh=job.fresh)
-        job = replace(job, credential=credential, began_at=now)
+        job.credential, job.began_at = credential, now
         self._under_way[transfer.handle] = (transfer, job)
         self._multi.add_handle(transfer.handle)
 
@@ -178,12 +178,14 @@ class Wire:
         self._idle.append(transfer)
         if code == pycurl.E_SEND_ERROR and not job.fresh:
             # Libcurl has tried several kept connections, and all were dead.
-            self._begin(replace(job, fresh=True), job.credential)
+            job.fresh = True
+            self._begin(job, job.credential)
             return
         authorization = job.request.kind.authorization
         refused = isinstance(got, Response) and authorization.answered(job.credential, got.status)
         if refused and not job.is_second:
-            self._authorize(replace(job, is_second=True))
+            job.is_second = True
+            self._authorize(job)
         else:
             self._hand_over(job, got)
 
