@@ -21,7 +21,7 @@ class Load:
     cpu_ms_a_task: float
     peak_pss_mb: float
     provider_calls: int
-    most_in_flight: int
+    max_in_flight: int
     paid_twice: int
     bad_vectors: int
     repeated: int
@@ -49,7 +49,7 @@ def _measured(contender: Contender, running: Course, tasks: int, cpu_seconds: fl
         cpu_ms_a_task=1000 * cpu_seconds / tasks,
         peak_pss_mb=running.peak_pss_bytes / 1e6,
         provider_calls=sold["calls"],
-        most_in_flight=sold["most_in_flight"],
+        max_in_flight=sold["max_in_flight"],
         paid_twice=sold["paid_twice"],
         bad_vectors=reported["bad_vectors"],
         repeated=reported["repeated_reports"],

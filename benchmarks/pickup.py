@@ -13,7 +13,7 @@ from benchmarks.figures import percentile
 EVERY_SECONDS = 0.5
 INTERVAL_SECONDS = 30
 LONG_POLL_SECONDS = 20
-TOKEN = "benchmark-doorbell"
+TOKEN = "benchmark-wake_endpoint"
 LIMIT_SECONDS = 120.0
 
 
@@ -22,7 +22,7 @@ class Way(StrEnum):
 
     POLLING = "polling"
     LONG_POLL = "long poll"
-    DOORBELL = "doorbell"
+    DOORBELL = "wake_endpoint"
 
 
 SETTINGS = {
@@ -75,4 +75,4 @@ def _ring(port: str) -> None:
     try:
         urlopen(request, timeout=5).close()
     except HTTPError as refusal:
-        raise RuntimeError(f"the doorbell answered {refusal.code}") from refusal
+        raise RuntimeError(f"the wake_endpoint answered {refusal.code}") from refusal

@@ -61,7 +61,7 @@ def _load_row(runs: Sequence[Load], pool: Sequence[Load], floor: Sequence[Load])
         median_ratio(runs, floor, lambda run: run.cpu_ms_a_task),
         median_of(runs, lambda run: run.peak_pss_mb),
         round(median_of(runs, lambda run: run.provider_calls)),
-        max(run.most_in_flight for run in runs),
+        max(run.max_in_flight for run in runs),
         max(run.paid_twice for run in runs),
         max(run.bad_vectors for run in runs),
         max(run.repeated for run in runs),

@@ -19,7 +19,7 @@ from pydantic_settings import SettingsError
 from shared.errors import ConfigurationError
 from shared.models import Provider
 from shared.setting_values import faults_of_library_variables
-from shared.settings import ENV_FILE, ENV_FILE_ENCODING, Settings, Whereabouts, faults_of_groups
+from shared.settings import ENV_FILE, ENV_FILE_ENCODING, ServiceLocation, Settings, faults_of_groups
 
 MOUNTED_FILES_DIRECTORY = "/run/secrets"
 MAX_ENV_FILE_BYTES = 2**20
@@ -36,7 +36,7 @@ _NAMES_ELSEWHERE = {
     "POLL_INTERVAL": "POLLING_INTERVAL_SECONDS",
 }
 """Names that other programs give to a setting of ours."""
-Kind = TypeVar("Kind", bound=Whereabouts)
+Kind = TypeVar("Kind", bound=ServiceLocation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,9 @@ def load_settings() -> Settings:
     return settings
 
 
-def load_whereabouts() -> Whereabouts:
+def load_whereabouts() -> ServiceLocation:
     """The same for a command that only needs to find the service; nothing has to be set."""
-    return _load(Whereabouts)
+    return _load(ServiceLocation)
 
 
 def find_unknown_names() -> list[UnknownName]:
@@ -120,7 +120,7 @@ def _load(kind: type[Kind]) -> Kind:
         raise ConfigurationError(f"settings: cannot be read: {error}") from error
 
 
-def _names(kind: type[Whereabouts]) -> frozenset[str]:
+def _names(kind: type[ServiceLocation]) -> frozenset[str]:
     return frozenset(name.upper() for name in kind.model_fields)
 
 

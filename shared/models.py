@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import ClassVar, TypeAlias
 
 
-class Packed:
+class FastPickle:
     """Pickled as its class and the values of its fields. A base for frozen dataclasses with slots.
 
     What such a dataclass does by itself looks its fields up anew for every value: several times the cost.
@@ -62,7 +62,7 @@ class Provider(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class BatchKey(Packed):
+class BatchKey(FastPickle):
     """Tasks with equal keys may share one provider call."""
 
     task_type: TaskType
@@ -75,7 +75,7 @@ INPUTS_DIRECTORY = "inputs"
 
 
 @dataclass(frozen=True, slots=True)
-class InputPlace(Packed):
+class InputPlace(FastPickle):
     """Where an input is: in which file, from which byte on, how many."""
 
     file: str
@@ -84,7 +84,7 @@ class InputPlace(Packed):
 
 
 @dataclass(frozen=True, slots=True)
-class Task(Packed):
+class Task(FastPickle):
     """One task as parsed from the API. `payload` has been checked by the parser of its type.
 
     It is None while the input waits in the journal alone, so that it takes no memory.
@@ -116,7 +116,7 @@ class Task(Packed):
 
 
 @dataclass(frozen=True, slots=True)
-class Usage(Packed):
+class Usage(FastPickle):
     """Tokens billed for one task."""
 
     prompt_tokens: int
@@ -124,7 +124,7 @@ class Usage(Packed):
 
 
 @dataclass(frozen=True, slots=True)
-class Output(Packed):
+class Output(FastPickle):
     """What a processor computed for one task.
 
     `value` is finished JSON of the bare result, so that a vector of 1,536 numbers is encoded once, in

@@ -9,7 +9,7 @@ _HIDDEN_LETTERS = re.compile(
 _SUSPECT = re.compile(r"[^ -~]")
 _SUSPECT_IN_JSON = re.compile(r"[^\x00-~]")
 """JSON itself allows other control characters between its tokens only."""
-_LARGEST_IN_FOUR_DIGITS = 0xFFFF
+_MAX_IN_FOUR_DIGITS = 0xFFFF
 
 
 def is_plain(text: str) -> bool:
@@ -42,7 +42,7 @@ def _escape(found: re.Match[str]) -> str:
     number = ord(found[0])
     if is_plain(found[0]):
         return found[0]
-    return f"\\u{number:04x}" if number <= _LARGEST_IN_FOUR_DIGITS else f"\\U{number:08x}"
+    return f"\\u{number:04x}" if number <= _MAX_IN_FOUR_DIGITS else f"\\U{number:08x}"
 
 
 def _space(found: re.Match[str]) -> str:

@@ -58,7 +58,7 @@ class LogFormat(StrEnum):
     CONSOLE = "console"
 
 
-class Whereabouts(BaseSettings):
+class ServiceLocation(BaseSettings):
     """Where a service keeps its state and where it answers: all that the commands for people need to know."""
 
     model_config = SettingsConfigDict(
@@ -90,7 +90,7 @@ class Whereabouts(BaseSettings):
         return value
 
 
-class Settings(Whereabouts):
+class Settings(ServiceLocation):
     """Read from the environment, then `.env`, then one file a setting in a secrets directory."""
 
     api_base_url: str
@@ -116,7 +116,7 @@ class Settings(Whereabouts):
     poll_wait_seconds: Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)] = 0.0
     """How long the API may hold a poll until there is work; 0 = it answers at once."""
     wake_token: SecretStr | None = None
-    """Lets the API's side ring for an immediate poll; without it there is no doorbell."""
+    """Lets the API's side ring for an immediate poll; without it there is no wake_endpoint."""
 
     concurrency_limit: Annotated[int, Field(ge=1, le=256)] = 5
     batch_max_tasks: Annotated[int, Field(ge=1, le=2048)] = 100
@@ -170,7 +170,7 @@ class Settings(Whereabouts):
     @classmethod
     def _path(cls, value: str, info: ValidationInfo) -> str:
         if not _PATH_SAFE.fullmatch(value) or "#" in value:
-            raise ValueError("must be a path that begins with a slash; write other letters as %XX")
+            raise ValueError("must be a path that begins with a slash; write other entries as %XX")
         if info.field_name == "api_task_path" and (
             value.count("{id}") != 1 or set("{}") & set(value.replace("{id}", ""))
         ):
@@ -202,7 +202,7 @@ class Settings(Whereabouts):
         return value
 
     @property
-    def shortest_poll_seconds(self) -> float:
+    def min_poll_seconds(self) -> float:
         """POLLING_MIN_INTERVAL_SECONDS, never above the longest wait."""
         return min(self.polling_min_interval_seconds, self.polling_interval_seconds)
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 STDOUT = 1
-MOST_BYTES_WAITING = 4 * 2**20
+MAX_BYTES_WAITING = 4 * 2**20
 WHOLE_WRITE_BYTES = select.PIPE_BUF
 """So much goes into a pipe at once, unmixed with what other processes write. A longer line may be mixed."""
 GATHER_SECONDS = 0.01
@@ -34,7 +34,7 @@ class StandardOutput:
     def write(self, line: bytes | str) -> int:
         data = line.encode() if isinstance(line, str) else line
         with self._changed:
-            if self._waiting_bytes + len(data) > MOST_BYTES_WAITING:
+            if self._waiting_bytes + len(data) > MAX_BYTES_WAITING:
                 self._lost += 1
                 return 0
             self._lines.append(data)

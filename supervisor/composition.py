@@ -12,7 +12,7 @@ from shared.retry import Backoff
 from shared.settings import LongText, Settings
 from shared.version import VERSION
 from supervisor.journal.journal import TaskJournal
-from supervisor.journal.task_record import MOST_BYTES_IN_MEMORY, Report
+from supervisor.journal.task_record import MAX_BYTES_IN_MEMORY, Report
 from supervisor.loop import Supervisor
 from supervisor.observer import Conditions, Observer
 from supervisor.polling import Polling
@@ -34,20 +34,20 @@ from supervisor.task_api.outbox import Outbox
 from supervisor.task_api.poll_scheduler import TaskScheduler
 from supervisor.task_api.poller import Poller
 from supervisor.task_api.report_pace import ReportPace
-from supervisor.task_api.sender import Reporter
+from supervisor.task_api.sender import Sender
 from supervisor.tasks.backlog import Backlog
 from supervisor.tasks.claims import ClaimMessage, Claims
-from supervisor.tasks.completion import Settlement
+from supervisor.tasks.completion import Completion
 from supervisor.tasks.delivery import Delivery
 from supervisor.tasks.dispatcher import Dispatcher, DispatchLimits
 from supervisor.tasks.gone_reports import GoneReports
 from supervisor.tasks.intake import Intake, IntakeRules, Shard
-from supervisor.tasks.journal_watcher import AmendmentWatch
+from supervisor.tasks.journal_watcher import JournalWatcher
 from supervisor.tasks.outcomes import OutcomeHandler
 
 UNITS_AHEAD = 4
 CLAIMED_UNITS_AHEAD = 2
-SMALLEST_CAPACITY = 100
+MIN_CAPACITY = 100
 OUTBOX_LIMIT = 50_000
 REPORTS_A_THREAD = 8
 API_BACKOFF_FACTOR = 2.0
@@ -63,8 +63,8 @@ class Outside:
     inbox: Inbox
     journal: TaskJournal
     poller: Poller
-    reporter: Reporter
-    claimer: Reporter
+    report_sender: Sender
+    claim_sender: Sender
     pool: WorkerPool
     metrics: SupervisorMetrics
     board: StatusBoard
@@ -93,16 +93,16 @@ class _State:
 
 
 def compose(
-    settings: Settings, outside: Outside, most_bytes_in_memory: int = MOST_BYTES_IN_MEMORY
+    settings: Settings, outside: Outside, max_bytes_in_memory: int = MAX_BYTES_IN_MEMORY
 ) -> Supervisor:
     """The loop, with everything it owns and everything it uses.
 
     Of inputs that wait, so many bytes are kept in memory.
     """
     clock, journal, metrics = outside.clock, outside.journal, outside.metrics
-    state = _state(settings, outside, Backlog(most_bytes_in_memory))
+    state = _state(settings, outside, Backlog(max_bytes_in_memory))
     gone_reports = GoneReports(clock, claimed=settings.claim_tasks)
-    settlement = Settlement(journal, state.outbox, gone_reports, metrics, state.history, clock)
+    completion = Completion(journal, state.outbox, gone_reports, metrics, state.history, clock)
     claims = _claims(settings, outside, state)
     return Supervisor(
         inbox=outside.inbox,
@@ -111,20 +111,20 @@ def compose(
         outbox=state.outbox,
         table=state.table,
         scheduler=state.scheduler,
-        polling=_polling(settings, outside, state, settlement, gone_reports, claims),
+        polling=_polling(settings, outside, state, completion, gone_reports, claims),
         claims=claims,
-        dispatcher=_dispatcher(settings, outside, state, settlement),
+        dispatcher=_dispatcher(settings, outside, state, completion),
         delivery=Delivery(
             outbox=state.outbox,
             journal=journal,
-            reporter=outside.reporter,
+            report_sender=outside.report_sender,
             gate=state.api_gate.reports,
             pace=state.report_pace,
-            settlement=settlement,
+            completion=completion,
             clock=clock,
         ),
-        settlement=settlement,
-        amendments=AmendmentWatch(journal, settlement, clock),
+        completion=completion,
+        journal_watcher=JournalWatcher(journal, completion, clock),
         api_gate=state.api_gate,
         shutdown_manager=state.shutdown_manager,
         conditions=state.conditions,
@@ -139,8 +139,8 @@ def make_scheduler(settings: Settings, clock: Callable[[], float]) -> TaskSchedu
     """How much the service asks for, and when."""
     return TaskScheduler(
         settings.polling_interval_seconds,
-        settings.shortest_poll_seconds,
-        max(SMALLEST_CAPACITY, UNITS_AHEAD * _tasks_at_once(settings)),
+        settings.min_poll_seconds,
+        max(MIN_CAPACITY, UNITS_AHEAD * _tasks_at_once(settings)),
         clock,
         settings.poll_wait_seconds,
     )
@@ -161,14 +161,14 @@ def _polling(
     settings: Settings,
     outside: Outside,
     state: _State,
-    settlement: Settlement,
+    completion: Completion,
     gone_reports: GoneReports,
     claims: Claims,
 ) -> Polling:
     intake = Intake(
         journal=outside.journal,
         claims=claims,
-        settlement=settlement,
+        completion=completion,
         metrics=outside.metrics,
         rules=make_intake_rules(settings),
         clock=outside.clock,
@@ -178,7 +178,7 @@ def _polling(
         scheduler=state.scheduler,
         api_gate=state.api_gate,
         intake=intake,
-        settlement=settlement,
+        completion=completion,
         gone_reports=gone_reports,
         backlog=state.backlog,
         claims=claims,
@@ -222,19 +222,19 @@ def _claims(settings: Settings, outside: Outside, state: _State) -> Claims:
         journal=outside.journal,
         backlog=state.backlog,
         outbox=state.claim_outbox,
-        claimer=outside.claimer,
+        claim_sender=outside.claim_sender,
         gate=state.api_gate.reports,
         pace=state.report_pace,
         clock=outside.clock,
     )
 
 
-def _dispatcher(settings: Settings, outside: Outside, state: _State, settlement: Settlement) -> Dispatcher:
+def _dispatcher(settings: Settings, outside: Outside, state: _State, completion: Completion) -> Dispatcher:
     canaries = Canaries(lambda: secrets.token_hex(4))
     outcomes = OutcomeHandler(
         journal=outside.journal,
         backlog=state.backlog,
-        settlement=settlement,
+        completion=completion,
         gate=state.provider_gate,
         evidence=Evidence(outside.clock),
         limits=state.model_limits,

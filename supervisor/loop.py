@@ -32,12 +32,12 @@ from supervisor.task_api.outbox import Outbox
 from supervisor.task_api.poll_scheduler import TaskScheduler
 from supervisor.tasks.backlog import Backlog
 from supervisor.tasks.claims import Claims
-from supervisor.tasks.completion import Settlement
+from supervisor.tasks.completion import Completion
 from supervisor.tasks.delivery import Delivery
 from supervisor.tasks.dispatcher import Dispatcher
-from supervisor.tasks.journal_watcher import AmendmentWatch
+from supervisor.tasks.journal_watcher import JournalWatcher
 
-LONGEST_WAIT_SECONDS = 1.0
+MAX_WAIT_SECONDS = 1.0
 FAILED_STARTS_LIMIT = 5
 
 log = get_logger("loop")
@@ -57,8 +57,8 @@ class Supervisor:
     claims: Claims
     dispatcher: Dispatcher
     delivery: Delivery
-    settlement: Settlement
-    amendments: AmendmentWatch
+    completion: Completion
+    journal_watcher: JournalWatcher
     api_gate: APIGate
     shutdown_manager: ShutdownManager
     conditions: Conditions
@@ -75,7 +75,7 @@ class Supervisor:
             # What failed before may have failed by chance, and how likely that is must be learned anew.
             self.claims.admit(replace(record, attempts=0))
         for waiting in left.waiting:
-            self.settlement.restore(waiting)
+            self.completion.restore(waiting)
         log.info(
             LogEvent.JOURNAL_RECOVERED,
             to_run=len(left.records) + len(suspects),
@@ -108,12 +108,12 @@ class Supervisor:
         if self._commit():
             self.dispatcher.act()
             self.claims.act()
-            self.amendments.look()
+            self.journal_watcher.look()
             self.delivery.send()
             self.polling.poll_if_due(may_take_tasks=self._may_start_work())
         self.observer.look()
         self.notify("WATCHDOG=1")
-        return self._verdict()
+        return self._exit_code()
 
     def _apply(self, event: Event) -> None:
         match event:
@@ -190,7 +190,7 @@ class Supervisor:
         log.info(LogEvent.DRAIN_STARTED, running=self.table.tasks_in_flight(), to_report=len(self.outbox))
         self.notify("STOPPING=1")
 
-    def _verdict(self) -> ExitCode | None:
+    def _exit_code(self) -> ExitCode | None:
         if self.shutdown_manager.draining:
             owed = bool(self.table.busy() or len(self.outbox) or len(self.claims))
             if not owed and self.conditions.journal_writable:
@@ -221,4 +221,4 @@ class Supervisor:
         elif self.shutdown_manager.draining:
             moments.append(self.claims.next_at())
         soonest = min(moment for moment in moments if moment is not None)
-        return min(max(soonest - self.clock(), 0.0), LONGEST_WAIT_SECONDS)
+        return min(max(soonest - self.clock(), 0.0), MAX_WAIT_SECONDS)

@@ -37,8 +37,8 @@ from supervisor.runtime.threads import share_interpreter_evenly
 from supervisor.status.status import StatusBoard
 from supervisor.task_api.connection import connect
 from supervisor.task_api.poller import Poller
-from supervisor.task_api.sender import Reporter
-from supervisor.task_api.wake import Doorbell
+from supervisor.task_api.sender import Sender
+from supervisor.task_api.wake import WakeEndpoint
 from supervisor.task_api.wire import Wire
 from workers.process.config import WorkerConfig
 from workers.process.forkserver import check_socket_directory
@@ -132,13 +132,13 @@ def _build(settings: Settings, state: StateDirectory, notifier: Notifier) -> Ser
     board = StatusBoard()
     registry = _make_registry(state.metrics, board)
     metrics = SupervisorMetrics(registry)
-    doorbell = Doorbell(settings.wake_token, inbox.post, time.monotonic)
+    wake_endpoint = WakeEndpoint(settings.wake_token, inbox.post, time.monotonic)
     server = MetricsServer(
         settings.metrics_host,
         settings.metrics_port,
         board,
         registry,
-        doorbell,
+        wake_endpoint,
         allowed_hosts=(settings.metrics_allowed_hosts or "").split(","),
     )
     journal = TaskJournal(state.journal, BodyFiles(state.bodies))
@@ -147,8 +147,8 @@ def _build(settings: Settings, state: StateDirectory, notifier: Notifier) -> Ser
         inbox=inbox,
         journal=journal,
         poller=Poller(api, journal.inputs.store, inbox.post),
-        reporter=Reporter(api, wire.new_queue(settings.report_concurrency), inbox.post),
-        claimer=Reporter(api, wire.new_queue(CLAIMS_AT_ONCE), inbox.post, ClaimDone),
+        report_sender=Sender(api, wire.new_queue(settings.report_concurrency), inbox.post),
+        claim_sender=Sender(api, wire.new_queue(CLAIMS_AT_ONCE), inbox.post, ClaimDone),
         pool=LocalPool(
             settings.concurrency_limit, WorkerConfig.from_settings(settings, state.metrics), inbox.post
         ),

@@ -37,8 +37,8 @@ from supervisor.task_api.report_pace import ReportPace
 from supervisor.tasks.backlog import Backlog
 
 NO_POLL = "none"
-LOOK_EVERY_SECONDS = 0.1
-WEIGH_EVERY_SECONDS = 1.0
+REFRESH_SECONDS = 0.1
+RSS_SAMPLE_SECONDS = 1.0
 
 _PHASES = {
     BreakerState.CLOSED: BreakerPhase.CLOSED,
@@ -89,8 +89,8 @@ class Observer:
     wall: Callable[[], float] = time.time
     _started_at: float = field(init=False)
     _stale: bool = field(init=False, default=True)
-    _looked_at: float = field(init=False, default=-LOOK_EVERY_SECONDS)
-    _weighed_at: float = field(init=False, default=-WEIGH_EVERY_SECONDS)
+    _refreshed_at: float = field(init=False, default=-REFRESH_SECONDS)
+    _rss_sampled_at: float = field(init=False, default=-RSS_SAMPLE_SECONDS)
 
     def __post_init__(self) -> None:
         self._started_at = self.clock()
@@ -98,15 +98,15 @@ class Observer:
     def look(self) -> None:
         """Pin a new status, at most ten times a second."""
         now = self.clock()
-        self._stale = now - self._looked_at < LOOK_EVERY_SECONDS
+        self._stale = now - self._refreshed_at < REFRESH_SECONDS
         if not self._stale:
-            self._looked_at = now
-            self._weigh(now)
+            self._refreshed_at = now
+            self._sample_rss(now)
             self.board.pin(self.draw(), now)
 
     def next_at(self) -> float:
         """When to look again: soon, if the last turn was too close behind a look to be seen."""
-        return self._looked_at + (LOOK_EVERY_SECONDS if self._stale else WEIGH_EVERY_SECONDS)
+        return self._refreshed_at + (REFRESH_SECONDS if self._stale else RSS_SAMPLE_SECONDS)
 
     def draw(self) -> Status:
         now = self.clock()
@@ -151,9 +151,9 @@ class Observer:
             loop_silent_seconds=0.0,
         )
 
-    def _weigh(self, now: float) -> None:
-        if now - self._weighed_at >= WEIGH_EVERY_SECONDS:
-            self._weighed_at = now
+    def _sample_rss(self, now: float) -> None:
+        if now - self._rss_sampled_at >= RSS_SAMPLE_SECONDS:
+            self._rss_sampled_at = now
             for number, slot in enumerate(self.table):
                 slot.rss_bytes = self.pool.rss_bytes(number) or slot.rss_bytes
 

@@ -17,11 +17,11 @@ from supervisor.task_api.poll_scheduler import TaskScheduler
 from supervisor.task_api.poller import Poller
 from supervisor.tasks.backlog import Backlog
 from supervisor.tasks.claims import Claims
-from supervisor.tasks.completion import Settlement
+from supervisor.tasks.completion import Completion
 from supervisor.tasks.gone_reports import GoneReports
 from supervisor.tasks.intake import Intake
 
-MOST_TASKS_ASKED = 100_000
+MAX_TASKS_ASKED = 100_000
 ENDINGS_OF_HELD_POLLS = frozenset({PollResult.SERVER_ERROR, PollResult.UNREACHABLE, PollResult.TIMEOUT})
 PROXY_SLACK_SECONDS = 1.0
 """A poll that is cut off no later than this after its wait was cut off for the wait."""
@@ -41,7 +41,7 @@ class Polling:
     scheduler: TaskScheduler
     api_gate: APIGate
     intake: Intake
-    settlement: Settlement
+    completion: Completion
     gone_reports: GoneReports
     backlog: Backlog
     claims: Claims
@@ -87,7 +87,7 @@ class Polling:
         wanted = len(self.journal) + self.conditions.passed_over
         room = self._room() * self.shard_count if takes_tasks else 0
         wanted += max(room, self.gone_reports.limit) if looks else room
-        limit = self.scheduler.limit(min(wanted, MOST_TASKS_ASKED))
+        limit = self.scheduler.limit(min(wanted, MAX_TASKS_ASKED))
         wait_seconds = 0.0 if len(self.gone_reports) else self.scheduler.hold_seconds
         self._request = PollRequest(limit, wait_seconds, self.gone_reports.seek())
         self._takes_tasks = takes_tasks
@@ -98,7 +98,7 @@ class Polling:
     def _paged(self, answer: PollAnswer, *, may_take_tasks: bool) -> None:
         self.conditions.last_poll_result = answer.result
         self.conditions.last_poll_success_at_seconds = time.time()
-        self.settlement.paged(answer)
+        self.completion.paged(answer)
         self.scheduler.weigh(answer.listed)
         if not self._takes_tasks or not may_take_tasks:
             self.scheduler.found(0, full=False, listed=answer.listed)

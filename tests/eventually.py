@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-LOOK_EVERY_SECONDS = 0.02
+REFRESH_SECONDS = 0.02
 
 Result = TypeVar("Result")
 
@@ -18,5 +18,5 @@ def eventually(condition: Callable[[], Result], timeout_seconds: float = 20.0, w
     while not (result := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout_seconds:g} s: {what or condition}; last: {result!r}")
-        time.sleep(LOOK_EVERY_SECONDS)
+        time.sleep(REFRESH_SECONDS)
     return result

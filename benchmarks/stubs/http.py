@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote
 
-MOST_HEAD_BYTES = 32_768
-MOST_BODY_BYTES = 64 * 1024 * 1024
+MAX_HEAD_BYTES = 32_768
+MAX_BODY_BYTES = 64 * 1024 * 1024
 _END_OF_HEAD = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
@@ -86,7 +86,7 @@ class RequestParser:
     def _take_head(self) -> tuple[str, str, int] | None:
         end = self._data.find(_END_OF_HEAD)
         if end < 0:
-            if len(self._data) > MOST_HEAD_BYTES:
+            if len(self._data) > MAX_HEAD_BYTES:
                 raise NotUnderstoodError("headers without an end")
             return None
         head = bytes(self._data[: end + 2])
@@ -98,8 +98,8 @@ class RequestParser:
             raise NotUnderstoodError("a request line that is none")
         found = _LENGTH.search(head)
         length = int(found[1]) if found else 0
-        if length > MOST_BODY_BYTES:
-            raise NotUnderstoodError(f"a body of more than {MOST_BODY_BYTES} bytes")
+        if length > MAX_BODY_BYTES:
+            raise NotUnderstoodError(f"a body of more than {MAX_BODY_BYTES} bytes")
         return parts[0], parts[1], length
 
 

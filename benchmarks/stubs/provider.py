@@ -18,7 +18,7 @@ from benchmarks.stubs.rate_window import RateWindow
 from benchmarks.stubs.vectors import fingerprint, vector_number, vectors
 
 CHARACTERS_A_TOKEN = 4
-MOST_INPUTS = 2048
+MAX_INPUTS = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Counts:
     tokens: int = 0
     paid_twice: int = 0
     in_flight: int = 0
-    most_in_flight: int = 0
+    max_in_flight: int = 0
 
 
 class Provider:
@@ -79,7 +79,7 @@ class Provider:
         texts, wanted = _inputs(body)
         if not texts:
             self._counts.bad_requests += 1
-            reply(_error(400, f"input must be 1 to {MOST_INPUTS} texts"))
+            reply(_error(400, f"input must be 1 to {MAX_INPUTS} texts"))
             return
         now, tokens = time.monotonic(), sum(_tokens(text) for text in texts)
         wait_seconds = self._window.take(tokens, now)
@@ -101,7 +101,7 @@ class Provider:
         counts.texts += len(prints)
         counts.tokens += tokens
         counts.in_flight += 1
-        counts.most_in_flight = max(counts.most_in_flight, counts.in_flight)
+        counts.max_in_flight = max(counts.max_in_flight, counts.in_flight)
         for print_of_text in prints:
             counts.paid_twice += self._paid[print_of_text] > 0
             self._paid[print_of_text] += 1
@@ -133,7 +133,7 @@ def _inputs(body: bytes) -> tuple[list[str], str]:
         return [], ""
     given = request.get("input") if isinstance(request, dict) else None
     texts = [given] if isinstance(given, str) else given
-    if not isinstance(texts, list) or len(texts) > MOST_INPUTS:
+    if not isinstance(texts, list) or len(texts) > MAX_INPUTS:
         return [], ""
     if not all(isinstance(text, str) and text for text in texts):
         return [], ""

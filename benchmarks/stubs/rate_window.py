@@ -36,12 +36,12 @@ class RateWindow:
         return tuple(lines)
 
     def _wait(self, tokens: int, now: float) -> float:
-        most_requests, most_tokens = self._limits
+        max_requests, max_tokens = self._limits
         left_requests, left_tokens = len(self._granted), self._tokens
         waits = 0.0
         for moment, spent in [*self._granted, (now, 0)]:
-            fits = not most_requests or left_requests < most_requests
-            if fits and (not most_tokens or left_tokens + tokens <= most_tokens):
+            fits = not max_requests or left_requests < max_requests
+            if fits and (not max_tokens or left_tokens + tokens <= max_tokens):
                 return waits
             waits = max(0.001, moment + WINDOW_SECONDS - now)
             left_requests, left_tokens = left_requests - 1, left_tokens - spent

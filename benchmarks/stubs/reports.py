@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-MOST_REMEMBERED = 4096
+MAX_REMEMBERED = 4096
 
 
 class NoReportError(ValueError):
@@ -38,7 +38,7 @@ class ReportReader:
 
     def _vector(self, text: bytes) -> int | None:
         if text not in self._seen:
-            if len(self._seen) >= MOST_REMEMBERED:
+            if len(self._seen) >= MAX_REMEMBERED:
                 self._seen.clear()
             self._seen[text] = self._parsed(text)
         return self._seen[text]

@@ -26,7 +26,7 @@ WORDS = [
     "stone",
     "cloud",
     "market",
-    "letter",
+    "entry",
     "winter",
     "engine",
     "garden",
@@ -60,7 +60,7 @@ class Counts:
     failed: int = 0
     bad_vectors: int = 0
     repeated_reports: int = 0
-    most_reports_of_a_task: int = 0
+    max_reports_of_a_task: int = 0
     polls: int = 0
     patches: int = 0
     patch_bytes: int = 0
@@ -145,7 +145,7 @@ class TaskApi:
     def _settle(self, task: _Task, succeeded: bool, right: bool) -> None:
         counts, now = self.counts, time.monotonic()
         task.final_patches += 1
-        counts.most_reports_of_a_task = max(counts.most_reports_of_a_task, task.final_patches)
+        counts.max_reports_of_a_task = max(counts.max_reports_of_a_task, task.final_patches)
         counts.bad_vectors += not right
         if task.final_patches > 1:
             counts.repeated_reports += 1

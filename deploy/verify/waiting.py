@@ -7,7 +7,7 @@ from typing import TypeVar
 from deploy.verify.commands import CheckFailedError
 
 T = TypeVar("T")
-LOOK_EVERY_SECONDS = 0.1
+REFRESH_SECONDS = 0.1
 
 
 def wait_for(what: str, probe: Callable[[], T | None], limit_seconds: float) -> T:
@@ -19,4 +19,4 @@ def wait_for(what: str, probe: Callable[[], T | None], limit_seconds: float) -> 
             return answer
         if time.monotonic() > deadline:
             raise CheckFailedError(f"waited {limit_seconds:g} s in vain for: {what}")
-        time.sleep(LOOK_EVERY_SECONDS)
+        time.sleep(REFRESH_SECONDS)

@@ -19,7 +19,7 @@ from examples.demo.progress import progress_on
 from examples.demo.service_page import read_provider_calls
 from examples.demo.summary import error_lines, proof_lines, result_lines
 
-LOOK_EVERY_SECONDS = 0.15
+REFRESH_SECONDS = 0.15
 API_START_SECONDS = 30.0
 WORK_SECONDS = 300.0
 WORK_SECONDS_A_TASK = 0.05
@@ -117,7 +117,7 @@ class Demo:
                 if line.startswith(READY_LINE) and line.endswith("\n"):
                     return line.removeprefix("task API ").strip()
             task_api.check()
-            self._interrupts.pause(LOOK_EVERY_SECONDS)
+            self._interrupts.pause(REFRESH_SECONDS)
         raise DemoFault(f"the task API was not ready after {API_START_SECONDS:.0f} s")
 
     def _watch(self, backend: Backend) -> None:
@@ -134,7 +134,7 @@ class Demo:
                     return
                 if time.monotonic() > deadline:
                     raise DemoFault(f"only {self._tally.done} tasks were done in {limit_seconds:.0f} s")
-                self._interrupts.pause(LOOK_EVERY_SECONDS)
+                self._interrupts.pause(REFRESH_SECONDS)
         finally:
             progress.close(self._tally)
 

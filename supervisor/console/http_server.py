@@ -15,7 +15,7 @@ from supervisor.console.listening import listen
 from supervisor.console.page.document import CONTENT_SECURITY_POLICY, render_page
 from supervisor.runtime.events import Event
 from supervisor.status.status import NotReady, StatusBoard
-from supervisor.task_api.wake import Doorbell, Ring
+from supervisor.task_api.wake import Ring, WakeEndpoint
 
 LOOP_SILENT_SECONDS = 30.0
 JSON = "application/json"
@@ -45,14 +45,14 @@ class MetricsServer:
         port: int,
         board: StatusBoard,
         registry: CollectorRegistry,
-        doorbell: Doorbell,
+        wake_endpoint: WakeEndpoint,
         clock: Callable[[], float] = time.monotonic,
         *,
         allowed_hosts: Iterable[str] = (),
     ) -> None:
         """Binds at once. Raises ConfigurationError where the address cannot be had."""
         self._board = board
-        self._doorbell = doorbell
+        self._doorbell = wake_endpoint
         self._clock = clock
         self._registry = registry
         self._allowed_hosts = AllowedHosts((host, *allowed_hosts))

@@ -14,12 +14,12 @@ from rich.text import Text
 from shared.errors import ConfigurationError
 from shared.plain_text import escaped_json, is_plain, visible
 from supervisor.console.formatting import ago, count, iso_time
-from supervisor.journal.admin import JournalDesk, JournalEntry
+from supervisor.journal.admin import JournalAdmin, JournalEntry
 from supervisor.journal.task_record import TaskState
 from supervisor.runtime.exit_codes import ExitCode
 
 COLUMNS = ("id", "state", "since", "type", "attempts", "deaths", "note")
-MOST_IN_BULK = 1_000_000
+MAX_IN_BULK = 1_000_000
 SAFE_IN_IDS = "._:@+=,/"
 
 
@@ -33,9 +33,9 @@ class JournalCommand:
     def list(self, state: str | None, most: int) -> ExitCode:
         """Up to `most` tasks, the oldest first; of one state or of all."""
         only = TaskState(state) if state else None
-        with JournalDesk(self._path) as desk:
-            entries = desk.entries(only, most)
-            counts = desk.counts()
+        with JournalAdmin(self._path) as admin:
+            entries = admin.entries(only, most)
+            counts = admin.counts()
         if not self._console.is_terminal:
             for entry in entries:
                 self._line("\t".join(_row(entry, iso_time(entry.changed_at_seconds))))
@@ -57,11 +57,11 @@ class JournalCommand:
     def show(self, task_id: str, *, body: bool) -> ExitCode:
         """All about one task but its text and vector; with `body`, only the report that the API is to get."""
         task_id = unquote(task_id)
-        with JournalDesk(self._path) as desk:
+        with JournalAdmin(self._path) as admin:
             if body:
-                sys.stdout.buffer.write(escaped_json(desk.body(task_id)) + b"\n")
+                sys.stdout.buffer.write(escaped_json(admin.body(task_id)) + b"\n")
                 return ExitCode.DRAINED
-            entry = desk.entry(task_id)
+            entry = admin.entry(task_id)
         for name, value in _facts(entry).items():
             if value:
                 self._line(f"{name:<12} {visible(value)}")
@@ -69,9 +69,9 @@ class JournalCommand:
 
     def retry(self, task_ids: Sequence[str], *, every: bool) -> ExitCode:
         """Send rejected reports once more: these, or all of them."""
-        with JournalDesk(self._path) as desk:
-            chosen = _chosen(desk, task_ids, every=every)
-            desk.retry(chosen)
+        with JournalAdmin(self._path) as admin:
+            chosen = _chosen(admin, task_ids, every=every)
+            admin.retry(chosen)
         self._line(
             f"{count(len(chosen), 'report')} to be sent again: within a second, or when the service starts"
         )
@@ -79,9 +79,9 @@ class JournalCommand:
 
     def drop(self, task_ids: Sequence[str], *, every: bool) -> ExitCode:
         """Forget rejected reports and their results."""
-        with JournalDesk(self._path) as desk:
-            chosen = _chosen(desk, task_ids, every=every)
-            desk.drop(chosen)
+        with JournalAdmin(self._path) as admin:
+            chosen = _chosen(admin, task_ids, every=every)
+            admin.drop(chosen)
         self._line(
             f"{count(len(chosen), 'report')} dropped; a task that the API still lists as pending runs anew"
         )
@@ -91,30 +91,30 @@ class JournalCommand:
         self._console.file.write(f"{text}\n")  # as it is: the console would expand tabs and fold lines
 
 
-def _chosen(desk: JournalDesk, task_ids: Sequence[str], *, every: bool) -> list[str]:
+def _chosen(admin: JournalAdmin, task_ids: Sequence[str], *, every: bool) -> list[str]:
     if every == bool(task_ids):
         raise ConfigurationError("give the ids of rejected reports, or --all")
     if not every:
         return list(dict.fromkeys(map(unquote, task_ids)))
-    return [entry.task_id for entry in desk.entries(TaskState.REJECTED, MOST_IN_BULK)]
+    return [entry.task_id for entry in admin.entries(TaskState.REJECTED, MAX_IN_BULK)]
 
 
 def quoted_id(task_id: str) -> str:
     """Percent-encoded where a shell, xargs or the options would take it for anything but one argument."""
     return "".join(
-        letter if _is_safe(letter, first=number == 0) else _percent_encoded(letter)
-        for number, letter in enumerate(task_id)
+        entry if _is_safe(entry, first=number == 0) else _percent_encoded(entry)
+        for number, entry in enumerate(task_id)
     )
 
 
-def _is_safe(letter: str, *, first: bool) -> bool:
-    if letter == "-":
+def _is_safe(entry: str, *, first: bool) -> bool:
+    if entry == "-":
         return not first
-    return letter in SAFE_IN_IDS or (letter.isalnum() and is_plain(letter))
+    return entry in SAFE_IN_IDS or (entry.isalnum() and is_plain(entry))
 
 
-def _percent_encoded(letter: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in letter.encode())
+def _percent_encoded(entry: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in entry.encode())
 
 
 def _row(entry: JournalEntry, since: str) -> tuple[str, ...]:

@@ -3,16 +3,16 @@
 from ipaddress import ip_address
 
 from shared.errors import ConfigurationError
-from shared.settings import Whereabouts
+from shared.settings import ServiceLocation
 
 
-def service_url(whereabouts: Whereabouts) -> str:
+def service_url(service_location: ServiceLocation) -> str:
     """The address of its HTTP port. Raises ConfigurationError where the settings do not say."""
-    if whereabouts.metrics_port == 0:
+    if service_location.metrics_port == 0:
         raise ConfigurationError(
             "METRICS_PORT: is 0: the service's log says which port it took; give its address with --url"
         )
-    return f"http://{_reachable(whereabouts.metrics_host)}:{whereabouts.metrics_port}"
+    return f"http://{_reachable(service_location.metrics_host)}:{service_location.metrics_port}"
 
 
 def _reachable(host: str) -> str:

@@ -7,7 +7,7 @@ from shared.errors import ConfigurationError
 from supervisor.status.status import Status
 
 PATIENCE_SECONDS = 5.0
-MOST_BYTES = 4 * 2**20
+MAX_BYTES = 4 * 2**20
 NOT_YET = 503
 WRONG_HOST = 403
 
@@ -29,7 +29,7 @@ class StatusClient:
             with self._session.get(
                 address, timeout=PATIENCE_SECONDS, allow_redirects=False, stream=True
             ) as answer:
-                body = next(answer.iter_content(MOST_BYTES), b"")
+                body = next(answer.iter_content(MAX_BYTES), b"")
                 code = answer.status_code
         except (requests.RequestException, ValueError) as error:
             raise ConfigurationError(

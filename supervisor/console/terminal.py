@@ -11,20 +11,20 @@ from rich.text import Text
 
 from shared.plain_text import visible
 from supervisor.console.formatting import ago, clock_time, count, duration, megabytes, rate
-from supervisor.console.notices.bulletin import Bulletin, Tone
 from supervisor.console.notices.learned import learned_rows
-from supervisor.console.notices.summary import bulletins
+from supervisor.console.notices.notice import Notice, Severity
+from supervisor.console.notices.summary import all_notices
 from supervisor.console.notices.trouble import calls_of, failure_of
 from supervisor.status.status import Activity, BreakerPhase, Bucket, Status
 
-COLOURS = {Tone.GOOD: "green", Tone.CALM: "blue", Tone.CAUTION: "yellow", Tone.ALARM: "red"}
+COLOURS = {Severity.GOOD: "green", Severity.CALM: "blue", Severity.CAUTION: "yellow", Severity.ALARM: "red"}
 BLOCKS = " ▁▂▃▄▅▆▇█"
 COLUMNS_OF_CHART = 45
 
 
 def render_status(status: Status) -> RenderableType:
     """All of it, for a console of any width."""
-    headline, *others = bulletins(status)
+    headline, *others = all_notices(status)
     told = Group(_headline(headline, status), *(_notice(each) for each in others))
     tables = (
         _tokens(status),
@@ -42,11 +42,11 @@ def _text(words: str, style: str = "") -> Text:
     return Text(visible(words), style=style)
 
 
-def _headline(bulletin: Bulletin, status: Status) -> Panel:
-    colour = COLOURS[bulletin.tone]
-    inside = Text.assemble(("● ", colour), (visible(bulletin.title), f"bold {colour}"))
-    if bulletin.text:
-        inside.append(f"\n  {visible(bulletin.text)}")
+def _headline(notice: Notice, status: Status) -> Panel:
+    colour = COLOURS[notice.severity]
+    inside = Text.assemble(("● ", colour), (visible(notice.title), f"bold {colour}"))
+    if notice.text:
+        inside.append(f"\n  {visible(notice.text)}")
     return Panel(
         inside,
         title=f"AI task processor {visible(status.version)}",
@@ -58,9 +58,9 @@ def _headline(bulletin: Bulletin, status: Status) -> Panel:
     )
 
 
-def _notice(bulletin: Bulletin) -> Text:
-    text = f": {visible(bulletin.text)}" if bulletin.text else ""
-    return Text.assemble(("  ● ", COLOURS[bulletin.tone]), (visible(bulletin.title), "bold"), text)
+def _notice(notice: Notice) -> Text:
+    text = f": {visible(notice.text)}" if notice.text else ""
+    return Text.assemble(("  ● ", COLOURS[notice.severity]), (visible(notice.title), "bold"), text)
 
 
 def _figures(status: Status) -> Table:
@@ -128,8 +128,10 @@ def _workers(status: Status) -> Table:
 def _connections(status: Status) -> Text:
     line = Text(" ")
     for row in status.breakers:
-        tone = Tone.GOOD if row.state is BreakerPhase.CLOSED else Tone.ALARM
-        line.append(f"breaker of {visible(row.service)} ").append(row.state.replace("_", "-"), COLOURS[tone])
+        severity = Severity.GOOD if row.state is BreakerPhase.CLOSED else Severity.ALARM
+        line.append(f"breaker of {visible(row.service)} ").append(
+            row.state.replace("_", "-"), COLOURS[severity]
+        )
         line.append("; ")
     poll = status.poll
     success = poll.last_success_at_seconds

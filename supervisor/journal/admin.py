@@ -51,7 +51,7 @@ class JournalEntry:
     """What the API said when it rejected the report."""
 
 
-class JournalDesk:
+class JournalAdmin:
     """Opens an existing journal. A context manager. Only rejected reports can be changed here."""
 
     def __init__(self, path: Path) -> None:
@@ -74,7 +74,7 @@ class JournalDesk:
             self._db.close()
             raise self._fault(error) from error
 
-    def __enter__(self) -> "JournalDesk":
+    def __enter__(self) -> "JournalAdmin":
         return self
 
     def __exit__(

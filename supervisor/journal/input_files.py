@@ -15,7 +15,7 @@ import orjson
 
 from shared.models import InputPlace, JsonValue, Task
 
-MOST_BYTES_IN_TABLE = 2**20
+MAX_BYTES_IN_TABLE = 2**20
 """Of one page's inputs, so much goes into the table, which the loop writes."""
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
@@ -115,7 +115,7 @@ class InputFiles:
 def _large_ones(tasks: Sequence[Task]) -> list[int]:
     """Which of them find no room in the table."""
     large: list[int] = []
-    left_bytes = MOST_BYTES_IN_TABLE
+    left_bytes = MAX_BYTES_IN_TABLE
     for number, task in enumerate(tasks):
         if task.size_bytes > left_bytes:
             large.append(number)

@@ -19,7 +19,7 @@ from supervisor.journal.body_file import Place
 from supervisor.journal.input_files import InputFiles
 from supervisor.journal.report_bodies import BodyFiles
 from supervisor.journal.schema import damaged, open_journal, read_place, read_report, read_task, unusable
-from supervisor.journal.task_record import MOST_BYTES_IN_MEMORY, Claim, Report, TaskRecord, TaskState
+from supervisor.journal.task_record import MAX_BYTES_IN_MEMORY, Claim, Report, TaskRecord, TaskState
 
 _NEW = (
     "INSERT OR REPLACE INTO tasks (attempts, crashes, claim, changed_at, number, id, state, task)"
@@ -75,7 +75,7 @@ class Recovery:
 
 
 @dataclass(frozen=True, slots=True)
-class Amendments:
+class JournalChanges:
     """What a person did to rejected reports: those to be sent once more, and those given up."""
 
     retried: tuple[Waiting, ...] = ()
@@ -204,12 +204,12 @@ class TaskJournal:
             raise InputUnreadableError(f"{self._path}: {error}") from error
 
     def recover(
-        self, now: float, booted_at_seconds: float = 0.0, most_input_bytes: int = MOST_BYTES_IN_MEMORY
+        self, now: float, booted_at_seconds: float = 0.0, max_input_bytes: int = MAX_BYTES_IN_MEMORY
     ) -> Recovery:
         """What an earlier run left, oldest first. `now` (monotonic) is when it counts as received.
 
         What began to run before `booted_at_seconds` (epoch) went down with the machine, not with the service.
-        The rows are read one by one, and inputs beyond `most_input_bytes` are left on the disk.
+        The rows are read one by one, and inputs beyond `max_input_bytes` are left on the disk.
         """
         rows = self._db.execute(
             "SELECT id, state, task, attempts, crashes, claim, report, changed_at FROM tasks ORDER BY number"
@@ -217,7 +217,7 @@ class TaskJournal:
         records: list[TaskRecord] = []
         interrupted: list[TaskRecord] = []
         waiting: list[Waiting] = []
-        left_bytes = most_input_bytes
+        left_bytes = max_input_bytes
         for task_id, state, task, attempts, crashes, claim, report, changed_at in rows:
             try:
                 if state in (TaskState.READY, TaskState.RUNNING):
@@ -236,18 +236,18 @@ class TaskJournal:
         self.inputs.remove_others()
         return Recovery(tuple(records), tuple(interrupted), tuple(waiting), len(self._rejected))
 
-    def changed_by_others(self) -> Amendments:
+    def changed_by_others(self) -> JournalChanges:
         """What another process has done to rejected reports since the last call. Cheap if nothing."""
         try:
             version = self._read_data_version()
             if version == self._data_version or self._changes:
-                return Amendments()
+                return JournalChanges()
             rows = self._db.execute(
                 "SELECT id, state, report, changed_at FROM tasks WHERE report IS NOT NULL"
             )
             left = {row[0]: row[1:] for row in rows if row[0] in self._rejected}
         except sqlite3.Error:
-            return Amendments()  # a disk in trouble shows at the next commit; this is asked again
+            return JournalChanges()  # a disk in trouble shows at the next commit; this is asked again
         self._data_version = version
         dropped = tuple(task_id for task_id in self._rejected if task_id not in left)
         retried = {key: row for key, row in left.items() if row[0] == TaskState.FINISHED}
@@ -255,7 +255,9 @@ class TaskJournal:
             self._numbers.pop(task_id)
             self._bodies.release(self._places.pop(task_id))
         self._rejected.difference_update(dropped, retried)
-        return Amendments(tuple(Waiting(read_report(row[1]), row[2]) for row in retried.values()), dropped)
+        return JournalChanges(
+            tuple(Waiting(read_report(row[1]), row[2]) for row in retried.values()), dropped
+        )
 
     def close(self) -> None:
         self._db.close()

@@ -14,7 +14,7 @@ from supervisor.journal.body_file import READ, WRITE, BodyFile, Place, body_path
 BODIES_DIRECTORY = "bodies"
 FILE_BYTES = 32 * 2**20
 """A file that has grown to this takes no further body."""
-MOST_RECENT_BYTES = 16 * 2**20
+MAX_RECENT_BYTES = 16 * 2**20
 SETTLING_FILES = 4
 """What is in the last few files is likely to be settled soon by itself."""
 SPARSE_BYTES = FILE_BYTES // 16
@@ -70,7 +70,7 @@ class BodyFiles:
         self._size += len(body)
         self._hold(place)
         self._unwritten[place] = body
-        if sent_soon and self._recent_bytes < MOST_RECENT_BYTES:
+        if sent_soon and self._recent_bytes < MAX_RECENT_BYTES:
             self._recent[place] = body
             self._recent_bytes += len(body)
         return place

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from shared.models import JsonValue, Task, TaskStatus
 
-MOST_BYTES_IN_MEMORY = 32 * 2**20
+MAX_BYTES_IN_MEMORY = 32 * 2**20
 """Inputs that wait beyond this are kept in the journal alone, and read when their turn comes."""
 
 

@@ -86,7 +86,7 @@ class SlotTable:
             record.exclusive for slot in self._slots if slot.assignment for record in slot.assignment.records
         )
 
-    def most_suspects(self) -> int:
+    def max_suspects(self) -> int:
         """At most half of the slots run suspects while other tasks wait."""
         return max(1, len(self._slots) // 2)
 

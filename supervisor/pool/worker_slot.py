@@ -20,7 +20,7 @@ from supervisor.runtime.events import Event, UnitFinished, WorkerDied, WorkerSta
 from workers.process.pipe import receive_message, send_message
 
 START_BACKOFF_SECONDS = 0.1
-LONGEST_START_BACKOFF_SECONDS = 10.0
+MAX_START_BACKOFF_SECONDS = 10.0
 GENTLE_EXIT_SECONDS = 2.0
 NO_PROCESS = f"the system gave the forkserver no process for it; {RAISE_PROCESS_LIMIT}"
 
@@ -144,7 +144,7 @@ class WorkerSlot:
         if not was_ready:
             self._failed_starts += 1
             backoff = START_BACKOFF_SECONDS * 2 ** min(self._failed_starts, 10)
-            self._closing.wait(min(backoff, LONGEST_START_BACKOFF_SECONDS))
+            self._closing.wait(min(backoff, MAX_START_BACKOFF_SECONDS))
 
     def _ring(self, order: _Order) -> None:
         self._orders.put(order)

@@ -12,9 +12,9 @@ from shared.models import BatchKey
 from supervisor.providers.circuit_breaker import BreakerState, CircuitBreaker
 from supervisor.runtime.trouble import Cause, TroubleRecord
 
-SHORTEST_PAUSE_SECONDS = 0.1
+MIN_PAUSE_SECONDS = 0.1
 FIRST_PAUSE_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 60.0
+MAX_PAUSE_SECONDS = 60.0
 PROBE_INTERVAL_SECONDS = 60.0
 MAX_MODEL_TROUBLES = 200
 
@@ -206,12 +206,12 @@ class ProviderGate:
         self._throttled = True
         already = now < self._paused_until
         if asked_seconds is not None:
-            seconds = max(asked_seconds, SHORTEST_PAUSE_SECONDS)
+            seconds = max(asked_seconds, MIN_PAUSE_SECONDS)
         elif already:
             return  # units that were out together hear 429 together: that is one refusal, not five
         else:
             seconds = self._next_pause_seconds
-            self._next_pause_seconds = min(seconds * 2, LONGEST_PAUSE_SECONDS)
+            self._next_pause_seconds = min(seconds * 2, MAX_PAUSE_SECONDS)
         self._paused_until = max(self._paused_until, now + seconds)
         if not already:
             log.warning(LogEvent.PROVIDER_THROTTLED, seconds=round(seconds, 3), **self._trouble.facts())

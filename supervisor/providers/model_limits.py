@@ -52,7 +52,7 @@ class _Model:
     """About how long the slower calls take that succeed."""
     failures: int = 0
     """Batches that failed, none of whose size has worked since."""
-    smallest_failed: int = UNLIMITED
+    min_failed: int = UNLIMITED
     told: set[str] = field(default_factory=set)
 
     @property
@@ -95,8 +95,8 @@ class ModelLimits:
     def worked(self, model: str, inputs: int, size_bytes: int, seconds: float) -> None:
         """A call of this size was served."""
         known = self._model(model)
-        if inputs >= known.smallest_failed:
-            known.failures, known.smallest_failed = 0, UNLIMITED
+        if inputs >= known.min_failed:
+            known.failures, known.min_failed = 0, UNLIMITED
         known.inputs.worked(inputs)
         known.size_bytes.worked(size_bytes)
         known.calls = min(known.calls + GROWTH_OF_CALLS / known.calls, self._max_calls)
@@ -115,7 +115,7 @@ class ModelLimits:
         if not many_inputs and size_bytes <= known.size_bytes.works_up_to:
             return
         known.failures += 1
-        known.smallest_failed = min(known.smallest_failed, inputs)
+        known.min_failed = min(known.min_failed, inputs)
         limit, amount = (known.inputs, inputs) if many_inputs else (known.size_bytes, size_bytes)
         if known.failures >= FAILURES_FOR_A_LIMIT or limit.fails_from is not None:
             limit.failed(amount)
@@ -127,7 +127,7 @@ class ModelLimits:
     def excused(self, model: str, inputs: int) -> None:
         """What failed in calls of up to so many inputs failed for a guilty task, not for its size."""
         known = self._model(model)
-        known.failures, known.smallest_failed = 0, UNLIMITED
+        known.failures, known.min_failed = 0, UNLIMITED
         known.inputs.excused(inputs)
         known.size_bytes.excused(UNLIMITED)
 

@@ -16,14 +16,14 @@ from supervisor.status.status import RateLimitStatus
 WINDOW_SECONDS = 60.0
 MARGIN_SECONDS = 0.1
 STATED_MARGIN_SECONDS = 0.01
-MOST_TOKENS_A_CALL = 300_000
+MAX_TOKENS_A_CALL = 300_000
 """OpenAI refuses an embeddings request of more; see its API reference, "Create embeddings"."""
-SMALLEST_SHARE = 1 / 60
+MIN_SHARE = 1 / 60
 """A unit of less than this part of the limit waits: many small calls would use up the requests."""
 FIRST_TOKENS_A_BYTE = 1.0
 RATIO_MARGIN = 1.1
 RATIO_WEIGHT = 0.2
-MOST_MODELS = 200
+MAX_MODELS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class _Window:
 
     @property
     def enough_tokens(self) -> int:
-        return max(1, int(self.limit_tokens * SMALLEST_SHARE))
+        return max(1, int(self.limit_tokens * MIN_SHARE))
 
     @property
     def untouched(self) -> bool:
@@ -107,7 +107,7 @@ class RateLimiter:
         self._clock = clock
         self._windows: dict[str, _Window] = {}
 
-    def most_bytes(self, model: str) -> int:
+    def max_bytes(self, model: str) -> int:
         """The largest unit, in bytes of text, that may go out now; 0 if it is better to wait."""
         now = self._clock()
         window = self._window(model)
@@ -117,7 +117,7 @@ class RateLimiter:
         if free < enough and not (window.untouched and window.tokens.used_at(now) < 1):
             return 0
         # A text larger than the whole limit is tried when nothing else is out: the provider decides.
-        tokens = min(free if free >= enough else UNLIMITED, MOST_TOKENS_A_CALL)
+        tokens = min(free if free >= enough else UNLIMITED, MAX_TOKENS_A_CALL)
         return max(1, int(tokens / window.tokens_a_byte))
 
     def reserve(self, model: str, unit_id: int, size_bytes: int) -> None:
@@ -182,7 +182,7 @@ class RateLimiter:
     def _window(self, model: str) -> _Window:
         window = self._windows.get(model)
         if window is None:
-            if len(self._windows) >= MOST_MODELS:
+            if len(self._windows) >= MAX_MODELS:
                 self._windows = {name: kept for name, kept in self._windows.items() if not kept.untouched}
             window = _Window(self._ceiling_requests, self._ceiling_tokens)
             self._windows[model] = window

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 FIRST_RETRY_SECONDS = 30.0
-LONGEST_RETRY_SECONDS = 900.0
+MAX_RETRY_SECONDS = 900.0
 COARSENESS = 8
 """The search ends when the smallest amount that fails is within an eighth of the largest that works."""
 
@@ -12,7 +12,7 @@ class LearnedLimit:
     """Unlimited until an amount fails. Then the limit is found by bisection. Owned by one thread.
 
     The smallest amount that failed is tried again after a while. The while doubles each time it fails
-    again, up to `longest_retry_seconds`, so that a fixed limit costs little and a passing trouble is
+    again, up to `max_retry_seconds`, so that a fixed limit costs little and a passing trouble is
     soon forgotten. When it works, the limit doubles with each success. `clock` is monotonic.
     """
 
@@ -20,16 +20,16 @@ class LearnedLimit:
         self,
         clock: Callable[[], float],
         first_retry_seconds: float = FIRST_RETRY_SECONDS,
-        longest_retry_seconds: float = LONGEST_RETRY_SECONDS,
+        max_retry_seconds: float = MAX_RETRY_SECONDS,
         smallest: int = 1,
     ) -> None:
         self._clock = clock
         self._first_retry_seconds = first_retry_seconds
-        self._longest_retry_seconds = longest_retry_seconds
+        self._max_retry_seconds = max_retry_seconds
         self._smallest = smallest
         self._works_up_to = 0
         self._fails_from: int | None = None
-        self._largest_failed = 0
+        self._max_failed = 0
         self._retry_seconds = first_retry_seconds
         self._retry_at = 0.0
         self._retrying = False
@@ -54,7 +54,7 @@ class LearnedLimit:
 
     def limit(self, wanted: int) -> int:
         """How much of `wanted` to ask for now, at least `smallest`. Asking changes nothing."""
-        if not self._largest_failed:
+        if not self._max_failed:
             return max(self._smallest, wanted)
         if self._fails_from is None:
             return max(self._smallest, min(wanted, 2 * self._works_up_to))
@@ -74,18 +74,18 @@ class LearnedLimit:
             self._fails_from = None
             self._retrying = False
             self._retry_seconds = self._first_retry_seconds
-        if amount >= self._largest_failed:
-            self._largest_failed = 0
+        if amount >= self._max_failed:
+            self._max_failed = 0
 
     def failed(self, amount: int) -> None:
         """A request of this amount was too much."""
-        self._largest_failed = max(self._largest_failed, amount)
+        self._max_failed = max(self._max_failed, amount)
         if amount <= self._works_up_to:
             self._works_up_to = 0
         if self._fails_from is not None and amount >= self._fails_from:
             if self._retrying:
                 self._retrying = False
-                self._retry_seconds = min(2 * self._retry_seconds, self._longest_retry_seconds)
+                self._retry_seconds = min(2 * self._retry_seconds, self._max_retry_seconds)
                 self._retry_at = self._clock() + self._retry_seconds
             return
         self._fails_from = amount
@@ -97,7 +97,7 @@ class LearnedLimit:
             self._fails_from = None
             self._retrying = False
             if not self._works_up_to:
-                self._largest_failed = 0
+                self._max_failed = 0
 
     def undecided(self) -> None:
         """A request ended in a way that says nothing about its amount."""

@@ -13,9 +13,9 @@ from supervisor.status.status import Activity, Bucket, DeathStatus, FailureStatu
 BUCKET_SECONDS = 10.0
 BUCKETS = 90
 RATE_BUCKETS = 6
-MOST_FAILURES = 20
-MOST_DEATHS = 20
-MOST_MESSAGE_CHARACTERS = 300
+MAX_FAILURES = 20
+MAX_DEATHS = 20
+MAX_MESSAGE_CHARACTERS = 300
 
 EMPTY_BUCKET = Bucket(succeeded=0, failed=0, median_seconds=None, p95_seconds=None)
 
@@ -71,16 +71,16 @@ class History:
         before = self._failures.pop(key, None)
         count = before.count + 1 if before else 1
         self._failures[key] = FailureStatus(self._wall(), count, report.task_id, *key)
-        if len(self._failures) > MOST_FAILURES:
+        if len(self._failures) > MAX_FAILURES:
             self._failures.popitem(last=False)
 
     def died(self, slot: int, how: str, tasks_held: int) -> None:
         """A worker ended, and not because it was asked to. `how` is the second half of a sentence."""
         before = self._deaths.pop(how, None)
         count = before.count + 1 if before else 1
-        shown = how[:MOST_MESSAGE_CHARACTERS]
+        shown = how[:MAX_MESSAGE_CHARACTERS]
         self._deaths[how] = DeathStatus(self._wall(), count, slot, tasks_held, shown)
-        if len(self._deaths) > MOST_DEATHS:
+        if len(self._deaths) > MAX_DEATHS:
             self._deaths.popitem(last=False)
 
     def activity(self) -> Activity:

@@ -4,12 +4,12 @@ import bisect
 import math
 from array import array
 
-SHORTEST_SECONDS = 0.001
-LONGEST_SECONDS = 21_600.0
+MIN_SECONDS = 0.001
+MAX_SECONDS = 21_600.0
 GROWTH = 1.1
-BINS = math.ceil(math.log(LONGEST_SECONDS / SHORTEST_SECONDS, GROWTH)) + 1
+BINS = math.ceil(math.log(MAX_SECONDS / MIN_SECONDS, GROWTH)) + 1
 
-_UPPER_SECONDS = [SHORTEST_SECONDS * GROWTH**number for number in range(BINS)]
+_UPPER_SECONDS = [MIN_SECONDS * GROWTH**number for number in range(BINS)]
 
 
 class LatencyCounts:
@@ -40,7 +40,7 @@ class LatencyCounts:
             seen += count
             if seen >= wanted:
                 return _UPPER_SECONDS[number] / math.sqrt(GROWTH)
-        return LONGEST_SECONDS
+        return MAX_SECONDS
 
     def _merge(self, other: "LatencyCounts", sign: int) -> None:
         if not other._total:

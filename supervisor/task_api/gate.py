@@ -7,7 +7,7 @@ from supervisor.runtime.trouble import Cause, TroubleRecord
 from supervisor.task_api.answers import Health
 
 FIRST_REFUSED_PAUSE_SECONDS = 1.0
-LONGEST_REFUSED_PAUSE_SECONDS = 60.0
+MAX_REFUSED_PAUSE_SECONDS = 60.0
 _SEVERITY = (BreakerState.CLOSED, BreakerState.HALF_OPEN, BreakerState.OPEN)
 
 
@@ -100,7 +100,7 @@ class GateSide:
         if began_at < max(self._refused_until, self._succeeded_at):
             return  # a call from before the pause, or before a success, says nothing new
         self._refused_until = self._clock() + self._refused_pause_seconds
-        self._refused_pause_seconds = min(2 * self._refused_pause_seconds, LONGEST_REFUSED_PAUSE_SECONDS)
+        self._refused_pause_seconds = min(2 * self._refused_pause_seconds, MAX_REFUSED_PAUSE_SECONDS)
 
 
 class APIGate:

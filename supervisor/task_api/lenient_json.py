@@ -9,20 +9,20 @@ import orjson
 
 UNREADABLE = object()
 """Stands for an item that no parser takes."""
-MOST_DIGITS = 400
-MOST_ITEMS = 1_000_000
+MAX_DIGITS = 400
+MAX_ITEMS = 1_000_000
 USUAL_DEPTH = 4
 USUAL_BYTES = 64 * 2**10
 STEP_BYTES = 2**20
 LONG_STRING_BYTES = 64 * 2**10
-MOST_BYTES_BESIDE = 4 * 2**20
+MAX_BYTES_BESIDE = 4 * 2**20
 """Of an item, beside its long strings: the parser sets aside twelve times as much."""
 # Everything possessive, and a string without an end runs to the end: linear on any bytes. No match and no
 # parse takes more than a few milliseconds, since no other thread runs meanwhile.
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _WITHIN_STRING = re.compile(rb'(?:[^"\\]{1,1024}+|\\.){0,1024}+', re.DOTALL)
 _PIECE = re.compile(rb'(?:[^"\\]{1,1024}+|\\u[dD][89abAB]..\\u....|\\u....|\\[^u]){0,1024}+', re.DOTALL)
-"""A part of a string that can be read by itself, but for the last letter of UTF-8."""
+"""A part of a string that can be read by itself, but for the last entry of UTF-8."""
 _LEADING_BITS = 0b1100_0000
 _CONTINUATION_BYTE = 0b1000_0000
 _STAND_IN = secrets.token_hex(16)
@@ -44,7 +44,7 @@ class NoListError(ValueError):
 
 
 def salvage_items(
-    body: bytes | bytearray, list_fields: tuple[str, ...], most: int = MOST_ITEMS
+    body: bytes | bytearray, list_fields: tuple[str, ...], most: int = MAX_ITEMS
 ) -> Iterator[object]:
     """The first `most` items of the list, or of that under one of `list_fields`, one by one.
 
@@ -174,7 +174,7 @@ def _with_texts(item: object, texts: Mapping[str, str]) -> object:
 
 
 def _parse(item: bytes | bytearray) -> object:
-    if len(item) > MOST_BYTES_BESIDE:
+    if len(item) > MAX_BYTES_BESIDE:
         return UNREADABLE
     try:
         return orjson.loads(item)
@@ -187,4 +187,4 @@ def _parse(item: bytes | bytearray) -> object:
 
 def _bounded_int(digits: str) -> int | float:
     # Python refuses to convert thousands of digits, and would take long over hundreds of thousands.
-    return int(digits) if len(digits) <= MOST_DIGITS else float("inf")
+    return int(digits) if len(digits) <= MAX_DIGITS else float("inf")

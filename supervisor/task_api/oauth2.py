@@ -23,7 +23,7 @@ from supervisor.task_api.transport import Target
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_WORDS_CHARACTERS = 160
 FIRST_WAIT_SECONDS = 1.0
-LONGEST_WAIT_SECONDS = 60.0
+MAX_WAIT_SECONDS = 60.0
 RENEWAL_MARGIN_SECONDS = 60.0
 RENEWAL_MARGIN_SHARE = 0.2
 """Of a token's life, where that is shorter than the margin in seconds."""
@@ -184,7 +184,7 @@ class OAuth2Tokens:
         return self.redact(f"no token: the token endpoint {url} {words}: {advice}")
 
     def _note_failure(self, trouble: str, retry_after_seconds: float | None) -> None:
-        wait = min(FIRST_WAIT_SECONDS * 2.0**self._failures, LONGEST_WAIT_SECONDS)
+        wait = min(FIRST_WAIT_SECONDS * 2.0**self._failures, MAX_WAIT_SECONDS)
         self._failures = min(self._failures + 1, 10)
         self._next_fetch_at = self._clock() + max(wait, retry_after_seconds or 0.0)
         self._trouble = trouble

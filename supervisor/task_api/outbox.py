@@ -8,9 +8,9 @@ from typing import Generic, Protocol, TypeVar
 
 from shared.retry import Backoff
 
-SHORTEST_WAIT_SECONDS = 0.1
+MIN_WAIT_SECONDS = 0.1
 DEFERRAL_STEP_SECONDS = 0.5
-LONGEST_DEFERRAL_SECONDS = 30.0
+MAX_DEFERRAL_SECONDS = 30.0
 
 
 class Message(Protocol):
@@ -27,7 +27,7 @@ M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
-class Letter(Generic[M]):
+class OutboxEntry(Generic[M]):
     """A message on its way. `since` is the monotonic time from which it has waited."""
 
     message: M
@@ -49,10 +49,10 @@ class Outbox(Generic[M]):
         self._backoff = backoff
         self._full_window = window
         self._window = window
-        self._ready: list[tuple[float, int, Letter[M]]] = []
-        self._delayed: list[tuple[float, int, Letter[M]]] = []
-        self._under_way: dict[str, Letter[M]] = {}
-        self._aside: dict[str, Letter[M]] = {}
+        self._ready: list[tuple[float, int, OutboxEntry[M]]] = []
+        self._delayed: list[tuple[float, int, OutboxEntry[M]]] = []
+        self._under_way: dict[str, OutboxEntry[M]] = {}
+        self._aside: dict[str, OutboxEntry[M]] = {}
         self._order = itertools.count()
 
     def __len__(self) -> int:
@@ -80,7 +80,7 @@ class Outbox(Generic[M]):
         return now - min(heads, default=now)
 
     def add(self, message: M, since: float) -> None:
-        self._put(Letter(message, since))
+        self._put(OutboxEntry(message, since))
 
     @property
     def sendable(self) -> bool:
@@ -110,14 +110,14 @@ class Outbox(Generic[M]):
         """The message about this task that is under way."""
         return self._under_way[task_id].message
 
-    def settle(self, task_id: str) -> Letter[M]:
+    def settle(self, task_id: str) -> OutboxEntry[M]:
         """The API has answered for good."""
         if task_id in self._aside:
             return self._aside.pop(task_id)
         self._window = min(self._window + 1, self._full_window)
         return self._under_way.pop(task_id)
 
-    def set_aside(self, task_id: str) -> Letter[M]:
+    def set_aside(self, task_id: str) -> OutboxEntry[M]:
         """Keep it unsent until `settle` or `send_again`."""
         letter = self._under_way.pop(task_id)
         letter = self._aside[task_id] = replace(letter, tries=letter.tries + 1)
@@ -133,7 +133,7 @@ class Outbox(Generic[M]):
         now: float,
         retry_after_seconds: float | None,
         change: Callable[[M], M] = lambda message: message,
-    ) -> Letter[M]:
+    ) -> OutboxEntry[M]:
         """The API is in trouble. Try again later, with the message as `change` makes it."""
         self._window = 1
         return self._delay(task_id, now, retry_after_seconds, retry_after_seconds is None, change)
@@ -144,11 +144,11 @@ class Outbox(Generic[M]):
         now: float,
         seconds: float | None = None,
         change: Callable[[M], M] = lambda message: message,
-    ) -> Letter[M]:
+    ) -> OutboxEntry[M]:
         """Let the others go first; the window stays as it is. Not said, the wait grows with each try."""
         if seconds is None:
             tries = self._under_way[task_id].tries + 1
-            seconds = min(tries * DEFERRAL_STEP_SECONDS, LONGEST_DEFERRAL_SECONDS)
+            seconds = min(tries * DEFERRAL_STEP_SECONDS, MAX_DEFERRAL_SECONDS)
         return self._delay(task_id, now, seconds, False, change)
 
     def hasten(self) -> None:
@@ -180,7 +180,7 @@ class Outbox(Generic[M]):
         seconds: float | None,
         waits_out_trouble: bool,
         change: Callable[[M], M],
-    ) -> Letter[M]:
+    ) -> OutboxEntry[M]:
         letter = self._under_way.pop(task_id)
         letter = replace(
             letter,
@@ -190,16 +190,16 @@ class Outbox(Generic[M]):
         )
         if seconds is None:
             seconds = self._backoff.seconds(letter.tries)
-        heapq.heappush(self._delayed, (now + max(seconds, SHORTEST_WAIT_SECONDS), next(self._order), letter))
+        heapq.heappush(self._delayed, (now + max(seconds, MIN_WAIT_SECONDS), next(self._order), letter))
         return letter
 
     def _look_for_due(self, now: float) -> None:
         while self._delayed and self._delayed[0][0] <= now:
             self._put(heapq.heappop(self._delayed)[2])
 
-    def _begin(self, letter: Letter[M]) -> M:
+    def _begin(self, letter: OutboxEntry[M]) -> M:
         self._under_way[letter.message.task_id] = letter
         return letter.message
 
-    def _put(self, letter: Letter[M]) -> None:
+    def _put(self, letter: OutboxEntry[M]) -> None:
         heapq.heappush(self._ready, (letter.since, next(self._order), letter))

@@ -7,13 +7,13 @@ from shared.logs import LogEvent, get_logger
 from supervisor.runtime.learned_limit import LearnedLimit
 from supervisor.task_api.answers import Listed, PollRequest
 
-MOST_AHEAD = 10_000
-MOST_AHEAD_BYTES = 32 * 2**20
-MOST_PAGE_BYTES = 72 * 2**20
+MAX_AHEAD = 10_000
+MAX_AHEAD_BYTES = 32 * 2**20
+MAX_PAGE_BYTES = 72 * 2**20
 """A page is asked for that should stay below this: what is much larger is refused unread."""
 SMALLER_LIMIT_SECONDS = 0.2
 FIRST_LONGER_HOLD_SECONDS = 600.0
-LONGEST_HOLD_PAUSE_SECONDS = 3600.0
+MAX_HOLD_PAUSE_SECONDS = 3600.0
 SECONDS_AN_ITEM = 1e-4
 """Ten times what it takes to read one: looking for new tasks in long pages takes a tenth of a core."""
 
@@ -23,8 +23,8 @@ log = get_logger("poll_scheduler")
 class TaskScheduler:
     """Polls often while work arrives, seldom while none does. Owned by the loop; `clock` is monotonic.
 
-    After a poll that found work, the next follows `shortest_seconds` later, or at once if the page was
-    full and there is room. After one that found nothing new the wait doubles up to `longest_seconds`;
+    After a poll that found work, the next follows `min_seconds` later, or at once if the page was
+    full and there is room. After one that found nothing new the wait doubles up to `max_seconds`;
     after one that failed too, beginning anew with the first failure.
 
     With `held_seconds` the API may hold a poll that long until there is work. What we hold ourselves is
@@ -33,17 +33,17 @@ class TaskScheduler:
 
     def __init__(
         self,
-        longest_seconds: float,
-        shortest_seconds: float,
+        max_seconds: float,
+        min_seconds: float,
         capacity: int,
         clock: Callable[[], float],
         held_seconds: float = 0.0,
     ) -> None:
-        self._longest_seconds = longest_seconds
-        self._shortest_seconds = shortest_seconds
+        self._max_seconds = max_seconds
+        self._min_seconds = min_seconds
         self._capacity = capacity
         self._clock = clock
-        self._wait_seconds = shortest_seconds
+        self._wait_seconds = min_seconds
         self._failing = False
         self._next_at = clock()
         self._more_waits = False
@@ -56,7 +56,7 @@ class TaskScheduler:
         self._api_holds_polls = held_seconds > 0
         self._learned_limit = LearnedLimit(clock)
         self._learned_hold = LearnedLimit(
-            clock, FIRST_LONGER_HOLD_SECONDS, LONGEST_HOLD_PAUSE_SECONDS, smallest=0
+            clock, FIRST_LONGER_HOLD_SECONDS, MAX_HOLD_PAUSE_SECONDS, smallest=0
         )
         self._told_limit = 0
         self._request = PollRequest(0)
@@ -92,7 +92,7 @@ class TaskScheduler:
     def limit(self, wanted: int) -> int:
         """How much of `wanted` the API is to be asked for."""
         if self._bytes_an_item:
-            wanted = min(wanted, int(MOST_PAGE_BYTES / self._bytes_an_item))
+            wanted = min(wanted, int(MAX_PAGE_BYTES / self._bytes_an_item))
         return self._learned_limit.limit(wanted)
 
     def weigh(self, listed: Listed) -> None:
@@ -102,8 +102,8 @@ class TaskScheduler:
 
     def room(self, backlog: int, owed: int, backlog_bytes: int = 0) -> int:
         """How many more tasks the backlog may take while so many reports are owed."""
-        bytes_an_item = self._bytes_an_item or MOST_AHEAD_BYTES / self._capacity
-        by_bytes = math.ceil((MOST_AHEAD_BYTES - backlog_bytes) / bytes_an_item)
+        bytes_an_item = self._bytes_an_item or MAX_AHEAD_BYTES / self._capacity
+        by_bytes = math.ceil((MAX_AHEAD_BYTES - backlog_bytes) / bytes_an_item)
         return max(0, min(self._depth(owed) - backlog, by_bytes))
 
     def due(self, backlog: int, owed: int, held: int, *, backlog_bytes: int = 0, probe: bool = False) -> bool:
@@ -114,7 +114,7 @@ class TaskScheduler:
         if self._polling or not self.room(backlog, owed, backlog_bytes):
             return False
         # Half empty, so that each poll brings enough to be worth listing again what is still held.
-        half_empty = backlog <= self._depth(owed) // 2 and backlog_bytes <= MOST_AHEAD_BYTES // 2
+        half_empty = backlog <= self._depth(owed) // 2 and backlog_bytes <= MAX_AHEAD_BYTES // 2
         refill = self._more_waits and half_empty and not self._fills_page(held)
         return probe or refill or (self._api_holds_polls and not held) or self._clock() >= self._next_at
 
@@ -125,7 +125,7 @@ class TaskScheduler:
         return self._clock() if probe else self._next_at
 
     def hasten(self) -> None:
-        """The doorbell rang: poll now, or again if the poll under way may be too old to see why."""
+        """The wake_endpoint rang: poll now, or again if the poll under way may be too old to see why."""
         self._next_at = self._clock()
         self._rung = self._polling
 
@@ -147,8 +147,8 @@ class TaskScheduler:
         # A page that others' tasks fill, or those that are left, is the same when it is asked for again.
         self._more_waits = full and (new > 0 or self._fills_page(self._held_when_asked))
         if new:
-            self._wait_seconds = self._shortest_seconds
-            self._next_at = self._clock() + self._shortest_seconds
+            self._wait_seconds = self._min_seconds
+            self._next_at = self._clock() + self._min_seconds
         else:
             self._slow_down()
         self._next_at = max(self._next_at, self._clock() + listed.items * SECONDS_AN_ITEM)
@@ -163,10 +163,10 @@ class TaskScheduler:
         self._rung = False
         if not self._failing:
             self._failing = True
-            self._wait_seconds = self._shortest_seconds
+            self._wait_seconds = self._min_seconds
         self._slow_down()
         if retry_after_seconds is not None:
-            self._next_at = self._clock() + max(retry_after_seconds, self._shortest_seconds)
+            self._next_at = self._clock() + max(retry_after_seconds, self._min_seconds)
 
     def too_much(self, retry_after_seconds: float | None) -> None:
         """The API could not serve so large a limit: ask for less, and soon."""
@@ -183,7 +183,7 @@ class TaskScheduler:
         self._learned_hold.failed(math.ceil(min(took_seconds, self._request.wait_seconds)))
         self._polling = False
         self._api_holds_polls = self.hold_seconds > 0
-        self._next_at = self._clock() + self._shortest_seconds
+        self._next_at = self._clock() + self._min_seconds
         self._answer_bell()
 
     def _fills_page(self, held: int) -> bool:
@@ -203,11 +203,11 @@ class TaskScheduler:
         A page lists what is owed before it comes to what is new. To take as much anew as is listed again
         keeps the cost of a task from growing with what is owed.
         """
-        return max(self._capacity, min(owed, MOST_AHEAD))
+        return max(self._capacity, min(owed, MAX_AHEAD))
 
     def _slow_down(self) -> None:
         self._next_at = self._clock() + self._wait_seconds
-        self._wait_seconds = min(self._wait_seconds * 2, self._longest_seconds)
+        self._wait_seconds = min(self._wait_seconds * 2, self._max_seconds)
 
     def _learn_holding(self, new: int, took_seconds: float) -> None:
         asked_seconds = self._request.wait_seconds

@@ -9,22 +9,22 @@ from supervisor.task_api.answers import TOO_MANY_REQUESTS, ReportAnswer, ReportO
 
 UNAVAILABLE = 503
 SAME_BURST_SECONDS = 2.0
-SLOWEST_PER_SECOND = 1.0
-FASTEST_PER_SECOND = 1000.0
+MIN_PER_SECOND = 1.0
+MAX_PER_SECOND = 1000.0
 FULL_SPEED_AFTER_SECONDS = 60.0
 MEASURED_SECONDS = 1.0
-MOST_MEASURED = 1000
+MAX_MEASURED = 1000
 SAMPLE = 20
 TOLERANCE = 2.5
 """The rate is cut where so many times more of the last answers are refusals than are refused anyway."""
 MEMORY = 0.1
-FEWEST_REFUSED = 3
+MIN_REFUSED = 3
 WELL_BELOW = 0.75
 BEST_RATE_HALVES_SECONDS = 10.0
 CUT = 0.8
 DEEPEST_CUT = 0.4
 GROWTH_SHARE_PER_SECOND = 0.2
-SMALLEST_GROWTH_PER_SECOND = 0.2
+MIN_GROWTH_PER_SECOND = 0.2
 DOUBLING_SECONDS = 0.5
 CLEARLY_ABOVE = 1.25
 TICK_SECONDS = 0.02
@@ -53,7 +53,7 @@ class ReportPace:
         self._cut_at = 0.0
         self._allowance = 0.0
         self._counted_at = 0.0
-        self._accepted_at: deque[float] = deque(maxlen=MOST_MEASURED)
+        self._accepted_at: deque[float] = deque(maxlen=MAX_MEASURED)
         self._were_refused: deque[bool] = deque(maxlen=SAMPLE)
         self._refused_anyway = 0.0
         self._slowed_at = 0.0
@@ -115,11 +115,11 @@ class ReportPace:
         self._note(refused=False, rate=self._rate)
         self._count(self._rate)
         if self._refused_rate is not None and self._rate < self._refused_rate * CLEARLY_ABOVE:
-            growth = max(SMALLEST_GROWTH_PER_SECOND, self._refused_rate * GROWTH_SHARE_PER_SECOND)
+            growth = max(MIN_GROWTH_PER_SECOND, self._refused_rate * GROWTH_SHARE_PER_SECOND)
             self._rate += growth / self._rate
         else:
             self._rate *= 2 ** min(1.0, 1 / (self._rate * DOUBLING_SECONDS))
-        if self._rate >= FASTEST_PER_SECOND or now - self._cut_at >= FULL_SPEED_AFTER_SECONDS:
+        if self._rate >= MAX_PER_SECOND or now - self._cut_at >= FULL_SPEED_AFTER_SECONDS:
             self._go_full_speed()
 
     def _refused(self, answer: ReportAnswer) -> None:
@@ -141,7 +141,7 @@ class ReportPace:
             if now >= self._slowed_at + MEASURED_SECONDS and lately > self._faded_best_rate():
                 self._best_rate, self._best_at = lately, now
             rate = max(DEEPEST_CUT * self._rate, CUT * self._refused_rate)
-        self._rate = max(SLOWEST_PER_SECOND, rate)
+        self._rate = max(MIN_PER_SECOND, rate)
         self._cut_at = self._counted_at = now
         self._allowance = 0.0
 
@@ -155,7 +155,7 @@ class ReportPace:
         refused = sum(self._were_refused)
         certain = self._rate is not None or answer.status == TOO_MANY_REQUESTS
         tolerated = TOLERANCE * self._refused_anyway * len(self._were_refused)
-        return refused >= max(tolerated, 1 if certain else FEWEST_REFUSED)
+        return refused >= max(tolerated, 1 if certain else MIN_REFUSED)
 
     def _faded_best_rate(self) -> float:
         age_seconds = self._clock() - self._best_at

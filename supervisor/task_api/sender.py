@@ -9,7 +9,7 @@ from supervisor.task_api.outbox import Message
 from supervisor.task_api.wire import RequestQueue
 
 
-class Reporter:
+class Sender:
     """Owned by the loop. `done` is the event of an answer."""
 
     def __init__(

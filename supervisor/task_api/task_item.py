@@ -18,7 +18,7 @@ from supervisor.task_api.lenient_json import UNREADABLE
 MAX_ID_CHARACTERS = 1024
 MAX_WORD_CHARACTERS = 200
 """More than any type, state, time or correlation id has."""
-MOST_EXACT = 2**53
+MAX_EXACT = 2**53
 PENDING = "pending"
 NO_SHAPE = "its fields are neither status and input_data alone nor state and content alone"
 LATEST_EPOCH_SECONDS = 4_102_444_800.0
@@ -146,7 +146,7 @@ def _id_text(value: JsonValue) -> str:
         return value or ""
     if isinstance(value, dict) and value.keys() == {"$oid"}:
         value = value["$oid"]  # MongoDB's Extended JSON
-    if isinstance(value, float) and value.is_integer() and abs(value) < MOST_EXACT:
+    if isinstance(value, float) and value.is_integer() and abs(value) < MAX_EXACT:
         value = int(value)
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 

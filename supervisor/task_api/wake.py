@@ -22,7 +22,7 @@ class Ring(Enum):
     NO_BELL = "no_bell"
 
 
-class Doorbell:
+class WakeEndpoint:
     """Called from the server's threads. Without a token there is no bell; `clock` is monotonic."""
 
     def __init__(

@@ -11,7 +11,7 @@ import orjson
 
 from shared.models import Output, Task, WireShape
 from shared.plain_text import one_line
-from supervisor.task_api.lenient_json import MOST_ITEMS, NoListError, salvage_items
+from supervisor.task_api.lenient_json import MAX_ITEMS, NoListError, salvage_items
 from supervisor.task_api.task_item import Refusal, is_pending, parse_item
 
 MAX_ERROR_CHARACTERS = 2000
@@ -42,7 +42,7 @@ class Page:
 def parse_page(
     body: bytes | bytearray,
     new_correlation_id: Callable[[], str],
-    most: int = MOST_ITEMS,
+    most: int = MAX_ITEMS,
     is_held: Callable[[str], bool] = lambda _: False,
     sought: frozenset[str] = frozenset(),
 ) -> Page:

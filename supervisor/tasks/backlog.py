@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 
 from shared.messages import Failure
 from shared.models import BatchKey, TextLength
-from supervisor.journal.task_record import MOST_BYTES_IN_MEMORY, TaskRecord
+from supervisor.journal.task_record import MAX_BYTES_IN_MEMORY, TaskRecord
 from supervisor.providers.model_limits import Allowance
 
 Group = tuple[TaskRecord, ...]
 Allow = Callable[[BatchKey], Allowance]
 """How large a unit of this key may be at this moment; nothing of it may go out at 0 inputs."""
-Twins = list[TaskRecord]
+Duplicates = list[TaskRecord]
 """Tasks that ask the same: one place in a batch, one text paid for, each reported."""
-MOST_TWINS = 1000
+MAX_DUPLICATES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +31,17 @@ class SetAside:
 class Backlog:
     """Owned by the loop. All times are monotonic.
 
-    Of the inputs, `most_bytes_in_memory` at most are kept: a task that comes when there is no room for its
+    Of the inputs, `max_bytes_in_memory` at most are kept: a task that comes when there is no room for its
     input is given out without it.
     """
 
-    def __init__(self, most_bytes_in_memory: int = MOST_BYTES_IN_MEMORY) -> None:
-        self._most_bytes_in_memory = most_bytes_in_memory
+    def __init__(self, max_bytes_in_memory: int = MAX_BYTES_IN_MEMORY) -> None:
+        self._max_bytes_in_memory = max_bytes_in_memory
         self._bytes_in_memory = 0
         self._size_bytes = 0
-        self._ready: OrderedDict[BatchKey, deque[Twins]] = OrderedDict()
-        self._twins: dict[tuple[BatchKey, str], Twins] = {}
-        self._fragments: deque[Group] = deque()
+        self._ready: OrderedDict[BatchKey, deque[Duplicates]] = OrderedDict()
+        self._duplicates: dict[tuple[BatchKey, str], Duplicates] = {}
+        self._split: deque[Group] = deque()
         self._suspects: deque[TaskRecord] = deque()
         self._exclusive: list[TaskRecord] = []
         self._delayed: list[tuple[float, int, Group]] = []
@@ -67,7 +67,7 @@ class Backlog:
         """Does a task wait for neither a time nor an answer about its model?"""
         keys = itertools.chain(
             self._ready,
-            (group[0].task.key for group in self._fragments),
+            (group[0].task.key for group in self._split),
             (record.task.key for record in (*self._exclusive, *self._suspects)),
         )
         return any(key.model not in self._aside for key in keys)
@@ -86,7 +86,7 @@ class Backlog:
         """Everything that waits, in no particular order."""
         for queue in self._ready.values():
             yield from itertools.chain.from_iterable(queue)
-        yield from itertools.chain.from_iterable(self._fragments)
+        yield from itertools.chain.from_iterable(self._split)
         yield from self._exclusive
         yield from self._suspects
         yield from itertools.chain.from_iterable(group for _, _, group in self._delayed)
@@ -99,8 +99,8 @@ class Backlog:
         self._let_go(records)
         for kept in (
             self._ready,
-            self._twins,
-            self._fragments,
+            self._duplicates,
+            self._split,
             self._suspects,
             self._exclusive,
             self._delayed,
@@ -117,9 +117,9 @@ class Backlog:
         elif record.suspect:
             self._suspects.append(record)
         elif record.task.length is not TextLength.FITS:
-            self._fragments.append((record,))  # it may be refused: then the others need no split
-        elif not self._joined_twins(record):
-            self._queue(record.task.key).append(self._twins_of(record))
+            self._split.append((record,))  # it may be refused: then the others need no split
+        elif not self._joined_duplicates(record):
+            self._queue(record.task.key).append(self._duplicates_of(record))
 
     def put_back(self, records: Iterable[TaskRecord]) -> None:
         """The tasks were taken but did not get their turn: they go to the front, in their order.
@@ -128,7 +128,7 @@ class Backlog:
         """
         group = self._kept_group(records)
         if len(group) > 1 and any(record.setbacks for record in group):
-            self._fragments.appendleft(group)
+            self._split.appendleft(group)
             return
         for record in reversed(group):
             if record.exclusive:
@@ -136,17 +136,17 @@ class Backlog:
             elif record.suspect:
                 self._suspects.appendleft(record)
             elif record.task.length is not TextLength.FITS:
-                self._fragments.appendleft((record,))
-            elif not self._joined_twins(record):
-                self._queue(record.task.key).appendleft(self._twins_of(record))
+                self._split.appendleft((record,))
+            elif not self._joined_duplicates(record):
+                self._queue(record.task.key).appendleft(self._duplicates_of(record))
 
     def add_later(self, group: Group, due_at: float) -> None:
         """The tasks may run from `due_at` on, together."""
         heapq.heappush(self._delayed, (due_at, next(self._order), self._kept_group(group)))
 
-    def add_fragment(self, group: Group) -> None:
+    def add_split(self, group: Group) -> None:
         """A piece of a split unit: to run as it is, joined with nothing else."""
-        self._fragments.append(self._kept_group(group))
+        self._split.append(self._kept_group(group))
 
     def add_aside(self, model: str, aside: SetAside) -> None:
         """The tasks wait, and with them all tasks of the model, until `take_aside`."""
@@ -162,7 +162,7 @@ class Backlog:
 
     def has_other_models(self, model: str) -> bool:
         """Are there tasks that may run, of another model than this?"""
-        keys = itertools.chain(self._ready, (group[0].task.key for group in self._fragments))
+        keys = itertools.chain(self._ready, (group[0].task.key for group in self._split))
         return any(key.model != model for key in keys)
 
     def waits_for_answer(self, model: str) -> bool:
@@ -193,11 +193,11 @@ class Backlog:
         the slots evenly, batch keys in turn. `allow` is asked for each group; what it does not let through
         waits, and the next is served. A group holds one task in any case.
         """
-        others = bool(self._fragments or self._ready)
+        others = bool(self._split or self._ready)
         alone = min(len(self._suspects), suspects if others else slots)
         sources = itertools.chain(
             itertools.repeat(self._next_suspect, alone),
-            itertools.repeat(self._next_fragment, slots),
+            itertools.repeat(self._next_split, slots),
             itertools.repeat(self._next_batch, slots),
             itertools.repeat(self._next_suspect, slots),
         )
@@ -228,9 +228,9 @@ class Backlog:
                 return (record,)
         return ()
 
-    def _next_fragment(self, _slots: int, allow: Allow) -> Group:
+    def _next_split(self, _slots: int, allow: Allow) -> Group:
         refused: set[BatchKey] = set()
-        for place, group in enumerate(self._fragments):
+        for place, group in enumerate(self._split):
             key = group[0].task.key
             if key in refused:
                 continue
@@ -238,11 +238,11 @@ class Backlog:
             if not allowed.inputs:
                 refused.add(key)
             else:
-                del self._fragments[place]
+                del self._split[place]
                 inputs = inputs_of(group)
                 size = _fitting((each[0] for each in inputs), allowed)
                 if rest := joined(inputs[size:]):
-                    self._fragments.appendleft(rest)
+                    self._split.appendleft(rest)
                 return joined(inputs[:size])
         return ()
 
@@ -257,28 +257,28 @@ class Backlog:
         queue = self._ready[key]
         share = -(-len(queue) // max(1, slots // len(self._ready)))
         inputs = min(allowed.inputs, share)
-        size = _fitting((twins[0] for twins in queue), replace(allowed, inputs=inputs))
+        size = _fitting((duplicates[0] for duplicates in queue), replace(allowed, inputs=inputs))
         chosen = [queue.popleft() for _ in range(size)]
-        for twins in chosen:
-            self._twins.pop((key, twins[0].task.question), None)
+        for duplicates in chosen:
+            self._duplicates.pop((key, duplicates[0].task.question), None)
         if queue:
             self._ready.move_to_end(key)
         else:
             del self._ready[key]
         return tuple(itertools.chain.from_iterable(chosen))
 
-    def _joined_twins(self, record: TaskRecord) -> bool:
-        twins = self._twins.get((record.task.key, record.task.question))
-        if twins is None or len(twins) >= MOST_TWINS:
+    def _joined_duplicates(self, record: TaskRecord) -> bool:
+        duplicates = self._duplicates.get((record.task.key, record.task.question))
+        if duplicates is None or len(duplicates) >= MAX_DUPLICATES:
             return False
-        twins.append(record)
+        duplicates.append(record)
         return True
 
-    def _twins_of(self, record: TaskRecord) -> Twins:
-        twins = self._twins[record.task.key, record.task.question] = [record]
-        return twins
+    def _duplicates_of(self, record: TaskRecord) -> Duplicates:
+        duplicates = self._duplicates[record.task.key, record.task.question] = [record]
+        return duplicates
 
-    def _queue(self, key: BatchKey) -> deque[Twins]:
+    def _queue(self, key: BatchKey) -> deque[Duplicates]:
         queue = self._ready.get(key)
         if queue is None:
             queue = self._ready[key] = deque()
@@ -293,7 +293,7 @@ class Backlog:
         self._size += 1
         self._size_bytes += size_bytes
         if record.has_input:
-            if self._bytes_in_memory + size_bytes > self._most_bytes_in_memory:
+            if self._bytes_in_memory + size_bytes > self._max_bytes_in_memory:
                 return record.without_input()
             self._bytes_in_memory += size_bytes
         return record

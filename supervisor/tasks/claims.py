@@ -17,7 +17,7 @@ from supervisor.task_api.causes import cause_of_report
 from supervisor.task_api.gate import GateSide
 from supervisor.task_api.outbox import Outbox
 from supervisor.task_api.report_pace import ReportPace
-from supervisor.task_api.sender import Reporter
+from supervisor.task_api.sender import Sender
 from supervisor.task_api.wire_formats import claim_body, give_back_body
 from supervisor.tasks.backlog import Backlog
 
@@ -57,7 +57,7 @@ class Claims:
     journal: TaskJournal
     backlog: Backlog
     outbox: Outbox[ClaimMessage]
-    claimer: Reporter
+    claim_sender: Sender
     gate: GateSide
     pace: ReportPace
     clock: Callable[[], float]
@@ -105,7 +105,7 @@ class Claims:
         for message in self._planned:
             shape = message.record.task.shape
             self.gate.begin()
-            self.claimer.send(message, give_back_body(shape) if message.give_back else claim_body(shape))
+            self.claim_sender.send(message, give_back_body(shape) if message.give_back else claim_body(shape))
         self._planned.clear()
 
     def answered(self, task_id: str, answer: ReportAnswer) -> None:
@@ -132,7 +132,7 @@ class Claims:
             else:
                 self._let_go(message, answer)
         if shed or not self.gate.allows():
-            self.outbox.recall(self.claimer.recall())
+            self.outbox.recall(self.claim_sender.recall())
 
     def give_back(self) -> None:
         """For the drain: what no worker has becomes anyone's again."""

@@ -13,22 +13,22 @@ from supervisor.journal.task_record import Report, TaskRecord
 from supervisor.status.history import History
 from supervisor.task_api.answers import PollAnswer, ReportAnswer, ReportOutcome
 from supervisor.task_api.causes import loggable_detail
-from supervisor.task_api.outbox import Letter, Outbox
+from supervisor.task_api.outbox import Outbox, OutboxEntry
 from supervisor.task_api.task_item import TaskAddress
 from supervisor.task_api.wire_formats import failure_body, success_body
 from supervisor.tasks.gone_reports import GoneReports, Verdict
-from supervisor.tasks.recently_finished import Recollection
+from supervisor.tasks.recently_finished import RecentlyFinished
 
 REMEMBER_SECONDS = 600.0
 GONE_SECONDS = 3600.0
 UNKNOWN_TYPE_LABEL = "unknown"
 MAX_SHOWN_CHARACTERS = 300
 
-log = get_logger("settlement")
+log = get_logger("completion")
 
 
 @dataclass(slots=True)
-class Settlement:
+class Completion:
     """From an outcome to an accepted report. Owned by the loop; `clock` is monotonic."""
 
     journal: TaskJournal
@@ -37,8 +37,10 @@ class Settlement:
     metrics: SupervisorMetrics
     history: History
     clock: Callable[[], float]
-    _reported: Recollection = field(init=False, default_factory=lambda: Recollection(REMEMBER_SECONDS))
-    _gone: Recollection = field(init=False, default_factory=lambda: Recollection(GONE_SECONDS))
+    _reported: RecentlyFinished = field(
+        init=False, default_factory=lambda: RecentlyFinished(REMEMBER_SECONDS)
+    )
+    _gone: RecentlyFinished = field(init=False, default_factory=lambda: RecentlyFinished(GONE_SECONDS))
 
     def succeed(self, record: TaskRecord, output: Output, started_at: float) -> None:
         report = self._report(record, TaskStatus.SUCCEEDED, started_at, output.usage.total_tokens)
@@ -77,13 +79,13 @@ class Settlement:
         if answer.outcome is ReportOutcome.GONE:
             self.metrics.reports.labels(ReportOutcome.RETRY).inc()
             self.gone_reports.add(task_id, answer)
-            letter = self.outbox.set_aside(task_id)
-            log.warning(LogEvent.REPORT_FAILED, **_about(letter.message, answer))
+            entry = self.outbox.set_aside(task_id)
+            log.warning(LogEvent.REPORT_FAILED, **_about(entry.message, answer))
         elif answer.outcome in (ReportOutcome.RETRY, ReportOutcome.FOREIGN):
             self.metrics.reports.labels(answer.outcome).inc()
             put_off = self.outbox.defer if shed else self.outbox.postpone
-            letter = put_off(task_id, self.clock(), answer.retry_after_seconds)
-            log.warning(LogEvent.REPORT_FAILED, **_about(letter.message, answer))
+            entry = put_off(task_id, self.clock(), answer.retry_after_seconds)
+            log.warning(LogEvent.REPORT_FAILED, **_about(entry.message, answer))
         else:
             self._end(task_id, answer)
 
@@ -139,18 +141,18 @@ class Settlement:
         """Nothing more is sent: the report was accepted, its task is gone, or a person must look at it."""
         self.metrics.reports.labels(answer.outcome).inc()
         self.gone_reports.forget(task_id)
-        letter = self.outbox.settle(task_id)
+        entry = self.outbox.settle(task_id)
         if answer.outcome is ReportOutcome.REJECTED:
-            log.error(LogEvent.REPORT_REJECTED, **_about(letter.message, answer))
+            log.error(LogEvent.REPORT_REJECTED, **_about(entry.message, answer))
             self.journal.note_rejected(task_id, answer.detail)
         else:
             self.journal.forget(task_id)
             kept = self._gone if answer.outcome is ReportOutcome.GONE else self._reported
             kept.note(task_id, self.clock())
-        self._conclude(letter, answer)
+        self._conclude(entry, answer)
 
-    def _conclude(self, letter: Letter[Report], answer: ReportAnswer) -> None:
-        report = letter.message
+    def _conclude(self, entry: OutboxEntry[Report], answer: ReportAnswer) -> None:
+        report = entry.message
         created = report.created_at_seconds
         total = time.time() - created if created is not None else None
         if total is not None and answer.outcome is ReportOutcome.DONE:
@@ -164,10 +166,10 @@ class Settlement:
             outcome=answer.outcome,
             attempts=report.attempts,
             tokens=report.tokens,
-            reports=letter.tries + 1,
+            reports=entry.tries + 1,
             queue_seconds=round(report.queue_seconds, 4),
             run_seconds=round(report.run_seconds, 4),
-            report_seconds=round(self.clock() - letter.since, 4),
+            report_seconds=round(self.clock() - entry.since, 4),
             end_to_end_seconds=None if total is None else round(total, 3),
             **({"message": report.message} if report.message else {}),
         )

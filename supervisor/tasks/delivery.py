@@ -14,8 +14,8 @@ from supervisor.task_api.causes import cause_of_report
 from supervisor.task_api.gate import GateSide
 from supervisor.task_api.outbox import Outbox
 from supervisor.task_api.report_pace import ReportPace
-from supervisor.task_api.sender import Reporter
-from supervisor.tasks.completion import Settlement
+from supervisor.task_api.sender import Sender
+from supervisor.tasks.completion import Completion
 
 TROUBLE = frozenset({ReportOutcome.RETRY, ReportOutcome.FOREIGN})
 
@@ -28,10 +28,10 @@ class Delivery:
 
     outbox: Outbox[Report]
     journal: TaskJournal
-    reporter: Reporter
+    report_sender: Sender
     gate: GateSide
     pace: ReportPace
-    settlement: Settlement
+    completion: Completion
     clock: Callable[[], float]
 
     def send(self) -> None:
@@ -48,7 +48,7 @@ class Delivery:
                 self.outbox.defer(report.task_id, self.clock())
                 continue
             self.gate.begin()
-            self.reporter.send(report, body)
+            self.report_sender.send(report, body)
 
     def answered(self, event: ReportDone) -> None:
         """The API answered a report, or did not."""
@@ -58,9 +58,9 @@ class Delivery:
         health = Health.UNKNOWN if shed else answer.health
         cause, refused = self._cause(event), answer.refuses_any_report
         self.gate.heard(health, answer.began_at, answer.retry_after_seconds, cause, refused=refused)
-        self.settlement.answered(event.task_id, answer, shed=shed)
+        self.completion.answered(event.task_id, answer, shed=shed)
         if shed or not self.gate.allows():
-            self.outbox.recall(self.reporter.recall())
+            self.outbox.recall(self.report_sender.recall())
 
     def _reports_to_send(self) -> list[Report]:
         allowed = self.pace.allowed()

@@ -23,7 +23,7 @@ from supervisor.tasks.backlog import Backlog, Group
 from supervisor.tasks.outcomes import UNREADABLE_SECONDS, OutcomeHandler, describe_death
 
 HELD_BACK_SECONDS = 1.0
-MOST_UNIT_BYTES = 4 * 2**20
+MAX_UNIT_BYTES = 4 * 2**20
 """Of texts, unless a single one is larger. Both sides of the pipe hold several copies of them for a while."""
 
 log = get_logger("dispatcher")
@@ -72,7 +72,7 @@ class Dispatcher:
             return
         if not idle or self._plan_exclusive(idle[0]):
             return
-        suspects = max(0, self.table.most_suspects() - self.table.suspects())
+        suspects = max(0, self.table.max_suspects() - self.table.suspects())
         groups = self.backlog.take(1 if self.gate.probing else len(idle), suspects, self._allow)
         for group in groups:
             if whole := self._with_inputs(group):
@@ -94,7 +94,7 @@ class Dispatcher:
         self._want_canary_of_hold()
         asked = False
         while self.canaries and idle and not self.gate.blocked():
-            task = self.canaries.take(lambda model: bool(self.limiter.most_bytes(model)))
+            task = self.canaries.take(lambda model: bool(self.limiter.max_bytes(model)))
             if task is None:
                 break
             log.info(LogEvent.CANARY_ASKED, model=self._models.bound(task.key.model))
@@ -115,14 +115,14 @@ class Dispatcher:
 
     def _allow(self, key: BatchKey) -> Allowance:
         """How large a unit of this key may be now."""
-        size_bytes = self.limiter.most_bytes(key.model)
+        size_bytes = self.limiter.max_bytes(key.model)
         if not size_bytes or self.backlog.waits_for_answer(key.model):
             return NOTHING
         hold = self.gate.hold
         if hold is not None and hold.reason is RetryReason.REFUSED and hold.key.model == key.model:
             return NOTHING  # its canary goes
         inputs = 1 if self.gate.probing else self.limits.batch_max_tasks
-        wanted = Allowance(inputs, min(size_bytes, MOST_UNIT_BYTES))
+        wanted = Allowance(inputs, min(size_bytes, MAX_UNIT_BYTES))
         return self.model_limits.allowance(key.model, wanted, self.table.calls_under_way(key.model))
 
     def act(self) -> None:
@@ -259,8 +259,8 @@ class Dispatcher:
     def _recycle_if_due(self, slot: int) -> None:
         row = self.table[slot]
         old = 0 < self.limits.worker_max_tasks <= row.tasks_done
-        most_bytes = self.limits.worker_max_rss_bytes
-        large = most_bytes > 0 and self.pool.rss_bytes(slot) >= most_bytes
+        max_bytes = self.limits.worker_max_rss_bytes
+        large = max_bytes > 0 and self.pool.rss_bytes(slot) >= max_bytes
         if (old or large) and not any(other.state is SlotState.RECYCLING for other in self.table):
             self.table.recycling(slot, self.clock())
             self.pool.recycle(slot, row.pid or 0)

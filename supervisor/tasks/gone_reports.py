@@ -7,13 +7,13 @@ from enum import Enum
 from supervisor.task_api.answers import PollAnswer, ReportAnswer
 
 CONFLICT = 409
-MOST_LISTED = 3
+MAX_LISTED = 3
 FIRST_LOOK_SECONDS = 0.5
-LONGEST_LOOK_SECONDS = 30.0
+MAX_LOOK_SECONDS = 30.0
 SEND_AGAIN_SECONDS = 2.0
-SMALLEST_CAP = 10
-SMALLEST_LIMIT = 100
-LARGEST_LIMIT = 10_000
+MIN_CAP = 10
+MIN_LIMIT = 100
+MAX_LIMIT = 10_000
 
 
 class Verdict(Enum):
@@ -51,8 +51,8 @@ class GoneReports:
         self._waiting: dict[str, ReportAnswer] = {}
         self._times: dict[str, int] = {}
         self._sought: frozenset[str] = frozenset()
-        self._longest_page = 0
-        self._limit = SMALLEST_LIMIT
+        self._max_page = 0
+        self._limit = MIN_LIMIT
         self._look_seconds = FIRST_LOOK_SECONDS
         self._look_at = 0.0
 
@@ -97,19 +97,19 @@ class GoneReports:
                 decisions.append(self._decide(task_id, self._waiting.pop(task_id), listed=listed))
         if decisions:
             self._look_seconds = FIRST_LOOK_SECONDS
-            self._limit = SMALLEST_LIMIT
+            self._limit = MIN_LIMIT
             self._look_at = self._clock() + self._look_seconds
         elif self._sought:
-            self._limit = min(2 * max(self._limit, answer.page.items), LARGEST_LIMIT)
+            self._limit = min(2 * max(self._limit, answer.page.items), MAX_LIMIT)
             self._look_later()
         return decisions
 
     def _decide(self, task_id: str, answer: ReportAnswer, *, listed: bool) -> Decision:
         times = self._times[task_id] = self._times.get(task_id, 0) + 1
         unsure = self._claimed and answer.status != CONFLICT
-        if not listed and (not unsure or times >= MOST_LISTED):
+        if not listed and (not unsure or times >= MAX_LISTED):
             return Decision(task_id, Verdict.GONE, answer)
-        if times >= MOST_LISTED:
+        if times >= MAX_LISTED:
             return Decision(task_id, Verdict.REJECTED, answer)
         return Decision(task_id, Verdict.SEND_AGAIN, answer, SEND_AGAIN_SECONDS * 2 ** (times - 1))
 
@@ -120,10 +120,10 @@ class GoneReports:
         longest that this API has sent, unless that is very short.
         """
         items = answer.page.items
-        complete = items < answer.limit and (items < SMALLEST_CAP or items < self._longest_page)
-        self._longest_page = max(self._longest_page, items)
+        complete = items < answer.limit and (items < MIN_CAP or items < self._max_page)
+        self._max_page = max(self._max_page, items)
         return complete
 
     def _look_later(self) -> None:
-        self._look_seconds = min(2 * self._look_seconds, LONGEST_LOOK_SECONDS)
+        self._look_seconds = min(2 * self._look_seconds, MAX_LOOK_SECONDS)
         self._look_at = self._clock() + self._look_seconds

@@ -15,11 +15,11 @@ from supervisor.journal.task_record import TaskRecord
 from supervisor.task_api.answers import PollAnswer
 from supervisor.task_api.task_item import Refusal, RefusalReason, TaskAddress
 from supervisor.tasks.claims import Claims
-from supervisor.tasks.completion import UNKNOWN_TYPE_LABEL, Settlement
-from supervisor.tasks.recently_finished import Recollection
+from supervisor.tasks.completion import UNKNOWN_TYPE_LABEL, Completion
+from supervisor.tasks.recently_finished import RecentlyFinished
 
 TELL_AGAIN_SECONDS = 86_400.0
-MOST_TOLD = 10_000
+MAX_TOLD = 10_000
 
 log = get_logger("intake")
 
@@ -87,12 +87,12 @@ class Intake:
 
     journal: TaskJournal
     claims: Claims
-    settlement: Settlement
+    completion: Completion
     metrics: SupervisorMetrics
     rules: IntakeRules
     clock: Callable[[], float]
-    _told: Recollection = field(
-        init=False, default_factory=lambda: Recollection(TELL_AGAIN_SECONDS, MOST_TOLD)
+    _told: RecentlyFinished = field(
+        init=False, default_factory=lambda: RecentlyFinished(TELL_AGAIN_SECONDS, MAX_TOLD)
     )
     """What was said of items that are left."""
 
@@ -100,7 +100,7 @@ class Intake:
         """Take, or fail, up to `room` new tasks; what the API lists beyond that it will list again."""
         page = answer.page
         now = self.clock()
-        if not self.settlement.remembers_since(answer.began_at):
+        if not self.completion.remembers_since(answer.began_at):
             # Some of what it lists may have been reported since, and we no longer know which.
             return Taken(new=0, full=False, passed_over=0)
         taken, known = 0, page.held
@@ -125,7 +125,7 @@ class Intake:
         return (
             self.rules.shard.owns(task_id)
             and not self.journal.holds(task_id)
-            and not self.settlement.stale(task_id, requested_at)
+            and not self.completion.stale(task_id, requested_at)
         )
 
     def _refuse(self, refusals: Sequence[Refusal], began_at: float, room: int) -> int:
@@ -136,7 +136,7 @@ class Intake:
             address, fails = refusal.address, self.rules.fails(refusal)
             if address is not None and fails:
                 if failed < room and self._is_new(address.id, began_at):
-                    self.settlement.refuse(address, refusal.message)
+                    self.completion.refuse(address, refusal.message)
                     failed += 1
                     news[refusal.reason, fails].append(refusal)
             elif self._is_news(refusal):

@@ -27,7 +27,7 @@ from supervisor.providers.evidence import Evidence
 from supervisor.providers.gate import Hold, ProviderGate
 from supervisor.providers.model_limits import ModelLimits
 from supervisor.tasks.backlog import Backlog, Group, SetAside, halves
-from supervisor.tasks.completion import Settlement
+from supervisor.tasks.completion import Completion
 
 SERVICE_DEATH = (
     "took the whole service with it: something killed the service, or ended it because it stood still;"
@@ -45,7 +45,7 @@ class OutcomeHandler:
 
     journal: TaskJournal
     backlog: Backlog
-    settlement: Settlement
+    completion: Completion
     gate: ProviderGate
     evidence: Evidence
     limits: ModelLimits
@@ -101,7 +101,7 @@ class OutcomeHandler:
             return False
         times = "once" if record.crashes == 1 else f"{record.crashes} times"
         message = f"the worker process died {times} on this task; the last time it {how}"
-        self.settlement.fail(record, message, started_at)
+        self.completion.fail(record, message, started_at)
         return True
 
     def undone(self, assignment: Assignment) -> None:
@@ -138,14 +138,14 @@ class OutcomeHandler:
         again: dict[RetryReason | None, tuple[Failure, list[TaskRecord]]] = {}
         for record, outcome in outcomes:
             if isinstance(outcome, Output):
-                self.settlement.succeed(record, outcome, assignment.started_at)
+                self.completion.succeed(record, outcome, assignment.started_at)
             elif outcome.retry is None and not alone:
-                self.settlement.fail(record, outcome.message, assignment.started_at, outcome.shown)
+                self.completion.fail(record, outcome.message, assignment.started_at, outcome.shown)
             elif outcome.retry is not None and served and not alone:
                 # The call was served but for this task: the next one shows whether that is the task's fault.
                 again_alone = record.after_setback(assignment.unit.inputs)
                 self._note_retry(again_alone, outcome.retry)
-                self.backlog.add_fragment((again_alone,))
+                self.backlog.add_split((again_alone,))
             else:
                 again.setdefault(outcome.retry, (outcome, []))[1].append(record)
         for failure, records in again.values():
@@ -303,7 +303,7 @@ class OutcomeHandler:
                 times = f"{record.attempts} attempt{'s' if record.attempts > 1 else ''}"
                 gave_up = f" (gave up after {times})"
             words, shown = failure.message + gave_up, failure.shown + gave_up
-            self.settlement.fail(record, words, aside.began_at, shown)
+            self.completion.fail(record, words, aside.began_at, shown)
             self.limits.excused(key.model, record.failed_among)
         if failure.retry is None:
             self.evidence.task_failed(key.model)
@@ -320,7 +320,7 @@ class OutcomeHandler:
             for record in group:
                 self._note_retry(record, failure.retry)
         for half in halves(group):
-            self.backlog.add_fragment(half)
+            self.backlog.add_split(half)
 
     def _set_aside(self, aside: SetAside, key: BatchKey) -> None:
         self.journal.note_ready(aside.group)

@@ -3,25 +3,25 @@
 import sys
 from collections import OrderedDict
 
-MOST_ENTRIES = 100_000
-MOST_BYTES = 32 * 2**20
+MAX_ENTRIES = 100_000
+MAX_BYTES = 32 * 2**20
 BYTES_AN_ENTRY = 200
 """What a dictionary that keeps its order takes for one, beside the id."""
 NEVER = float("-inf")
 
 
-class Recollection:
+class RecentlyFinished:
     """When each task was settled, for so many seconds. Owned by the loop; times are monotonic.
 
     Where there are too many, or their ids are too long, the oldest are forgotten before their time.
     """
 
     def __init__(
-        self, keep_seconds: float, most_entries: int = MOST_ENTRIES, most_bytes: int = MOST_BYTES
+        self, keep_seconds: float, max_entries: int = MAX_ENTRIES, max_bytes: int = MAX_BYTES
     ) -> None:
         self._keep_seconds = keep_seconds
-        self._most_entries = most_entries
-        self._most_bytes = most_bytes
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
         # A dict that is emptied from the front gets slower with each entry: it looks for the first anew.
         self._settled_at: OrderedDict[str, float] = OrderedDict()
         self._size_bytes = 0
@@ -40,7 +40,7 @@ class Recollection:
         else:
             self._size_bytes += _weight(task_id)
         self._settled_at[task_id] = now
-        while len(self) > self._most_entries or self._size_bytes > self._most_bytes:
+        while len(self) > self._max_entries or self._size_bytes > self._max_bytes:
             self._forgot_until = max(self._forgot_until, self._forget_oldest())
         while now - next(iter(self._settled_at.values()), now) > self._keep_seconds:
             self._forget_oldest()

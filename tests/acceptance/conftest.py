@@ -68,7 +68,7 @@ def start_service(launch: StartService, task_api: Peer, provider: StubProvider) 
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class Harness:
     """A service that is ready, with its peers, shared by tests that leave it as they found it."""
 
     service: ServiceProcess
@@ -77,8 +77,8 @@ class House:
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    folder = tmp_path_factory.mktemp("house")
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
+    folder = tmp_path_factory.mktemp("harness")
     peer = Peer(folder / "tasks.sqlite3", API_TOKEN)
     with StubProvider(dimensions=16) as provider:
         service = ServiceProcess(
@@ -93,7 +93,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         )
         try:
             service.wait_until_ready()
-            yield House(service, peer, provider)
+            yield Harness(service, peer, provider)
             assert service.stop() == 0, "it was left as it was found"
             assert "Traceback" not in service.output()
         finally:

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from tests.acceptance.command import Outcome, run_command, run_command_as_ordinary_user
-from tests.acceptance.conftest import House, StartService
+from tests.acceptance.conftest import Harness, StartService
 from tests.acceptance.exposition import Exposition
 from tests.acceptance.service import API_TOKEN, OPENAI_KEY
 from tests.acceptance.task_api import Peer
@@ -70,18 +70,20 @@ def test_misspelt_setting_is_warned_of_with_the_one_that_was_meant(tmp_path: Pat
     )
 
 
-def test_second_service_on_the_same_state_directory_or_port_is_refused(tmp_path: Path, house: House) -> None:
-    state_dir, port = str(house.service.state_dir), str(house.service.port)
+def test_second_service_on_the_same_state_directory_or_port_is_refused(
+    tmp_path: Path, harness: Harness
+) -> None:
+    state_dir, port = str(harness.service.state_dir), str(harness.service.port)
     assert_refused(run_command(tmp_path, "run", **GOOD, STATE_DIR=state_dir), "STATE_DIR")
     other = {**GOOD, "METRICS_HOST": "127.0.0.1", "METRICS_PORT": port, "STATE_DIR": str(tmp_path / "other")}
     refused = run_command(tmp_path, "run", **other)
     assert_refused(refused, "METRICS_HOST, METRICS_PORT")
     assert f"127.0.0.1:{port}" in refused.errors[0]
-    before = house.service.metrics()
-    house.task_api.add(10, prefix="second service")
-    house.task_api.wait_until_done()
+    before = harness.service.metrics()
+    harness.task_api.add(10, prefix="second service")
+    harness.task_api.wait_until_done()
     eventually(
-        lambda: reports(house.service.metrics()) == reports(before) + 10,
+        lambda: reports(harness.service.metrics()) == reports(before) + 10,
         what="the first service still has its metric files",
     )
 

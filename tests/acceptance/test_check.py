@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.acceptance.command import Outcome, run_command
-from tests.acceptance.conftest import House
+from tests.acceptance.conftest import Harness
 from tests.acceptance.service import API_TOKEN, OPENAI_KEY
 from tests.acceptance.task_api import Peer
 from tests.stubs.provider import StubProvider
@@ -37,18 +37,18 @@ def test_check_finds_everything_in_order_with_settings_from_every_source(
     assert OPENAI_KEY not in repr(outcome)
 
 
-def test_check_says_what_is_wrong_in_a_line_each(tmp_path: Path, house: House) -> None:
+def test_check_says_what_is_wrong_in_a_line_each(tmp_path: Path, harness: Harness) -> None:
     outcome = run_command(
         tmp_path,
         "check",
-        API_BASE_URL=house.task_api.url,
+        API_BASE_URL=harness.task_api.url,
         API_TOKEN="wrong-token",
         OPENAI_API_KEY=OPENAI_KEY,
         OPENAI_BASE_URL="http://127.0.0.1:9/v1",
-        STATE_DIR=str(house.service.state_dir),
+        STATE_DIR=str(harness.service.state_dir),
         TASK_TIMEOUT_SECONDS="10",
         METRICS_HOST="127.0.0.1",
-        METRICS_PORT=str(house.service.port),
+        METRICS_PORT=str(harness.service.port),
     )
     assert outcome.exit_code == 2
     assert marks(outcome) == {
@@ -66,7 +66,7 @@ def test_check_says_what_is_wrong_in_a_line_each(tmp_path: Path, house: House) -
     assert "another service is running" in told
     assert "check OPENAI_BASE_URL" in told
     assert "wrong-token" not in told
-    assert not house.service.not_ready(), "the running service took no harm"
+    assert not harness.service.not_ready(), "the running service took no harm"
 
 
 def test_check_without_settings_names_them(tmp_path: Path) -> None:

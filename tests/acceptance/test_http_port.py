@@ -6,23 +6,23 @@ import threading
 import time
 from collections.abc import Iterator
 
-from tests.acceptance.conftest import House
+from tests.acceptance.conftest import Harness
 from tests.acceptance.service import ServiceProcess
 
 SLOW_CLIENTS = 40
 SCRAPES = 20
 
 
-def test_clients_of_a_byte_a_second_do_not_disturb_a_scrape(house: House) -> None:
-    with slow_clients(house.service):
+def test_clients_of_a_byte_a_second_do_not_disturb_a_scrape(harness: Harness) -> None:
+    with slow_clients(harness.service):
         for _ in range(SCRAPES):
             began = time.monotonic()
-            assert house.service.metrics().sum("ai_task_processor_build_info") == 1
+            assert harness.service.metrics().sum("ai_task_processor_build_info") == 1
             assert time.monotonic() - began < 1.0
 
 
-def test_port_serves_reads_only_and_shrugs_off_rude_clients(house: House) -> None:
-    service = house.service
+def test_port_serves_reads_only_and_shrugs_off_rude_clients(harness: Harness) -> None:
+    service = harness.service
     for rude in (b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\nX: " + b"a" * 100_000, b"\r\n\r\n", b""):
         client = socket.create_connection(("127.0.0.1", service.port), 5.0)
         with client, contextlib.suppress(OSError):

@@ -2,12 +2,12 @@
 
 import signal
 
-from tests.acceptance.conftest import House, StartService
+from tests.acceptance.conftest import Harness, StartService
 from tests.eventually import eventually
 
 
-def test_paused_service_begins_nothing_until_it_is_resumed(house: House) -> None:
-    service, task_api, provider = house.service, house.task_api, house.provider
+def test_paused_service_begins_nothing_until_it_is_resumed(harness: Harness) -> None:
+    service, task_api, provider = harness.service, harness.task_api, harness.provider
     service.send_signal(signal.SIGUSR1)
     eventually(lambda: service.status()["phase"] == "paused")
     assert service.status()["idle"] == "paused"
@@ -35,8 +35,8 @@ def test_paused_service_drains(start_service: StartService) -> None:
     assert "Traceback" not in service.output()
 
 
-def test_sigquit_prints_every_stack_and_the_service_goes_on(house: House) -> None:
-    service = house.service
+def test_sigquit_prints_every_stack_and_the_service_goes_on(harness: Harness) -> None:
+    service = harness.service
     service.send_signal(signal.SIGQUIT)
     eventually(lambda: "Current thread" in service.errors.read_text())
     stacks = service.errors.read_text()
@@ -47,5 +47,5 @@ def test_sigquit_prints_every_stack_and_the_service_goes_on(house: House) -> Non
         "supervisor/task_api/wire.py",
     ):
         assert place in stacks
-    house.task_api.add(3, prefix="after SIGQUIT")
-    house.task_api.wait_until_done()
+    harness.task_api.add(3, prefix="after SIGQUIT")
+    harness.task_api.wait_until_done()

@@ -18,7 +18,7 @@ from tests.stubs.provider import StubProvider
 GOOD = {"API_BASE_URL": "http://127.0.0.1:9", "OPENAI_API_KEY": OPENAI_KEY, "CONCURRENCY_LIMIT": "1"}
 ALL_PROCESSES = 4
 """The supervisor, the resource tracker, the forkserver, and a worker."""
-SMALLEST_PIPE_BYTES = 4096
+MIN_PIPE_BYTES = 4096
 
 
 @pytest.mark.parametrize("closing", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
@@ -55,7 +55,7 @@ def test_log_that_nobody_reads_stops_neither_work_nor_the_end(
     )
     with service:
         assert service.stdout is not None
-        fcntl.fcntl(service.stdout, fcntl.F_SETPIPE_SZ, SMALLEST_PIPE_BYTES)
+        fcntl.fcntl(service.stdout, fcntl.F_SETPIPE_SZ, MIN_PIPE_BYTES)
         try:
             task_api.wait_until_done()
             task_api.assert_each_succeeded_once()
@@ -63,5 +63,5 @@ def test_log_that_nobody_reads_stops_neither_work_nor_the_end(
             assert service.wait(20) == 0
         finally:
             service.kill()
-        lines = os.read(service.stdout.fileno(), SMALLEST_PIPE_BYTES).splitlines()
+        lines = os.read(service.stdout.fileno(), MIN_PIPE_BYTES).splitlines()
     assert all(json.loads(line)["event"] for line in lines)

@@ -24,7 +24,7 @@ CALM_AT = 0.98
 """The share of tasks with a final state at which the faults end; the last retries need not be waited out."""
 EARLY_KILLS_EVERY = 4
 """Every so many kills one falls into the start of the service, whatever it has done."""
-LONGEST_DELAY_SECONDS = 1.0
+MAX_DELAY_SECONDS = 1.0
 ORPHANS_GONE_SECONDS = 10.0
 
 
@@ -42,7 +42,7 @@ class Course:
         self._services: list[ServiceProcess] = []
         self._killer = WorkerKiller(self._current, plan.worker_kill_seconds, plan.seed)
         self._supervisor_kills: list[Kill] = []
-        self._longest_orphan_seconds = 0.0
+        self._max_orphan_seconds = 0.0
         self._exit_code: int | None = None
         self._began_at = time.monotonic()
 
@@ -68,7 +68,7 @@ class Course:
         for number, threshold in enumerate(self._thresholds(), start=1):
             if number % EARLY_KILLS_EVERY:
                 self._wait_for_final(threshold)
-            self._wait(self._random.uniform(0.0, LONGEST_DELAY_SECONDS))
+            self._wait(self._random.uniform(0.0, MAX_DELAY_SECONDS))
             self._kill_supervisor()
         self._wait_for_final(int(CALM_AT * self._plan.tasks))
         self._api.odds.cease()
@@ -102,7 +102,7 @@ class Course:
         eventually(
             lambda: not any(alive(orphan) for orphan in orphans), ORPHANS_GONE_SECONDS, "no orphan is left"
         )
-        self._longest_orphan_seconds = max(self._longest_orphan_seconds, time.monotonic() - died_at)
+        self._max_orphan_seconds = max(self._max_orphan_seconds, time.monotonic() - died_at)
 
     def _current(self) -> tuple[int, int] | None:
         run = len(self._services) - 1
@@ -134,7 +134,7 @@ class Course:
             first_errors=tuple(task.error for task in self._api.tasks() if task.error)[:3],
             worker_kills=tuple(self._killer.kills),
             supervisor_kills=tuple(self._supervisor_kills),
-            longest_orphan_seconds=self._longest_orphan_seconds,
+            max_orphan_seconds=self._max_orphan_seconds,
             patches=self._api.ledger.tally(kills, PATIENCE_SECONDS),
             calls=self._provider.ledger.tally(kills, PATIENCE_SECONDS),
             api_faults={str(fault): count for fault, count in self._api.odds.drawn.items()},

@@ -17,7 +17,7 @@ class Feeder:
 
     def __init__(self, api: FaultyApi, plan: Plan) -> None:
         self._api = api
-        self._most_open = plan.open_tasks
+        self._max_open = plan.open_tasks
         self._tasks = list(_new_tasks(plan.tasks))[::-1]
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="feeder")
@@ -33,7 +33,7 @@ class Feeder:
     def _work(self) -> None:
         while self._tasks:
             states = self._api.store.summary().by_state
-            room = max(0, self._most_open - states[State.PENDING] - states[State.PROCESSING])
+            room = max(0, self._max_open - states[State.PENDING] - states[State.PROCESSING])
             batch = [self._tasks.pop() for _ in range(min(room, len(self._tasks)))]
             self._api.store.add(batch)
             if self._stopping.wait(FEED_EVERY_SECONDS):

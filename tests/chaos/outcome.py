@@ -18,7 +18,7 @@ class Outcome:
     first_errors: tuple[str, ...]
     worker_kills: tuple[Kill, ...]
     supervisor_kills: tuple[Kill, ...]
-    longest_orphan_seconds: float
+    max_orphan_seconds: float
     patches: Tally
     calls: Tally
     api_faults: dict[str, int]
@@ -57,8 +57,8 @@ class Outcome:
             yield f"texts paid twice without a reason: {_some(self.calls.unexcused)}"
         if len(self.supervisor_kills) < self.plan.supervisor_kills:
             yield f"only {len(self.supervisor_kills)} supervisor kills came to pass"
-        if self.longest_orphan_seconds > ORPHAN_SECONDS:
-            yield f"a worker outlived its supervisor by {self.longest_orphan_seconds:.1f} s"
+        if self.max_orphan_seconds > ORPHAN_SECONDS:
+            yield f"a worker outlived its supervisor by {self.max_orphan_seconds:.1f} s"
         if self.exit_code != 0:
             yield f"the last process ended with {self.exit_code}"
         if self.left_in_journal:
@@ -74,7 +74,7 @@ class Outcome:
         yield "workers killed", len(self.worker_kills)
         yield "  with a call or a connection open", sum(bool(kill.ports) for kill in self.worker_kills)
         yield "supervisors killed and restarted", len(self.supervisor_kills)
-        yield "longest life of an orphan, s", f"{self.longest_orphan_seconds:.2f}"
+        yield "longest life of an orphan, s", f"{self.max_orphan_seconds:.2f}"
         yield "API requests", self.api_requests
         for fault, times in self.api_faults.items():
             yield f"  {fault}", times

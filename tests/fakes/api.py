@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from supervisor.task_api.answers import PollRequest
 from supervisor.task_api.outbox import Message
 from supervisor.task_api.poller import Poller
-from supervisor.task_api.sender import Reporter
+from supervisor.task_api.sender import Sender
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class SendJob:
     """A message that waits to be sent."""
 
     message: Message
@@ -38,20 +38,20 @@ class HeldPoller(Poller):
         self.requests.append(request)
 
 
-class HeldReporter(Reporter):
-    """`parcels` holds what the wire has not begun to send; `send_one` begins."""
+class HeldSender(Sender):
+    """`jobs` holds what the wire has not begun to send; `send_one` begins."""
 
     def __init__(self) -> None:
-        self.parcels: list[Parcel] = []
+        self.jobs: list[SendJob] = []
 
     def send(self, message: Message, body: bytes) -> None:
-        self.parcels.append(Parcel(message, body))
+        self.jobs.append(SendJob(message, body))
 
-    def send_one(self) -> Parcel:
+    def send_one(self) -> SendJob:
         """What the wire would take up now."""
-        return self.parcels.pop(0)
+        return self.jobs.pop(0)
 
     def recall(self) -> list[str]:
-        task_ids = [parcel.task_id for parcel in self.parcels]
-        self.parcels.clear()
+        task_ids = [job.task_id for job in self.jobs]
+        self.jobs.clear()
         return task_ids

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from supervisor.runtime.events import ReportDone
 from supervisor.task_api.answers import Health, ReportAnswer, ReportOutcome
-from tests.fakes.api import Parcel
-from tests.fakes.house import House
+from tests.fakes.api import SendJob
+from tests.fakes.harness import Harness
 
 ROUND_TRIP_SECONDS = 0.01
 DONE = ReportAnswer(ReportOutcome.DONE, Health.HEALTHY, 200)
@@ -36,8 +36,10 @@ class TokenBucket:
 class ReportsAPI:
     """`judge` says at any time what a PATCH that arrives then is answered."""
 
-    def __init__(self, house: House, judge: Callable[[float], ReportAnswer], connections: int = 8) -> None:
-        self._house = house
+    def __init__(
+        self, harness: Harness, judge: Callable[[float], ReportAnswer], connections: int = 8
+    ) -> None:
+        self._harness = harness
         self._judge = judge
         self._connections = connections
         self._order = itertools.count()
@@ -47,30 +49,30 @@ class ReportsAPI:
     def count(self, outcome: ReportOutcome) -> int:
         return sum(each is outcome for _, each in self.outcomes)
 
-    def run(self, until: Callable[[], bool], most_seconds: float) -> float:
+    def run(self, until: Callable[[], bool], max_seconds: float) -> float:
         """Let time pass until the condition holds; how many seconds that took."""
-        clock = self._house.clock
+        clock = self._harness.clock
         began_at = clock()
         while not until():
-            assert clock() - began_at < most_seconds, f"not done after {most_seconds:g} s"
+            assert clock() - began_at < max_seconds, f"not done after {max_seconds:g} s"
             self._send()
             next_answer_at = self._answers[0][0] if self._answers else float("inf")
-            seconds = min(next_answer_at - clock(), self._house.wait(), most_seconds)
+            seconds = min(next_answer_at - clock(), self._harness.wait(), max_seconds)
             clock.advance(max(seconds, 0.0001))
-            self._house.turn(*self._due())
+            self._harness.turn(*self._due())
         return clock() - began_at
 
     def _send(self) -> None:
-        now = self._house.clock()
-        while self._house.reporter.parcels and len(self._answers) < self._connections:
-            parcel: Parcel = self._house.reporter.send_one()
+        now = self._harness.clock()
+        while self._harness.report_sender.jobs and len(self._answers) < self._connections:
+            job: SendJob = self._harness.report_sender.send_one()
             answer = replace(self._judge(now), began_at=now)
             self.outcomes.append((now, answer.outcome))
-            done = ReportDone(parcel.task_id, answer)
+            done = ReportDone(job.task_id, answer)
             heapq.heappush(self._answers, (now + ROUND_TRIP_SECONDS, next(self._order), done))
 
     def _due(self) -> list[ReportDone]:
         due: list[ReportDone] = []
-        while self._answers and self._answers[0][0] <= self._house.clock():
+        while self._answers and self._answers[0][0] <= self._harness.clock():
             due.append(heapq.heappop(self._answers)[2])
         return due

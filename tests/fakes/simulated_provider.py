@@ -12,9 +12,9 @@ from shared.messages import Failure, UnitDone
 from shared.task_inputs import EmbeddingInput
 from supervisor.runtime.events import UnitFinished
 from tests.builders import make_output
-from tests.fakes.house import House, item
+from tests.fakes.harness import Harness, item
 
-LONGEST_STEP_SECONDS = 1.0
+MAX_STEP_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ Server = Callable[[Sequence[str], str], Reply]
 
 @dataclass(slots=True)
 class SimulatedProvider:
-    """Answers for the workers of `house`. A task's id is its text."""
+    """Answers for the workers of `harness`. A task's id is its text."""
 
-    house: House
+    harness: Harness
     serve: Server
     calls: list[list[str]] = field(default_factory=list)
     canaries: int = 0
@@ -50,17 +50,17 @@ class SimulatedProvider:
 
     def run(self, max_seconds: float = 600.0) -> float:
         """Work until every task is reported; the seconds that took. AssertionError when it takes longer."""
-        began_at = self.house.clock()
+        began_at = self.harness.clock()
         while self._pending:
-            if self.house.clock() > began_at + max_seconds:
+            if self.harness.clock() > began_at + max_seconds:
                 raise AssertionError(f"{len(self._pending)} tasks are open after {max_seconds:g} s")
             self._step()
-        return self.house.clock() - began_at
+        return self.harness.clock() - began_at
 
     def work(self, seconds: float) -> None:
         """Let so much time pass."""
-        until = self.house.clock() + seconds
-        while self.house.clock() < until:
+        until = self.harness.clock() + seconds
+        while self.harness.clock() < until:
             self._step()
 
     @property
@@ -70,25 +70,25 @@ class SimulatedProvider:
         return {task: body["error_message"] for task, body in bodies.items() if body["status"] == "failed"}
 
     def _step(self) -> None:
-        house = self.house
-        if house.poller.requests:
-            listed = itertools.islice(self._pending.items(), house.poller.limits[0])
-            house.list_tasks(*(_item(text, model) for text, model in listed))
+        harness = self.harness
+        if harness.poller.requests:
+            listed = itertools.islice(self._pending.items(), harness.poller.limits[0])
+            harness.list_tasks(*(_item(text, model) for text, model in listed))
         self._take_units()
-        soonest = self._answers[0][0] - house.clock() if self._answers else LONGEST_STEP_SECONDS
-        house.clock.advance(min(max(house.wait(), 0.001), max(soonest, 0.0), LONGEST_STEP_SECONDS))
+        soonest = self._answers[0][0] - harness.clock() if self._answers else MAX_STEP_SECONDS
+        harness.clock.advance(min(max(harness.wait(), 0.001), max(soonest, 0.0), MAX_STEP_SECONDS))
         events: list[UnitFinished] = []
-        while self._answers and self._answers[0][0] <= house.clock():
+        while self._answers and self._answers[0][0] <= harness.clock():
             _, _, slot, done = heapq.heappop(self._answers)
             events.append(UnitFinished(slot, done))
-        house.turn(*events)
-        while house.reporter.parcels:
-            parcel = house.answer()
-            self.reports[parcel.task_id] = parcel.body
-            self._pending.pop(parcel.task_id, None)
+        harness.turn(*events)
+        while harness.report_sender.jobs:
+            job = harness.answer()
+            self.reports[job.task_id] = job.body
+            self._pending.pop(job.task_id, None)
 
     def _take_units(self) -> None:
-        for slot, row in enumerate(self.house.table):
+        for slot, row in enumerate(self.harness.table):
             assignment = row.assignment
             if assignment is None or assignment.unit.id in self._taken:
                 continue
@@ -103,7 +103,9 @@ class SimulatedProvider:
                 self.paid.update(texts if reply.failure is None else ())
             outcomes = {} if reply.failure else {task.id: make_output() for task in unit.tasks}
             done = UnitDone(unit.id, outcomes, reply.failure, duration_seconds=reply.seconds)
-            heapq.heappush(self._answers, (self.house.clock() + reply.seconds, next(self._order), slot, done))
+            heapq.heappush(
+                self._answers, (self.harness.clock() + reply.seconds, next(self._order), slot, done)
+            )
 
 
 def _item(text: str, model: str) -> dict[str, object]:

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from supervisor.console.gauges import StatusGauges
 from supervisor.console.http_server import MetricsServer
 from supervisor.status.status import Status, StatusBoard
-from supervisor.task_api.wake import Doorbell
+from supervisor.task_api.wake import WakeEndpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ def status_server(port: int = 0) -> Iterator[StatusServer]:
     board = StatusBoard()
     registry = CollectorRegistry()
     registry.register(StatusGauges(board))
-    doorbell = Doorbell(None, lambda _: None, time.monotonic)
-    server = MetricsServer("127.0.0.1", port, board, registry, doorbell)
+    wake_endpoint = WakeEndpoint(None, lambda _: None, time.monotonic)
+    server = MetricsServer("127.0.0.1", port, board, registry, wake_endpoint)
     server.start(lambda _: None)
     try:
         yield StatusServer(board, server.port)

@@ -120,7 +120,7 @@ def test_a_default_model_that_is_refused_and_no_task_asks_for_is_a_warning(
 def test_a_provider_that_never_answers_takes_no_longer_than_a_moment(
     provider: StubProvider, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preflight, "LONGEST_CALL_SECONDS", 0.3)
+    monkeypatch.setattr(preflight, "MAX_CALL_SECONDS", 0.3)
     provider.script(hang())
     finding = look()
     assert finding.mark is Mark.FAILED

@@ -151,11 +151,11 @@ def test_models_that_tasks_ask_for_are_told(server: ScriptedServer, look: Look) 
 def test_a_limit_that_is_too_much_is_halved_as_the_service_halves(
     server: ScriptedServer, look: Look, status: int
 ) -> None:
-    def most_are_600(request: Request) -> Answer:
+    def max_are_600(request: Request) -> Answer:
         limit = int(request.target.partition("limit=")[2])
         return Answer(status, b'{"detail":"limit <= 600"}') if limit > 600 else Answer(200, b"[]")
 
-    server.script = most_are_600
+    server.script = max_are_600
     report = look(server.url)
     assert [int(request.target.partition("limit=")[2]) for request in server.requests] == [2000, 1000, 500]
     mark, text = said(report, "limit")
@@ -211,8 +211,8 @@ def test_shed_load_is_a_warning(server: ScriptedServer, look: Look) -> None:
 def test_an_api_that_never_answers_takes_no_longer_than_a_moment(
     server: ScriptedServer, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(task_api, "LONGEST_REQUEST_SECONDS", 0.2)
-    monkeypatch.setattr(task_api, "LONGEST_SEARCH_SECONDS", 0.1)
+    monkeypatch.setattr(task_api, "MAX_REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(task_api, "MAX_SEARCH_SECONDS", 0.1)
 
     def hang(_: Request) -> Answer:
         server.closing.wait(5)

@@ -18,7 +18,7 @@ from supervisor.console.gauges import StatusGauges
 from supervisor.console.http_server import LOOP_SILENT_SECONDS, MetricsServer
 from supervisor.runtime.events import Event, WakeRequested
 from supervisor.status.status import NotReady, StatusBoard
-from supervisor.task_api.wake import Doorbell
+from supervisor.task_api.wake import WakeEndpoint
 from tests.fakes.clock import Clock
 from tests.unit.supervisor.statuses import WORKING
 
@@ -37,8 +37,10 @@ class Served:
         self.events: list[Event] = []
         registry = CollectorRegistry()
         registry.register(StatusGauges(self.board))
-        doorbell = Doorbell(SecretStr(wake_token) if wake_token else None, self.events.append, self.clock)
-        self.server = MetricsServer(host, port, self.board, registry, doorbell, self.clock)
+        wake_endpoint = WakeEndpoint(
+            SecretStr(wake_token) if wake_token else None, self.events.append, self.clock
+        )
+        self.server = MetricsServer(host, port, self.board, registry, wake_endpoint, self.clock)
         self.server.start(self.events.append)
 
     def get(

@@ -34,7 +34,7 @@ from supervisor.console.gauges import StatusGauges
 from supervisor.console.http_server import MetricsServer
 from supervisor.console.listening import listen
 from supervisor.status.status import StatusBoard
-from supervisor.task_api.wake import Doorbell
+from supervisor.task_api.wake import WakeEndpoint
 from tests.eventually import eventually
 from tests.unit.supervisor.statuses import BUSY_WORKER, WORKING
 
@@ -113,7 +113,7 @@ def port(host: str) -> Iterator[int]:
     board.pin(LARGE, time.monotonic())
     registry = CollectorRegistry()
     registry.register(StatusGauges(board))
-    server = MetricsServer(host, 0, board, registry, Doorbell(None, lambda _: None, time.monotonic))
+    server = MetricsServer(host, 0, board, registry, WakeEndpoint(None, lambda _: None, time.monotonic))
     crashes: list[object] = []
     server.start(crashes.append)
     yield server.port

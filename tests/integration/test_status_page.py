@@ -11,14 +11,14 @@ from pydantic import TypeAdapter
 
 from shared.errors import RetryReason
 from supervisor.status.status import Idle, Status
-from tests.fakes.house import House
+from tests.fakes.harness import Harness
 from tests.integration.status_server import StatusServer, status_server
 from tests.unit.supervisor.page.found import Found
 from tests.unit.supervisor.statuses import WORKING
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "status.schema.json"
 TEXT = "text of"
-"""How the texts of a house's tasks begin."""
+"""How the texts of a harness's tasks begin."""
 
 
 @pytest.fixture
@@ -30,16 +30,16 @@ def server() -> Iterator[StatusServer]:
 @pytest.fixture
 def lived() -> Status:
     """Of a service that has seen a success, a failure, a death and a refused key."""
-    house = House()
-    house.start_workers()
-    house.list_tasks("good", "bad", "poison", "waits", "unlucky")
-    slots = {unit.tasks[0].id: slot for slot, unit in house.held.items()}
-    house.finish(slots["good"])
-    house.fail(slots["bad"], "cannot embed 'text of bad'")
-    house.serve_canaries()
-    house.die(slots["poison"])
-    house.fail(slots["unlucky"], "Incorrect API key provided.", retry=RetryReason.UNAUTHORIZED)
-    return house.status
+    harness = Harness()
+    harness.start_workers()
+    harness.list_tasks("good", "bad", "poison", "waits", "unlucky")
+    slots = {unit.tasks[0].id: slot for slot, unit in harness.held.items()}
+    harness.finish(slots["good"])
+    harness.fail(slots["bad"], "cannot embed 'text of bad'")
+    harness.serve_canaries()
+    harness.die(slots["poison"])
+    harness.fail(slots["unlucky"], "Incorrect API key provided.", retry=RetryReason.UNAUTHORIZED)
+    return harness.status
 
 
 def test_status_is_as_its_schema_says(server: StatusServer, lived: Status) -> None:

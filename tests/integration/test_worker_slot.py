@@ -19,7 +19,7 @@ from supervisor.pool.worker_slot import WorkerSlot
 from supervisor.runtime.events import UnitFinished, WorkerDied, WorkerStarted
 from tests.builders import make_task
 from tests.eventually import eventually
-from tests.integration import lane_peers
+from tests.integration import pipe_peers
 from tests.integration.pool_events import EventLog
 
 UNIT = Unit(5, (make_task(),))
@@ -40,7 +40,7 @@ def start_slot(log: EventLog) -> Iterator[StartSlot]:
     running: list[tuple[WorkerSlot, threading.Thread]] = []
 
     def start(*peers: Peer) -> WorkerSlot:
-        line = itertools.chain(peers, itertools.repeat(lane_peers.echo))
+        line = itertools.chain(peers, itertools.repeat(pipe_peers.echo))
 
         def launch(_: int) -> tuple[BaseProcess, Connection]:
             ours, theirs = context.Pipe()
@@ -78,7 +78,7 @@ def assert_works(slot: WorkerSlot, log: EventLog, start: int) -> None:
 def test_worker_killed_in_the_middle_of_its_answer_is_dead_with_its_unit(
     start_slot: StartSlot, log: EventLog
 ) -> None:
-    slot = start_slot(lane_peers.die_in_mid_message)
+    slot = start_slot(pipe_peers.die_in_mid_message)
     slot.dispatch(log.pid(0), UNIT)
     died = log.wait(WorkerDied)
     assert (died.unit_id, died.exit_code, died.was_ready) == (UNIT.id, -signal.SIGKILL, True)
@@ -88,7 +88,7 @@ def test_worker_killed_in_the_middle_of_its_answer_is_dead_with_its_unit(
 def test_worker_stopped_in_the_middle_of_its_answer_can_be_killed(
     start_slot: StartSlot, log: EventLog
 ) -> None:
-    slot = start_slot(lane_peers.stop_in_mid_message)
+    slot = start_slot(pipe_peers.stop_in_mid_message)
     pid = log.pid(0)
     slot.dispatch(pid, UNIT)
     eventually(lambda: is_stopped(pid), what="the worker has stopped")
@@ -100,7 +100,7 @@ def test_worker_stopped_in_the_middle_of_its_answer_can_be_killed(
 
 
 def test_answer_that_was_complete_counts_though_its_worker_died(start_slot: StartSlot, log: EventLog) -> None:
-    slot = start_slot(lane_peers.answer_and_die)
+    slot = start_slot(pipe_peers.answer_and_die)
     slot.dispatch(log.pid(0), UNIT)
     died = log.wait(WorkerDied)
     assert (died.unit_id, died.exit_code) == (None, 7)
@@ -108,14 +108,14 @@ def test_answer_that_was_complete_counts_though_its_worker_died(start_slot: Star
 
 
 def test_unfit_worker_says_why(start_slot: StartSlot, log: EventLog) -> None:
-    start_slot(lane_peers.be_unfit)
+    start_slot(pipe_peers.be_unfit)
     died = log.wait(WorkerDied)
     assert (died.was_ready, died.reason) == (False, "there is no model")
 
 
 def test_restarts_back_off_while_workers_die_at_start(start_slot: StartSlot, log: EventLog) -> None:
     began = time.monotonic()
-    slot = start_slot(*[lane_peers.die_at_start] * 3)
+    slot = start_slot(*[pipe_peers.die_at_start] * 3)
     assert_works(slot, log, start=1)
     assert time.monotonic() - began > 0.2 + 0.4 + 0.8
     assert [(died.exit_code, died.was_ready) for died in log.all(WorkerDied)] == [(3, False)] * 3
@@ -145,7 +145,7 @@ def test_launch_that_fails_is_tried_again(log: EventLog) -> None:
 
 
 def test_worker_that_does_not_end_when_asked_is_killed(start_slot: StartSlot, log: EventLog) -> None:
-    slot = start_slot(lane_peers.ignore_the_end_of_the_lane)
+    slot = start_slot(pipe_peers.ignore_the_end_of_the_lane)
     slot.recycle(log.pid(0))
     assert log.wait(WorkerDied).exit_code == -signal.SIGKILL
     assert_works(slot, log, start=2)

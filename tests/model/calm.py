@@ -4,20 +4,20 @@ from shared.models import TaskStatus
 from supervisor.runtime.events import ResumeRequested
 from tests.model.world import World
 
-MOST_ROUNDS = 150
+MAX_ROUNDS = 150
 ROUND_SECONDS = 5.0
-MOST_IDLE_TURNS = 20
+MAX_IDLE_TURNS = 20
 
 
 def settle(world: World) -> None:
     """Every peer does its part without fault until nothing is left to do. AssertionError if it never ends."""
-    world.house.disk.full = False
+    world.harness.disk.full = False
     world.fuse.remove()
     world.post(ResumeRequested())
     for task in world.api.tasks.values():
         if task.others and not task.final:
             task.state = TaskStatus.SUCCEEDED
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         if not _unfinished(world):
             assert not world.input_files(), "no task is left, but inputs are"
             return
@@ -32,7 +32,7 @@ def _unfinished(world: World) -> list[str]:
     rows = {task_id: world.on_disk(task_id) for task_id in world.api.tasks}
     rejected = {task_id for task_id, row in rows.items() if row is not None and row.state == "rejected"}
     open_tasks = {task.id for task in world.api.tasks.values() if not task.final and not task.deleted}
-    return sorted((open_tasks | world.house.journal._numbers.keys()) - rejected)
+    return sorted((open_tasks | world.harness.journal._numbers.keys()) - rejected)
 
 
 def go_well_with_poll(world: World) -> None:
@@ -63,8 +63,8 @@ def go_well(world: World) -> None:
 
 def _rest(world: World) -> None:
     """With nothing new the loop must come to rest."""
-    for _ in range(MOST_IDLE_TURNS):
-        if world.house.wait() > 0:
+    for _ in range(MAX_IDLE_TURNS):
+        if world.harness.wait() > 0:
             return
         world.turn()
-    raise AssertionError(f"the loop spins: {MOST_IDLE_TURNS} turns without a wait")
+    raise AssertionError(f"the loop spins: {MAX_IDLE_TURNS} turns without a wait")

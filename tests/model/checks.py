@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from shared.models import TaskStatus
 from supervisor.task_api.outbox import M, Outbox
-from tests.fakes.house import House
+from tests.fakes.harness import Harness
 from tests.model.world import World
 
-LONGEST_TURN_SECONDS = 0.25
+MAX_TURN_SECONDS = 0.25
 
 
 def check_every_held_task_has_one_place(world: World) -> None:
@@ -17,15 +17,15 @@ def check_every_held_task_has_one_place(world: World) -> None:
     In a drain a claim whose answer was lost has no place, nor has a task whose return was answered by 404:
     its row is left to the next start.
     """
-    house = world.house
-    places = Counter(_places(house))
-    rows = house.journal._numbers.keys()
+    harness = world.harness
+    places = Counter(_places(harness))
+    rows = harness.journal._numbers.keys()
     without = rows - places.keys()
-    if house.supervisor.shutdown_manager.draining:
+    if harness.supervisor.shutdown_manager.draining:
         without = {task_id for task_id in without if not _may_be_claimed(world, task_id)}
     assert not without, f"without a place: {without}"
-    assert not places.keys() - house.journal._numbers.keys(), (
-        f"without a row: {places.keys() - house.journal._numbers.keys()}"
+    assert not places.keys() - harness.journal._numbers.keys(), (
+        f"without a row: {places.keys() - harness.journal._numbers.keys()}"
     )
     twice = [task_id for task_id, count in places.items() if count > 1]
     assert not twice, f"in two places: {twice}"
@@ -62,23 +62,23 @@ def _may_be_claimed(world: World, task_id: str) -> bool:
     return row is not None and row.state == "ready" and row.claim in ("asked", "held")
 
 
-def _places(house: House) -> list[str]:
-    supervisor = house.supervisor
+def _places(harness: Harness) -> list[str]:
+    supervisor = harness.supervisor
     return [
         *(record.task.id for record in supervisor.backlog.records()),
-        *(record.task.id for slot in house.table if slot.assignment for record in slot.assignment.records),
+        *(record.task.id for slot in harness.table if slot.assignment for record in slot.assignment.records),
         *_waiting_in(supervisor.outbox),
         *_waiting_in(supervisor.claims.outbox),
-        *house.journal._rejected,
+        *harness.journal._rejected,
     ]
 
 
 def _waiting_in(outbox: Outbox[M]) -> Iterator[str]:
-    for _, _, letter in (*outbox._ready, *outbox._delayed):
-        yield letter.message.task_id
+    for _, _, entry in (*outbox._ready, *outbox._delayed):
+        yield entry.message.task_id
     yield from outbox._under_way
     yield from outbox._aside
 
 
 def check_no_turn_was_long(world: World) -> None:
-    assert world.longest_turn_seconds < LONGEST_TURN_SECONDS
+    assert world.max_turn_seconds < MAX_TURN_SECONDS

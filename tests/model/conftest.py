@@ -10,7 +10,7 @@ import structlog
 @pytest.fixture(autouse=True)
 def large_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of each page, two inputs find room in the table: the others are in a file."""
-    monkeypatch.setattr("supervisor.journal.input_files.MOST_BYTES_IN_TABLE", 24)
+    monkeypatch.setattr("supervisor.journal.input_files.MAX_BYTES_IN_TABLE", 24)
 
 
 @pytest.fixture(autouse=True)

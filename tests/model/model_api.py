@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from shared.models import TaskStatus
-from tests.fakes.house import item
+from tests.fakes.harness import item
 
 FINAL = frozenset({TaskStatus.SUCCEEDED, TaskStatus.FAILED})
 

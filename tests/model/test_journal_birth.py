@@ -8,7 +8,7 @@ from unittest.mock import patch
 from tests.fakes.journals import open_task_journal
 from tests.model.fuse import SuddenEndError
 
-MOST_STATEMENTS = 50
+MAX_STATEMENTS = 50
 Row = tuple[str | int | float | bytes | None, ...]
 
 
@@ -31,7 +31,7 @@ def test_journal_whose_making_was_cut_short_anywhere_opens_at_the_next_start(tmp
         open_task_journal(path).close()
         if finished:
             break
-    assert 3 < allowed < MOST_STATEMENTS
+    assert 3 < allowed < MAX_STATEMENTS
 
 
 def _make(path: Path, allowed: int) -> bool:

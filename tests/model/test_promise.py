@@ -30,7 +30,7 @@ from tests.model.draws import ANSWERS, FAILURES, LATER, LIMITS, NOT_THE_API, SIG
 from tests.model.fuse import Place
 from tests.model.world import World
 
-LONGEST_POLL_SECONDS = 30.0
+MAX_POLL_SECONDS = 30.0
 
 
 class Promise(RuleBasedStateMachine):
@@ -190,15 +190,15 @@ class Promise(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.2, 1.0, 3.0, 20.0, 61.0, 700.0]))
     def time_passes(self, seconds: float) -> None:
-        if seconds > LONGEST_POLL_SECONDS:
+        if seconds > MAX_POLL_SECONDS:
             self.world.answer_poll()
         self.world.clock.advance(seconds)
         self._step(later=False)
 
     @rule(full=st.booleans(), fails_at=st.sampled_from(["BEGIN", "INSERT", "COMMIT"]))
     def the_disk_fills_up_or_has_room(self, full: bool, fails_at: str) -> None:
-        self.world.house.disk.full = full
-        self.world.house.disk.fails_at = fails_at
+        self.world.harness.disk.full = full
+        self.world.harness.disk.fails_at = fails_at
         self._step(later=False)
 
     @rule(event=st.sampled_from(SIGNALS), later=LATER)

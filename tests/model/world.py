@@ -14,7 +14,7 @@ import orjson
 from shared.messages import Failure, UnitDone
 from shared.models import INPUTS_DIRECTORY, Output, TaskStatus
 from shared.settings import Settings
-from supervisor.journal.admin import JournalDesk
+from supervisor.journal.admin import JournalAdmin
 from supervisor.journal.body_file import READ, BodyFile
 from supervisor.journal.report_bodies import BODIES_DIRECTORY
 from supervisor.journal.schema import read_place
@@ -31,12 +31,12 @@ from supervisor.task_api.answers import (
 )
 from supervisor.task_api.wire_formats import parse_page
 from tests.builders import make_output
-from tests.fakes.api import HeldReporter, Parcel
+from tests.fakes.api import HeldSender, SendJob
 from tests.fakes.clock import Clock
 from tests.model.fuse import Fuse, SuddenEndError
 from tests.model.model_api import ApiTask, ModelApi
 from tests.model.model_workers import ModelWorkers
-from tests.model.watched_house import Row, WatchedHouse
+from tests.model.watched_harness import Row, WatchedHarness
 
 _TRUE_ANSWERS: Mapping[int, ReportAnswer] = {
     200: ReportAnswer(ReportOutcome.DONE, Health.HEALTHY, 200),
@@ -59,7 +59,7 @@ class Poll:
 class Request:
     """A PATCH that a thread is sending: a report, a claim or its return."""
 
-    parcel: Parcel
+    job: SendJob
     claim: bool
     began_at: float
     truth: ReportAnswer | None = None
@@ -76,20 +76,20 @@ class World:
         self.fuse = Fuse()
         self.workers = ModelWorkers(settings.concurrency_limit)
         self.inbox: list[Event] = []
-        self.longest_turn_seconds = 0.0
+        self.max_turn_seconds = 0.0
         """In time of the processor: what else the machine does is not the loop's fault."""
         self.poll: Poll | None = None
         self.requests: list[Request] = []
-        self.ghosts: list[Parcel] = []
+        self.ghosts: list[SendJob] = []
         """Reports whose sender no longer waits for an answer, and which may yet reach the API."""
         self._path = folder / "journal.sqlite3"
         self._bodies = folder / BODIES_DIRECTORY
         self._outputs = itertools.count()
         self._reader = sqlite3.connect(self._path, isolation_level=None)
-        self.house = self._new_house()
+        self.harness = self._new_harness()
 
     def close(self) -> None:
-        self.house.abandon()
+        self.harness.abandon()
         self._reader.close()
 
     def on_disk(self, task_id: str) -> Row | None:
@@ -117,55 +117,55 @@ class World:
 
     def is_over(self, task: ApiTask) -> bool:
         """It has a final state, and nothing about it is held or on its way."""
-        under_way = [request.parcel for request in self.requests] + self.ghosts
-        held = self.house.journal.holds(task.id) or self.on_disk(task.id) is not None
-        spoken_of = any(parcel.task_id == task.id for parcel in under_way)
+        under_way = [request.job for request in self.requests] + self.ghosts
+        held = self.harness.journal.holds(task.id) or self.on_disk(task.id) is not None
+        spoken_of = any(job.task_id == task.id for job in under_way)
         return task.final and not task.deleted and not held and not spoken_of
 
     def mend_journal(self, *, dropped: bool, relents: bool) -> None:
         """Someone retries, or drops, all rejected reports by hand; the API may take them by now."""
-        with JournalDesk(self._path) as desk:
-            rejected = [entry.task_id for entry in desk.entries(TaskState.REJECTED, 100)]
+        with JournalAdmin(self._path) as admin:
+            rejected = [entry.task_id for entry in admin.entries(TaskState.REJECTED, 100)]
             for task_id in rejected:
                 task = self.api.tasks[task_id]
                 task.refusing &= not relents
                 # Who drops a claimed task has taken it upon himself to see to it at the API.
                 task.others |= dropped and task.state is TaskStatus.PROCESSING
-            (desk.drop if dropped else desk.retry)(rejected)
+            (admin.drop if dropped else admin.retry)(rejected)
 
     def turn(self) -> None:
         """One turn of the loop on all that has come in. The supervisor may die in it, or end."""
         events, self.inbox = self.inbox, []
         began = time.thread_time()
         try:
-            code = self.house.turn(*events)
+            code = self.harness.turn(*events)
         except SuddenEndError:
             self.restart()
             return
-        self.longest_turn_seconds = max(self.longest_turn_seconds, time.thread_time() - began)
+        self.max_turn_seconds = max(self.max_turn_seconds, time.thread_time() - began)
         if code is not None:
             self._end(code)
         else:
-            self.workers.take_orders(self.house.pool)
+            self.workers.take_orders(self.harness.pool)
 
     def restart(self) -> None:
         """The process is gone, whatever it was doing, and another takes up its journal."""
         if len(alone := self._running_on_disk()) == 1:
             self._blame(alone)  # a death that several shared is no reason to fail any of them
         self.fuse.remove()
-        self.house.abandon()
+        self.harness.abandon()
         self.inbox.clear()
         self.poll = None
         for request in self.requests:
             self._leave_behind(request)
         self.requests.clear()
         self.workers = ModelWorkers(self.settings.concurrency_limit)
-        self.house = self._new_house()
+        self.harness = self._new_harness()
 
     def begin_poll(self) -> None:
         """A thread sends the poll that was asked for, if one was."""
-        if self.poll is None and self.house.poller.limits:
-            self.poll = Poll(self.house.poller.requests.pop(0), self.clock())
+        if self.poll is None and self.harness.poller.limits:
+            self.poll = Poll(self.harness.poller.requests.pop(0), self.clock())
 
     def read_poll(self) -> None:
         if self.poll is not None and self.poll.items is None:
@@ -182,26 +182,28 @@ class World:
             page = parse_page(
                 orjson.dumps(poll.items),
                 lambda: "made-here",
-                is_held=self.house.journal.holds,
+                is_held=self.harness.journal.holds,
                 sought=poll.request.sought,
             )
-            page = replace(page, tasks=self.house.journal.inputs.store(page.tasks))
+            page = replace(page, tasks=self.harness.journal.inputs.store(page.tasks))
             result = PollResult.TASKS if poll.items else PollResult.EMPTY
             answer = PollAnswer(result, Health.HEALTHY, poll.request.limit, poll.began_at, page=page)
         self.post(TasksPolled(answer))
 
     def begin_requests(self, *, claim: bool) -> list[Request]:
         """Threads take up what waits to be sent, as many as there are."""
-        reporter: HeldReporter = self.house.claimer if claim else self.house.reporter
+        report_sender: HeldSender = self.harness.claim_sender if claim else self.harness.report_sender
         free = self.settings.report_concurrency - len(self.requests)
-        begun = [Request(reporter.send_one(), claim, self.clock()) for _ in reporter.parcels[: max(0, free)]]
+        begun = [
+            Request(report_sender.send_one(), claim, self.clock()) for _ in report_sender.jobs[: max(0, free)]
+        ]
         self.requests += begun
         return begun
 
     def carry_out(self, request: Request) -> None:
         """The API does what the request asks for, once."""
         if request.truth is None:
-            request.truth = _TRUE_ANSWERS[self.api.patch(request.parcel.task_id, request.parcel.body)]
+            request.truth = _TRUE_ANSWERS[self.api.patch(request.job.task_id, request.job.body)]
 
     def answer_request(self, request: Request, answer: ReportAnswer | None = None) -> None:
         """The thread hears `answer`, or the truth."""
@@ -213,11 +215,11 @@ class World:
         if unheard:
             self._leave_behind(request)
         done = ClaimDone if request.claim else ReportDone
-        self.post(done(request.parcel.task_id, replace(heard, began_at=request.began_at)))
+        self.post(done(request.job.task_id, replace(heard, began_at=request.began_at)))
 
     def ghosts_arrive(self) -> None:
-        for parcel in self.ghosts:
-            self.api.patch(parcel.task_id, parcel.body)
+        for job in self.ghosts:
+            self.api.patch(job.task_id, job.body)
         self.ghosts.clear()
 
     def hear(self, slot: int) -> None:
@@ -257,23 +259,23 @@ class World:
 
     def _leave_behind(self, request: Request) -> None:
         if request.truth is None and not request.claim:
-            self.ghosts.append(request.parcel)
+            self.ghosts.append(request.job)
 
-    def _new_house(self) -> WatchedHouse:
-        house = WatchedHouse(
+    def _new_harness(self) -> WatchedHarness:
+        harness = WatchedHarness(
             self.settings, self._path, self.clock, self.fuse, self.on_disk, self.workers.is_alive
         )
-        house.supervisor.recover()
+        harness.supervisor.recover()
         for slot in self.workers.missing():
             self.post(self.workers.start(slot))
-        return house
+        return harness
 
     def _end(self, code: ExitCode) -> None:
         """What `run` does at its end, and then the next process."""
         assert code in (ExitCode.DRAINED, ExitCode.LEFT_OVER), code
         if code is ExitCode.DRAINED:
-            assert not len(self.house.outbox), "drained with reports left"
-            assert not self.house.held, "drained with work left"
+            assert not len(self.harness.outbox), "drained with reports left"
+            assert not self.harness.held, "drained with work left"
         with suppress(SuddenEndError):
-            self.house.supervisor._release()
+            self.harness.supervisor._release()
         self.restart()

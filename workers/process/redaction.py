@@ -10,15 +10,15 @@ from shared.errors import RetryReason
 from shared.messages import MAX_SHOWN_CHARACTERS, Failure, UnitDone
 from shared.models import JsonValue, Output, Task
 
-SHORTEST_QUOTE_CHARACTERS = 24
-SHORTEST_TEXT_CHARACTERS = 4
+MIN_QUOTE_CHARACTERS = 24
+MIN_TEXT_CHARACTERS = 4
 HIDDEN = "[text]"
 WITHOUT_ANSWER = frozenset({RetryReason.CONNECTION, RetryReason.DISCONNECTED, RetryReason.TIMEOUT})
 """The message is our own: the provider has said nothing."""
 
-_PROBE = SHORTEST_QUOTE_CHARACTERS // 2
-_MARGIN = SHORTEST_QUOTE_CHARACTERS - 1
-_MOST_SEEN = 10_000
+_PROBE = MIN_QUOTE_CHARACTERS // 2
+_MARGIN = MIN_QUOTE_CHARACTERS - 1
+_MAX_SEEN = 10_000
 
 
 def with_shown_words(done: UnitDone, tasks: Sequence[Task]) -> UnitDone:
@@ -60,7 +60,7 @@ def texts_of(payload: JsonValue, but: str = "") -> Iterable[str]:
 
 def without_quotes(messages: Iterable[str], texts: Sequence[str]) -> dict[str, str]:
     """The first words of each message, without a whole text, or 24 characters or more of one."""
-    short = [text for text in texts if SHORTEST_TEXT_CHARACTERS <= len(text) < SHORTEST_QUOTE_CHARACTERS]
+    short = [text for text in texts if MIN_TEXT_CHARACTERS <= len(text) < MIN_QUOTE_CHARACTERS]
     beginnings = {message: _without_short(message, short) for message in messages}
     quoted = _quoted(beginnings.values(), texts)
     return {message: _shortened(message, cut, quoted) for message, cut in beginnings.items()}
@@ -83,21 +83,19 @@ def _quoted(cuts: Iterable[str], texts: Iterable[str]) -> set[str]:
     runs: set[str] = set()
     for cut in cuts:
         probes.update(cut[i : i + _PROBE] for i in range(len(cut) - _PROBE + 1))
-        runs.update(cut[i : i + SHORTEST_QUOTE_CHARACTERS] for i in range(len(cut) - _MARGIN))
+        runs.update(cut[i : i + MIN_QUOTE_CHARACTERS] for i in range(len(cut) - _MARGIN))
     found: set[str] = set()
     seen: set[str] = set()
     """So that a text that repeats itself is looked at once."""
     for text in texts if runs else ():
         for block in range(0, len(text) - _PROBE + 1, _PROBE):
             if text[block : block + _PROBE] in probes:
-                around = text[max(0, block - _PROBE) : block + SHORTEST_QUOTE_CHARACTERS]
+                around = text[max(0, block - _PROBE) : block + MIN_QUOTE_CHARACTERS]
                 if around not in seen:
                     seen.add(around)
                     starts = range(len(around) - _MARGIN)
-                    found.update(
-                        runs.intersection([around[i : i + SHORTEST_QUOTE_CHARACTERS] for i in starts])
-                    )
-            if len(seen) > _MOST_SEEN:
+                    found.update(runs.intersection([around[i : i + MIN_QUOTE_CHARACTERS] for i in starts]))
+            if len(seen) > _MAX_SEEN:
                 seen.clear()
     return found
 
@@ -115,10 +113,10 @@ def _masked(cut: str, quoted: set[str], end: int) -> str:
     kept: list[str] = []
     hidden_until = 0
     for place in range(end):
-        if cut[place : place + SHORTEST_QUOTE_CHARACTERS] in quoted:
+        if cut[place : place + MIN_QUOTE_CHARACTERS] in quoted:
             if hidden_until <= place:
                 kept.append(HIDDEN)
-            hidden_until = place + SHORTEST_QUOTE_CHARACTERS
+            hidden_until = place + MIN_QUOTE_CHARACTERS
         if hidden_until <= place:
             kept.append(cut[place])
     return "".join(kept)

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 
 from shared.errors import RetryReason
 from supervisor.console.formatting import count, duration, moment, waits
-from supervisor.console.notices.bulletin import Bulletin, Tone
 from supervisor.console.notices.holds import model_hold
+from supervisor.console.notices.notice import Notice, Severity
 from supervisor.console.notices.poll import next_poll, poll_trouble
 from supervisor.console.notices.trouble import (
     API,
@@ -23,47 +23,47 @@ from supervisor.status.status import Idle, Status
 from supervisor.task_api.answers import PollResult
 
 
-def _polls_failing(status: Status) -> Bulletin:
-    return poll_trouble(status) or Bulletin(
-        Tone.CAUTION, "The task API lists no tasks: polls fail", next_poll(status)
+def _polls_failing(status: Status) -> Notice:
+    return poll_trouble(status) or Notice(
+        Severity.CAUTION, "The task API lists no tasks: polls fail", next_poll(status)
     )
 
 
-def _no_work(status: Status) -> Bulletin:
+def _no_work(status: Status) -> Notice:
     if status.poll.last_result == "none":
-        return Bulletin(Tone.CALM, "Idle: the first poll is on its way", "")
+        return Notice(Severity.CALM, "Idle: the first poll is on its way", "")
     done = status.poll.last_result == PollResult.TASKS
     listed = "All that the task API listed is done." if done else "The task API lists no pending task."
-    return Bulletin(Tone.CALM, "Idle: there is no work", f"{listed} {next_poll(status)}")
+    return Notice(Severity.CALM, "Idle: there is no work", f"{listed} {next_poll(status)}")
 
 
-def _starting(_: Status) -> Bulletin:
-    return Bulletin(Tone.CALM, "Starting", "The first workers are loading what they need.")
+def _starting(_: Status) -> Notice:
+    return Notice(Severity.CALM, "Starting", "The first workers are loading what they need.")
 
 
-def _paused(status: Status) -> Bulletin:
+def _paused(status: Status) -> Notice:
     running = f" {count(status.in_flight, 'task')} still under way." if status.in_flight else ""
     text = f"Nothing new starts until SIGUSR2.{running} Results are still reported."
-    return Bulletin(Tone.CAUTION, "Paused by SIGUSR1", text)
+    return Notice(Severity.CAUTION, "Paused by SIGUSR1", text)
 
 
-def _draining(status: Status) -> Bulletin:
+def _draining(status: Status) -> Notice:
     title = "Stopping" if status.in_flight or status.outbox else "Stopping: all is done"
     limit = status.drain_seconds_left
     left = f"{count(status.in_flight, 'task')} running, {count(status.outbox, 'result')} to report" + (
         f"; it gives up in {duration(limit)}. What is left then is safe in the journal." if limit else "."
     )
-    return Bulletin(Tone.CALM, title, left)
+    return Notice(Severity.CALM, title, left)
 
 
-def _no_workers(status: Status) -> Bulletin:
+def _no_workers(status: Status) -> Notice:
     how = f"The last one {status.deaths[0].how}. " if status.deaths else ""
-    return Bulletin(Tone.ALARM, "No worker is up", f"{how}Starts are tried again, at most 10 s apart.")
+    return Notice(Severity.ALARM, "No worker is up", f"{how}Starts are tried again, at most 10 s apart.")
 
 
-def _journal_unwritable(status: Status) -> Bulletin:
-    return Bulletin(
-        Tone.ALARM,
+def _journal_unwritable(status: Status) -> Notice:
+    return Notice(
+        Severity.ALARM,
         "Disk: the journal cannot be written",
         sentences(
             cause(trouble_of(status, JOURNAL), status),
@@ -73,18 +73,18 @@ def _journal_unwritable(status: Status) -> Bulletin:
     )
 
 
-def _outbox_full(status: Status) -> Bulletin:
+def _outbox_full(status: Status) -> Notice:
     if status.rejected > status.outbox:
-        return Bulletin(
-            Tone.ALARM,
+        return Notice(
+            Severity.ALARM,
             f"Waiting: {count(status.rejected, 'result')} that the task API rejected must be seen to first",
             sentences(
                 "`run.py journal list` says why. Mend the cause, then `run.py journal retry` or `drop` them.",
                 "They are safe in the journal.",
             ),
         )
-    return Bulletin(
-        Tone.ALARM,
+    return Notice(
+        Severity.ALARM,
         f"Waiting: {count(status.outbox, 'result')} must be reported before new work starts",
         sentences(
             "The task API takes results more slowly than they come, or not at all.",
@@ -94,12 +94,12 @@ def _outbox_full(status: Status) -> Bulletin:
     )
 
 
-def _api_circuit_open(status: Status) -> Bulletin:
+def _api_circuit_open(status: Status) -> Notice:
     troubles = [row for row in status.troubles if row.service == API]
     trouble = max(troubles, key=lambda row: row.times, default=None)
     safe = f"{waits(status.outbox, 'result')} safe in the journal." if status.outbox else ""
-    return Bulletin(
-        Tone.ALARM,
+    return Notice(
+        Severity.ALARM,
         _API_TITLES.get(trouble.reason, _NO_ANSWER) if trouble else _NO_ANSWER,
         sentences(
             cause(trouble, status) or "Its circuit breaker is open.",
@@ -109,14 +109,14 @@ def _api_circuit_open(status: Status) -> Bulletin:
     )
 
 
-def _provider_hold(status: Status) -> Bulletin:
+def _provider_hold(status: Status) -> Notice:
     hold = status.holds[0]
     if hold.model:
         return model_hold(status)
     trouble = trouble_of(status, hold.provider)
     when = (where_and_when(trouble, status), *advice(trouble)) if trouble else ()
-    return Bulletin(
-        Tone.ALARM,
+    return Notice(
+        Severity.ALARM,
         f"Provider {hold.provider} on hold: {_HOLD_REASONS.get(hold.reason, hold.reason)}",
         sentences(
             f"It says “{hold.message}”",
@@ -127,12 +127,12 @@ def _provider_hold(status: Status) -> Bulletin:
     )
 
 
-def _provider_circuit_open(status: Status) -> Bulletin:
+def _provider_circuit_open(status: Status) -> Notice:
     name = status.provider.name
     trouble = trouble_of(status, name)
     fault = _PROVIDER_FAULTS.get(trouble.reason if trouble else "", "does not answer as it should")
-    return Bulletin(
-        Tone.ALARM,
+    return Notice(
+        Severity.ALARM,
         f"Provider {name} {fault}",
         sentences(
             cause(trouble, status),
@@ -142,13 +142,13 @@ def _provider_circuit_open(status: Status) -> Bulletin:
     )
 
 
-def _rate_limited(status: Status) -> Bulletin:
+def _rate_limited(status: Status) -> Notice:
     wait = status.wait_seconds if status.idle is Idle.RATE_LIMITED else status.provider.opens_in_seconds
     until = f" for {duration(wait)}" if wait else ""
     trouble = trouble_of(status, status.provider.name)
     refused = trouble if trouble and trouble.reason == RetryReason.RATE_LIMIT else None
-    return Bulletin(
-        Tone.CAUTION,
+    return Notice(
+        Severity.CAUTION,
         f"Rate-limited{until}",
         sentences(
             cause(refused, status),
@@ -158,10 +158,10 @@ def _rate_limited(status: Status) -> Bulletin:
     )
 
 
-def _retry_wait(status: Status) -> Bulletin:
+def _retry_wait(status: Status) -> Notice:
     wait = status.wait_seconds
-    return Bulletin(
-        Tone.CAUTION,
+    return Notice(
+        Severity.CAUTION,
         f"Waiting to try {count(status.backlog, 'task')} again after errors",
         sentences(
             _last_failure(status),
@@ -199,7 +199,7 @@ _PROVIDER_FAULTS: Mapping[str, str] = {
     RetryReason.BAD_RESPONSE: "sends answers that cannot be used",
 }
 
-SENTENCES: Mapping[Idle, Callable[[Status], Bulletin]] = {
+SENTENCES: Mapping[Idle, Callable[[Status], Notice]] = {
     Idle.NO_WORK: _no_work,
     Idle.POLLS_FAILING: _polls_failing,
     Idle.STARTING: _starting,

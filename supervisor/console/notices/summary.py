@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from supervisor.console.formatting import ago, count, duration, rate, waits
-from supervisor.console.notices.bulletin import Bulletin, Tone
 from supervisor.console.notices.holds import model_hold_notice
 from supervisor.console.notices.idle import SENTENCES
+from supervisor.console.notices.notice import Notice, Severity
 from supervisor.console.notices.poll import poll_trouble
 from supervisor.console.notices.trouble import API, REPORTS, cause, trouble_of
 from supervisor.providers.gate import Blocked
@@ -20,7 +20,7 @@ FEW_FAILED = 5
 _STOPPING = frozenset({Idle.JOURNAL_UNWRITABLE, Idle.PROVIDER_HOLD, Idle.PROVIDER_CIRCUIT_OPEN})
 
 
-def bulletins(status: Status) -> tuple[Bulletin, ...]:
+def all_notices(status: Status) -> tuple[Notice, ...]:
     """The headline first, then every other trouble there is, the gravest first.
 
     The headline is an alarm if anything is.
@@ -40,9 +40,9 @@ def bulletins(status: Status) -> tuple[Bulletin, ...]:
         _death(status),
     )
     found.extend(notice for notice in notices if notice is not None and notice != headline)
-    if any(notice.tone is Tone.ALARM for notice in found):
-        headline = replace(headline, tone=Tone.ALARM)
-    return (headline, *sorted(found, key=lambda notice: notice.tone is not Tone.ALARM))
+    if any(notice.severity is Severity.ALARM for notice in found):
+        headline = replace(headline, severity=Severity.ALARM)
+    return (headline, *sorted(found, key=lambda notice: notice.severity is not Severity.ALARM))
 
 
 def _headline_reason(status: Status) -> Idle | None:
@@ -70,70 +70,70 @@ def _active(status: Status) -> list[Idle]:
     return [reason for reason, holds in held.items() if holds]
 
 
-def _working(status: Status) -> Bulletin:
+def _working(status: Status) -> Notice:
     busy = sum(worker.tasks_held > 0 for worker in status.workers)
     title = f"Working on {count(status.in_flight, 'task')} in {count(busy, 'worker')}"
     speed = status.activity.finished_per_second
     waiting = waits(status.backlog) if status.backlog else "Nothing else waits"
     pace = f"; {rate(speed)} finished over the last minute" if speed else ""
-    return Bulletin(Tone.GOOD, title, f"{waiting}{pace}.")
+    return Notice(Severity.GOOD, title, f"{waiting}{pace}.")
 
 
-def _stuck(status: Status) -> Bulletin:
+def _stuck(status: Status) -> Notice:
     silent = duration(status.loop_silent_seconds)
-    return Bulletin(
-        Tone.ALARM,
+    return Notice(
+        Severity.ALARM,
         f"Stuck: the service has not moved for {silent}",
         "What stands below is from then. kill -QUIT prints every thread's stack; a restart loses nothing.",
     )
 
 
-def _old_outbox(status: Status) -> Bulletin | None:
+def _old_outbox(status: Status) -> Notice | None:
     age = status.outbox_oldest_age_seconds
     if age < OUTBOX_OLD_SECONDS or status.breakers[0].state is not BreakerPhase.CLOSED:
         return None
     why = cause(trouble_of(status, API, REPORTS), status)
-    return Bulletin(
-        Tone.CAUTION,
+    return Notice(
+        Severity.CAUTION,
         f"A result has waited {duration(age)} to be reported",
         f"{count(status.outbox, 'result')} in the outbox. {why or 'The log says more: report_failed.'}",
     )
 
 
-def _slowed_reports(status: Status) -> Bulletin | None:
+def _slowed_reports(status: Status) -> Notice | None:
     pace = status.learned.reports_per_second
     if pace is None or not status.outbox:
         return None
-    return Bulletin(
-        Tone.CAUTION,
+    return Notice(
+        Severity.CAUTION,
         f"Reports are slowed to {rate(pace)}",
         "The task API, or what is in front of it, has refused some because there were too many."
         f" {count(status.outbox, 'result')} in the outbox.",
     )
 
 
-def _rejected(status: Status) -> Bulletin | None:
+def _rejected(status: Status) -> Notice | None:
     if not status.rejected:
         return None
-    return Bulletin(
-        Tone.CAUTION,
+    return Notice(
+        Severity.CAUTION,
         f"The task API has rejected {count(status.rejected, 'report')}",
         "They are kept. `python run.py journal list --state rejected` shows them, to be retried or dropped.",
     )
 
 
-def _failed(status: Status) -> Bulletin | None:
+def _failed(status: Status) -> Notice | None:
     total = status.activity.total
     finished = total.succeeded + total.failed
     if total.failed < FEW_FAILED or total.failed < FAILED_SHARE * finished:
         return None
     last = f"The last: {status.failures[0].message}" if status.failures else ""
-    return Bulletin(
-        Tone.CAUTION, f"{total.failed:,} of {count(finished, 'task')} failed in the last 15 minutes", last
+    return Notice(
+        Severity.CAUTION, f"{total.failed:,} of {count(finished, 'task')} failed in the last 15 minutes", last
     )
 
 
-def _death(status: Status) -> Bulletin | None:
+def _death(status: Status) -> Notice | None:
     if not status.deaths:
         return None
     death = status.deaths[0]
@@ -141,4 +141,4 @@ def _death(status: Status) -> Bulletin | None:
     if seconds > DEATH_RECENT_SECONDS:
         return None
     held = f"It held {count(death.tasks_held, 'task')}, which run again." if death.tasks_held else ""
-    return Bulletin(Tone.CAUTION, f"A worker died {ago(seconds)}: it {death.how}", held)
+    return Notice(Severity.CAUTION, f"A worker died {ago(seconds)}: it {death.how}", held)

@@ -13,9 +13,9 @@ from markupsafe import Markup
 
 from shared.plain_text import visible
 from supervisor.console import formatting
-from supervisor.console.notices.bulletin import Bulletin, Tone
 from supervisor.console.notices.learned import learned_rows
-from supervisor.console.notices.summary import bulletins
+from supervisor.console.notices.notice import Notice, Severity
+from supervisor.console.notices.summary import all_notices
 from supervisor.console.notices.trouble import calls_of, failure_of
 from supervisor.console.page.charts import latency_chart, throughput_chart
 from supervisor.status.status import BreakerPhase, BreakerStatus, PollStatus, Status, WorkerStatus
@@ -26,24 +26,24 @@ _FOLDER = Path(__file__).parent
 _STYLE = (_FOLDER / "page.css").read_text(encoding="utf-8")
 _SCRIPT = (_FOLDER / "page.js").read_text(encoding="utf-8")
 _LAMP_COLOURS = {
-    Tone.GOOD: "#2a9d6b",
-    Tone.CALM: "#5b7fc7",
-    Tone.CAUTION: "#d18f1c",
-    Tone.ALARM: "#d9483b",
+    Severity.GOOD: "#2a9d6b",
+    Severity.CALM: "#5b7fc7",
+    Severity.CAUTION: "#d18f1c",
+    Severity.ALARM: "#d9483b",
 }
-_NOT_YET = Bulletin(Tone.CALM, "Starting", "The journal is being read. This page fills in a moment.")
+_NOT_YET = Notice(Severity.CALM, "Starting", "The journal is being read. This page fills in a moment.")
 _BREAKER_TONES = {
-    BreakerPhase.CLOSED: Tone.GOOD,
-    BreakerPhase.OPEN: Tone.ALARM,
-    BreakerPhase.HALF_OPEN: Tone.CAUTION,
+    BreakerPhase.CLOSED: Severity.GOOD,
+    BreakerPhase.OPEN: Severity.ALARM,
+    BreakerPhase.HALF_OPEN: Severity.CAUTION,
 }
 _BREAKER_WORDS = {BreakerPhase.HALF_OPEN: "trying"}
 _POLL_WORDS = {"tasks": "brought tasks", "empty": "no task listed"}
 _WORKER_TONES = {
-    "busy": Tone.GOOD,
-    "idle": Tone.CALM,
-    "starting": Tone.CAUTION,
-    "recycling": Tone.CAUTION,
+    "busy": Severity.GOOD,
+    "idle": Severity.CALM,
+    "starting": Severity.CAUTION,
+    "recycling": Severity.CAUTION,
 }
 
 
@@ -75,11 +75,11 @@ class RateLimitRow(TypedDict):
 
 def render_page(status: Status | None) -> bytes:
     """The whole page as UTF-8; without a status, that of a service which has only just started."""
-    headline, *notices = (_NOT_YET,) if status is None else bulletins(status)
+    headline, *notices = (_NOT_YET,) if status is None else all_notices(status)
     page = _template().render(
         headline=headline,
         notices=notices,
-        icon=_icon(headline.tone),
+        icon=_icon(headline.severity),
         **({} if status is None else _facts(status)),
     )
     return page.encode()
@@ -95,8 +95,8 @@ def _facts(status: Status) -> Mapping[str, object]:
     }
 
 
-def _icon(tone: Tone) -> str:
-    circle = f"<circle cx='8' cy='8' r='7' fill='{_LAMP_COLOURS[tone]}'/>"
+def _icon(severity: Severity) -> str:
+    circle = f"<circle cx='8' cy='8' r='7' fill='{_LAMP_COLOURS[severity]}'/>"
     image = f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'>{circle}</svg>"
     return f"data:image/svg+xml,{quote(image)}"
 
@@ -115,11 +115,11 @@ def _held(worker: WorkerStatus) -> str:
     return formatting.count(worker.tasks_held, "task") + (f" of {worker.model}" if worker.model else "")
 
 
-def _tone_of_worker(worker: WorkerStatus) -> Tone:
-    return _WORKER_TONES.get(worker.state, Tone.CALM)
+def _worker_severity(worker: WorkerStatus) -> Severity:
+    return _WORKER_TONES.get(worker.state, Severity.CALM)
 
 
-def _tone_of_breaker(breaker: BreakerStatus) -> Tone:
+def _breaker_severity(breaker: BreakerStatus) -> Severity:
     return _BREAKER_TONES[breaker.state]
 
 
@@ -174,8 +174,8 @@ def _template() -> Template:
         script=Markup(_SCRIPT),  # noqa: S704  our own
         build=hashlib.sha256((_STYLE + _SCRIPT).encode()).hexdigest()[:12],
         refresh_seconds=REFRESH_SECONDS,
-        tone_of_worker=_tone_of_worker,
-        tone_of_breaker=_tone_of_breaker,
+        worker_severity=_worker_severity,
+        breaker_severity=_breaker_severity,
         word_of_breaker=_word_of_breaker,
     )
     return environment.get_template("page.html")

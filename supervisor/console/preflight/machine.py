@@ -8,7 +8,7 @@ from shared.settings import Settings
 from supervisor.console.connections import MAX_CONNECTIONS
 from supervisor.console.listening import listen
 from supervisor.console.preflight.finding import Finding, Mark, faults_of
-from supervisor.journal.admin import JournalDesk
+from supervisor.journal.admin import JournalAdmin
 from supervisor.journal.state_directory import JOURNAL_FILE, StateDirectory
 from supervisor.journal.task_record import TaskState
 from supervisor.runtime.limits import check_open_files, take_open_files
@@ -54,7 +54,7 @@ def read_journal(settings: Settings) -> Held:
     path = settings.state_dir.absolute() / JOURNAL_FILE
     if not path.exists():
         return Held()
-    with JournalDesk(path) as journal:
+    with JournalAdmin(path) as journal:
         return Held(journal.states())
 
 

@@ -22,7 +22,7 @@ from supervisor.tasks.outcomes import NO_OUTCOME, describe_death
 from workers.process.config import WorkerConfig
 
 SUBJECT = "provider"
-LONGEST_CALL_SECONDS = 10.0
+MAX_CALL_SECONDS = 10.0
 START_SECONDS = 30.0
 SLACK_SECONDS = 2.0
 SLOT = 0
@@ -63,7 +63,7 @@ def look_at_provider(settings: Settings, models: Counter[str]) -> Finding:
 
 def _ask(settings: Settings, key: BatchKey) -> Answered:
     """Raises ConfigurationError where workers cannot start, and queue.Empty where one does not answer."""
-    timeout_seconds = min(settings.openai_timeout, LONGEST_CALL_SECONDS)
+    timeout_seconds = min(settings.openai_timeout, MAX_CALL_SECONDS)
     hasty = settings.model_copy(update={"openai_timeout": timeout_seconds, "log_level": LogLevel.ERROR})
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
     with tempfile.TemporaryDirectory() as metrics:
@@ -108,7 +108,7 @@ def _refused(settings: Settings, key: BatchKey, failure: Failure, *, is_wanted: 
     decision = decide(unit, Facts(canary=canary))
     follows = HELD if failure.retry in HOLD_REASONS else WHAT_FOLLOWS[decision]
     asked = f"asked for {key.model}"
-    if failure.retry is RetryReason.TIMEOUT and settings.openai_timeout > LONGEST_CALL_SECONDS:
+    if failure.retry is RetryReason.TIMEOUT and settings.openai_timeout > MAX_CALL_SECONDS:
         asked += f"; the service waits for {settings.openai_timeout:g} s"
     text = f"{failure.message} ({asked}); {follows}"
     if failure.retry is RetryReason.RATE_LIMIT:
@@ -125,6 +125,6 @@ def _address(settings: Settings) -> str:
     from workers.providers.openai.guarded_http import ProviderHttp  # noqa: PLC0415
 
     url = settings.openai_base_url or DEFAULT_BASE_URL
-    with ProviderHttp(LONGEST_CALL_SECONDS, time.monotonic) as http:
+    with ProviderHttp(MAX_CALL_SECONDS, time.monotonic) as http:
         proxy = http.proxy_of(url)
     return f"{url} through the proxy {proxy}" if proxy else url

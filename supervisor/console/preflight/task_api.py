@@ -15,7 +15,7 @@ from shared.settings import Settings
 from supervisor.composition import make_intake_rules, make_scheduler
 from supervisor.console.preflight.finding import Finding, Mark, faults_of
 from supervisor.console.preflight.machine import Held
-from supervisor.polling import MOST_TASKS_ASKED
+from supervisor.polling import MAX_TASKS_ASKED
 from supervisor.runtime.events import Event, ThreadCrashed
 from supervisor.task_api.answers import PAGES, PollAnswer, PollRequest, PollResult
 from supervisor.task_api.connection import connect
@@ -25,10 +25,10 @@ from supervisor.task_api.transport import make_target
 from supervisor.tasks.intake import IntakeRules
 
 SUBJECT = "task API"
-LONGEST_REQUEST_SECONDS = 10.0
-LONGEST_SEARCH_SECONDS = 15.0
+MAX_REQUEST_SECONDS = 10.0
+MAX_SEARCH_SECONDS = 15.0
 """After this no smaller limit is tried."""
-LONGEST_HOLD_SECONDS = 1.0
+MAX_HOLD_SECONDS = 1.0
 REQUESTS_A_POLL = 2
 """One for a token, one for the page."""
 SLACK_SECONDS = 2.0
@@ -47,7 +47,7 @@ def look_at_task_api(settings: Settings, held: Held) -> TaskApiReport:
     """Poll as the service would when it starts. Changes nothing at the API."""
     scheduler = make_scheduler(settings, time.monotonic)
     room = scheduler.room(held.waiting, held.owed)
-    wanted = min(len(held.states) + room * settings.shard_count, MOST_TASKS_ASKED)
+    wanted = min(len(held.states) + room * settings.shard_count, MAX_TASKS_ASKED)
     try:
         answers = _poll(settings, scheduler, wanted, held)
         proxy = make_target(settings.api_base_url, "API_BASE_URL", os.environ).proxy
@@ -74,15 +74,15 @@ def _poll(settings: Settings, scheduler: TaskScheduler, wanted: int, held: Held)
 
     Raises ConfigurationError where the service would not start, and queue.Empty where no answer comes.
     """
-    timeout_seconds = min(settings.request_timeout, LONGEST_REQUEST_SECONDS)
+    timeout_seconds = min(settings.request_timeout, MAX_REQUEST_SECONDS)
     hasty = settings.model_copy(update={"request_timeout": timeout_seconds})
-    hold_seconds = min(scheduler.hold_seconds, LONGEST_HOLD_SECONDS)
+    hold_seconds = min(scheduler.hold_seconds, MAX_HOLD_SECONDS)
     heard: queue.SimpleQueue[Exchange | Event] = queue.SimpleQueue()
     metrics = SupervisorMetrics(CollectorRegistry())
     wire, api = connect(hasty, heard.put, metrics, lambda: "check", held.states.__contains__)
     wire.start()
     answers: list[PollAnswer] = []
-    give_up_at = time.monotonic() + LONGEST_SEARCH_SECONDS
+    give_up_at = time.monotonic() + MAX_SEARCH_SECONDS
     try:
         while True:
             request = PollRequest(scheduler.limit(wanted), hold_seconds)
@@ -120,7 +120,7 @@ def _trouble(settings: Settings, answers: Sequence[PollAnswer]) -> Finding:
         return Finding(Mark.WARNING, SUBJECT, f"{detail}; the service waits, and asks again")
     if last.result is PollResult.CLIENT_ERROR:
         detail += ": check API_BASE_URL and API_PENDING_PATH"
-    if last.result is PollResult.TIMEOUT and settings.request_timeout > LONGEST_REQUEST_SECONDS:
+    if last.result is PollResult.TIMEOUT and settings.request_timeout > MAX_REQUEST_SECONDS:
         detail += f" (the service waits for {settings.request_timeout:g} s, REQUEST_TIMEOUT)"
     return Finding(Mark.FAILED, SUBJECT, f"{detail}; the service asks again and again, and gets no task")
 

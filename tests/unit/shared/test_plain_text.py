@@ -17,13 +17,13 @@ HIDDEN = [
 MIXED = st.text(st.sampled_from([*HIDDEN, *"aü漢👍 \"\\<'"]))
 
 
-@pytest.mark.parametrize("letter", HIDDEN, ids=ascii)
-def test_hidden_letter_is_shown_as_an_escape_or_left_out(letter: str) -> None:
-    assert visible(f"a{letter}b") == f"a\\{'U' if ord(letter) > 0xFFFF else 'u'}" + (
-        f"{ord(letter):08x}b" if ord(letter) > 0xFFFF else f"{ord(letter):04x}b"
+@pytest.mark.parametrize("entry", HIDDEN, ids=ascii)
+def test_hidden_letter_is_shown_as_an_escape_or_left_out(entry: str) -> None:
+    assert visible(f"a{entry}b") == f"a\\{'U' if ord(entry) > 0xFFFF else 'u'}" + (
+        f"{ord(entry):08x}b" if ord(entry) > 0xFFFF else f"{ord(entry):04x}b"
     )
-    assert one_line(f"a{letter}b", 10) == "a b"
-    document = json.dumps({"a": letter}, ensure_ascii=False).encode()
+    assert one_line(f"a{entry}b", 10) == "a b"
+    document = json.dumps({"a": entry}, ensure_ascii=False).encode()
     assert is_plain(escaped_json(document).decode())
 
 

@@ -221,7 +221,7 @@ def test_wrong_shard_count_is_not_blamed_on_the_index(complete: Surroundings) ->
 
 def test_shortest_poll_is_never_above_the_longest(complete: Surroundings) -> None:
     complete.set(POLLING_INTERVAL_SECONDS="0.5")
-    assert load_settings().shortest_poll_seconds == 0.5
+    assert load_settings().min_poll_seconds == 0.5
 
 
 def test_settings_do_not_change_while_the_service_runs(complete: Surroundings) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from shared import standard_output
-from shared.standard_output import MOST_BYTES_WAITING, WHOLE_WRITE_BYTES, StandardOutput
+from shared.standard_output import MAX_BYTES_WAITING, WHOLE_WRITE_BYTES, StandardOutput
 from tests.eventually import eventually
 
 LINE = b"x" * 999 + b"\n"
@@ -21,7 +21,7 @@ class Reader:
     def __init__(self) -> None:
         self.writes: list[bytes] = []
         self.fault: OSError | None = None
-        self.most_bytes = 1_000_000
+        self.max_bytes = 1_000_000
         self.reads = threading.Event()
         self.reads.set()
 
@@ -29,7 +29,7 @@ class Reader:
         assert self.reads.wait(20.0), "a test left the reader stuck"
         if self.fault is not None:
             raise self.fault
-        self.writes.append(bytes(data[: self.most_bytes]))
+        self.writes.append(bytes(data[: self.max_bytes]))
         return len(self.writes[-1])
 
 
@@ -85,13 +85,13 @@ def test_reader_that_stops_holds_up_nobody_and_what_is_lost_is_told_once(
 ) -> None:
     reader.reads.clear()
     began = time.monotonic()
-    taken = [output.write(LINE) for _ in range(2 * MOST_BYTES_WAITING // len(LINE))]
+    taken = [output.write(LINE) for _ in range(2 * MAX_BYTES_WAITING // len(LINE))]
     assert time.monotonic() - began < 10.0
     assert not output.wait_until_written(seconds=0.01)
     assert not lost
     reader.reads.set()
     assert output.wait_until_written()
-    assert sum(map(len, reader.writes)) == sum(taken) <= MOST_BYTES_WAITING
+    assert sum(map(len, reader.writes)) == sum(taken) <= MAX_BYTES_WAITING
     eventually(lambda: lost == [taken.count(0)], what="the lost lines are told")
     output.write(LINE)
     assert output.wait_until_written()
@@ -113,7 +113,7 @@ def test_lines_that_a_full_disk_refuses_are_lost_and_told_when_there_is_room(
 
 
 def test_write_that_takes_a_part_is_gone_on_with(output: StandardOutput, reader: Reader) -> None:
-    reader.most_bytes = 7
+    reader.max_bytes = 7
     output.write(LINE)
     assert output.wait_until_written()
     assert b"".join(reader.writes) == LINE

@@ -45,11 +45,11 @@ def test_models_of_others_have_limits_of_their_own() -> None:
 TEXTS = st.text(st.sampled_from("ab é😀\n"), max_size=300)
 
 
-@given(text=TEXTS, most_bytes=st.integers(4, 40))
-def test_pieces_fit_and_make_up_the_text(text: str, most_bytes: int) -> None:
-    pieces = split_text(text, most_bytes)
+@given(text=TEXTS, max_bytes=st.integers(4, 40))
+def test_pieces_fit_and_make_up_the_text(text: str, max_bytes: int) -> None:
+    pieces = split_text(text, max_bytes)
     assert pieces
-    assert all(len(piece.encode()) <= most_bytes for piece in pieces)
+    assert all(len(piece.encode()) <= max_bytes for piece in pieces)
     assert text.startswith("".join(pieces))
     assert not text[len("".join(pieces)) :].strip()
 

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.fakes.clock import Clock
-from tests.fakes.house import House
+from tests.fakes.harness import Harness
 
 
 @pytest.fixture(autouse=True)
@@ -23,8 +23,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def house() -> House:
+def harness() -> Harness:
     """A service with five workers, all ready, and its first poll under way."""
-    house = House()
-    house.start_workers()
-    return house
+    harness = Harness()
+    harness.start_workers()
+    return harness

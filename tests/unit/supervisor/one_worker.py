@@ -1,30 +1,30 @@
-"""A house whose one worker holds tasks, and what the API hears of them."""
+"""A harness whose one worker holds tasks, and what the API hears of them."""
 
 import json
 
 from tests.builders import make_settings
-from tests.fakes.house import House
+from tests.fakes.harness import Harness
 
 
-def make_house(*task_ids: str, **fields: object) -> House:
+def make_harness(*task_ids: str, **fields: object) -> Harness:
     """One worker, which holds these tasks as one unit."""
-    house = House(make_settings(concurrency_limit=1, **fields))
-    house.start_workers()
-    house.list_tasks(*task_ids)
-    assert held(house) == list(task_ids)
-    return house
+    harness = Harness(make_settings(concurrency_limit=1, **fields))
+    harness.start_workers()
+    harness.list_tasks(*task_ids)
+    assert held(harness) == list(task_ids)
+    return harness
 
 
-def held(house: House) -> list[str]:
+def held(harness: Harness) -> list[str]:
     """The tasks in the worker's hands."""
-    return [task.id for unit in house.held.values() for task in unit.tasks]
+    return [task.id for unit in harness.held.values() for task in unit.tasks]
 
 
-def told(house: House) -> dict[str, str]:
+def told(harness: Harness) -> dict[str, str]:
     """What the API is told: `succeeded`, or the message of the failure."""
     answers = {}
-    for parcel in house.answer_all():
-        assert parcel.task_id not in answers
-        body = json.loads(parcel.body)
-        answers[parcel.task_id] = body["error_message"] or body["status"]
+    for job in harness.answer_all():
+        assert job.task_id not in answers
+        body = json.loads(job.body)
+        answers[job.task_id] = body["error_message"] or body["status"]
     return answers

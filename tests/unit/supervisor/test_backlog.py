@@ -18,8 +18,8 @@ def ids(groups: list[Group]) -> list[list[str]]:
     return [[record.task.id for record in group] for group in groups]
 
 
-def take(backlog: Backlog, slots: int, most: int, most_bytes: int = 10**9) -> list[Group]:
-    return list(backlog.take(slots, max(1, slots // 2), lambda _: Allowance(most, most_bytes)))
+def take(backlog: Backlog, slots: int, most: int, max_bytes: int = 10**9) -> list[Group]:
+    return list(backlog.take(slots, max(1, slots // 2), lambda _: Allowance(most, max_bytes)))
 
 
 def filled(count: int, model: str = "m") -> Backlog:
@@ -110,13 +110,13 @@ def test_suspects_take_the_slots_that_others_leave_free() -> None:
 
 def test_fragment_runs_as_it_is() -> None:
     backlog = filled(4)
-    backlog.add_fragment((make_record("f1", model="m"), make_record("f2", model="m")))
+    backlog.add_split((make_record("f1", model="m"), make_record("f2", model="m")))
     assert ids(take(backlog, 2, 100)) == [["f1", "f2"], ["task-1", "task-2", "task-3", "task-4"]]
 
 
 def test_fragment_larger_than_a_unit_may_be_is_cut() -> None:
     backlog = Backlog()
-    backlog.add_fragment(make_records(5))
+    backlog.add_split(make_records(5))
     assert ids(take(backlog, 1, 2)) == [["task-1", "task-2"]]
     assert ids(take(backlog, 5, 2)) == [["task-3", "task-4"], ["task-5"]]
 
@@ -166,7 +166,7 @@ def test_records_lists_all_that_waits(slots: int) -> None:
     backlog = filled(3)
     backlog.add(make_record("suspect", crashes=1))
     backlog.add_later((make_record("delayed"),), 10.0)
-    backlog.add_fragment((make_record("piece"),))
+    backlog.add_split((make_record("piece"),))
     waiting = {record.task.id for record in backlog.records()}
     assert waiting == {"task-1", "task-2", "task-3", "suspect", "delayed", "piece"}
     assert len(backlog) == 6
@@ -176,7 +176,7 @@ def test_backlog_can_be_emptied_at_once() -> None:
     backlog = filled(3)
     backlog.add(make_record("suspect", crashes=1))
     backlog.add_later((make_record("delayed"),), 10.0)
-    backlog.add_fragment((make_record("piece"),))
+    backlog.add_split((make_record("piece"),))
     assert len(backlog.take_all()) == 6
     assert len(backlog) == 0
     assert list(backlog.records()) == []
@@ -187,11 +187,11 @@ def test_backlog_can_be_emptied_at_once() -> None:
 def test_group_holds_no_more_bytes_than_allowed() -> None:
     backlog = filled(5)
     size_bytes = make_record("task-1").task.size_bytes
-    assert ids(take(backlog, 1, 100, most_bytes=2 * size_bytes)) == [["task-1", "task-2"]]
+    assert ids(take(backlog, 1, 100, max_bytes=2 * size_bytes)) == [["task-1", "task-2"]]
 
 
 def test_group_of_one_may_be_larger_than_allowed() -> None:
-    assert ids(take(filled(2), 1, 100, most_bytes=1)) == [["task-1"]]
+    assert ids(take(filled(2), 1, 100, max_bytes=1)) == [["task-1"]]
 
 
 def test_key_that_is_allowed_nothing_waits_while_others_go_on() -> None:
@@ -248,6 +248,6 @@ def test_piece_of_a_unit_or_a_suspect_alone_is_ready(crashes: int) -> None:
     if crashes:
         backlog.add(make_record("suspect", crashes=crashes))
     else:
-        backlog.add_fragment((make_record("piece"),))
+        backlog.add_split((make_record("piece"),))
     seen.append(backlog.has_ready)
     assert seen == [False, True]

@@ -42,8 +42,8 @@ class BacklogMachine(RuleBasedStateMachine):
         self.backlog.add_later((self.new(model, crashes),), self.now + seconds)
 
     @rule(model=MODELS, count=st.integers(1, 5))
-    def add_fragment(self, model: str, count: int) -> None:
-        self.backlog.add_fragment(tuple(self.new(model) for _ in range(count)))
+    def add_split(self, model: str, count: int) -> None:
+        self.backlog.add_split(tuple(self.new(model) for _ in range(count)))
 
     @rule(seconds=st.floats(0, 3))
     def wake(self, seconds: float) -> None:
@@ -52,17 +52,17 @@ class BacklogMachine(RuleBasedStateMachine):
         due = self.backlog.next_due_at
         assert due is None or due > self.now
 
-    @rule(slots=st.integers(0, 6), most=st.integers(1, 4), most_bytes=st.integers(0, 40))
-    def take(self, slots: int, most: int, most_bytes: int) -> None:
+    @rule(slots=st.integers(0, 6), most=st.integers(1, 4), max_bytes=st.integers(0, 40))
+    def take(self, slots: int, most: int, max_bytes: int) -> None:
         ready = len(self.backlog) - self.backlog.delayed
-        allowed = Allowance(most, most_bytes) if most_bytes else NOTHING
+        allowed = Allowance(most, max_bytes) if max_bytes else NOTHING
         groups = list(self.backlog.take(slots, max(1, slots // 2), lambda _: allowed))
         assert len(groups) <= slots
-        assert bool(groups) == bool(ready and slots and most_bytes)
+        assert bool(groups) == bool(ready and slots and max_bytes)
         for group in groups:
             sizes = {record.task.question: record.task.size_bytes for record in group}
             assert 1 <= len(sizes) <= most
-            assert len(sizes) == 1 or sum(sizes.values()) <= most_bytes
+            assert len(sizes) == 1 or sum(sizes.values()) <= max_bytes
             assert len({record.task.key for record in group}) == 1
             assert len(group) == 1 or not any(record.suspect for record in group)
             for record in group:
@@ -95,8 +95,8 @@ class BacklogMachine(RuleBasedStateMachine):
         if self.outside:
             group = self.outside.pop(data.draw(st.integers(0, len(self.outside) - 1)))
             if len(group) > 1:
-                self.backlog.add_fragment(group[:1])
-                self.backlog.add_fragment(group[1:])
+                self.backlog.add_split(group[:1])
+                self.backlog.add_split(group[1:])
                 self.inside.update(record.task.id for record in group)
 
     @rule()

@@ -56,7 +56,7 @@ def test_body_is_read_as_it_was_added_from_memory_and_from_disk(bodies: BodyFile
 def test_only_what_fits_is_kept_in_memory(
     bodies: BodyFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(body_files, "MOST_RECENT_BYTES", 10)
+    monkeypatch.setattr(body_files, "MAX_RECENT_BYTES", 10)
     places = [bodies.add(b"x" * 8) for _ in range(3)]
     bodies.flush()
     (tmp_path / names(tmp_path)[0]).write_bytes(b"y" * 24)

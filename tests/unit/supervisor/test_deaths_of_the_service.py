@@ -7,10 +7,10 @@ import pytest
 
 from supervisor.runtime.exit_codes import ExitCode
 from tests.builders import make_settings
-from tests.fakes.house import House
+from tests.fakes.harness import Harness
 from tests.unit.supervisor.one_worker import held, told
 
-MOST_LIVES = 30
+MAX_LIVES = 30
 
 
 class Lives:
@@ -19,36 +19,36 @@ class Lives:
     def __init__(self, path: Path, **settings: object) -> None:
         self._path = path
         self._settings = make_settings(**settings)
-        self.house = self._begin()
+        self.harness = self._begin()
         self.count = 1
 
-    def die(self, booted_at_seconds: float = 0.0) -> House:
+    def die(self, booted_at_seconds: float = 0.0) -> Harness:
         """kill -9, and the next life, up to its first turn with workers."""
-        self.house.journal.close()
+        self.harness.journal.close()
         self.count += 1
-        self.house = self._begin(booted_at_seconds)
-        return self.house
+        self.harness = self._begin(booted_at_seconds)
+        return self.harness
 
     def work(self, poison: str) -> dict[str, str]:
         """Work until all is done, where the service dies whenever `poison` runs; what the API is told."""
         answers: dict[str, str] = {}
-        while self.count < MOST_LIVES:
-            answers |= told(self.house)
-            if poison in held(self.house):
+        while self.count < MAX_LIVES:
+            answers |= told(self.harness)
+            if poison in held(self.harness):
                 self.die()
-            elif self.house.held:
-                self.house.finish(min(self.house.held))
-            elif not len(self.house.journal):
+            elif self.harness.held:
+                self.harness.finish(min(self.harness.held))
+            elif not len(self.harness.journal):
                 return answers
             else:
-                self.house.pass_time(1.0)
+                self.harness.pass_time(1.0)
         raise AssertionError(f"it died {self.count} times, and {answers} is all that came of it")
 
-    def _begin(self, booted_at_seconds: float = 0.0) -> House:
-        house = House(self._settings, self._path)
-        house.supervisor.recover(booted_at_seconds)
-        house.start_workers()
-        return house
+    def _begin(self, booted_at_seconds: float = 0.0) -> Harness:
+        harness = Harness(self._settings, self._path)
+        harness.supervisor.recover(booted_at_seconds)
+        harness.start_workers()
+        return harness
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def live(tmp_path: Path) -> Iterator[Callable[..., Lives]]:
 @pytest.mark.parametrize("limit", [1, 2, 3, 5])
 def test_task_that_kills_the_service_is_failed_at_the_limit(live: Callable[..., Lives], limit: int) -> None:
     lives = live(worker_crash_limit=limit)
-    lives.house.list_tasks("poison")
+    lives.harness.list_tasks("poison")
     message = lives.work("poison")["poison"]
     assert lives.count - 1 == limit
     assert "on this task; the last time it took the whole service with it" in message
@@ -73,7 +73,7 @@ def test_task_that_kills_the_service_fails_alone_among_others(
 ) -> None:
     lives = live(concurrency_limit=workers, batch_max_tasks=batch)
     names = [f"t{number}" for number in range(40)]
-    lives.house.list_tasks(*names)
+    lives.harness.list_tasks(*names)
     answers = lives.work("t17")
     assert "died 3 times on this task" in answers.pop("t17")
     assert answers == dict.fromkeys(sorted(set(names) - {"t17"}), "succeeded")
@@ -82,46 +82,46 @@ def test_task_that_kills_the_service_fails_alone_among_others(
 
 def test_task_that_kills_the_service_is_found_while_other_work_never_ends(live: Callable[..., Lives]) -> None:
     lives = live(concurrency_limit=2, batch_max_tasks=2)
-    lives.house.list_tasks("poison", *(f"t{number}" for number in range(100)))
+    lives.harness.list_tasks("poison", *(f"t{number}" for number in range(100)))
     for _ in range(4):
-        while "poison" not in held(lives.house):
-            lives.house.finish(min(lives.house.held))
+        while "poison" not in held(lives.harness):
+            lives.harness.finish(min(lives.harness.held))
         lives.die()
-    assert "died 3 times" in told(lives.house)["poison"]
+    assert "died 3 times" in told(lives.harness)["poison"]
 
 
 def test_suspects_of_the_first_death_run_side_by_side_each_a_unit_of_its_own(
     live: Callable[..., Lives],
 ) -> None:
     lives = live(concurrency_limit=2, batch_max_tasks=10)
-    lives.house.list_tasks(*"abcdef")
-    house = lives.die()
-    assert [[task.id for task in unit.tasks] for unit in house.held.values()] == [["a"], ["b"]]
+    lives.harness.list_tasks(*"abcdef")
+    harness = lives.die()
+    assert [[task.id for task in unit.tasks] for unit in harness.held.values()] == [["a"], ["b"]]
 
 
 def test_nothing_runs_beside_a_suspect_of_a_second_death(live: Callable[..., Lives]) -> None:
     lives = live(concurrency_limit=3, batch_max_tasks=2)
-    lives.house.list_tasks(*"abcdef")
+    lives.harness.list_tasks(*"abcdef")
     lives.die()
-    house = lives.die()
+    harness = lives.die()
     for name in "abc":
-        assert held(house) == [name]
-        house.finish(0)
-    assert sorted(held(house)) == ["d", "e", "f"]
+        assert held(harness) == [name]
+        harness.finish(0)
+    assert sorted(held(harness)) == ["d", "e", "f"]
 
 
 def test_exclusive_task_waits_until_the_others_have_ended(live: Callable[..., Lives]) -> None:
     lives = live(concurrency_limit=2, batch_max_tasks=1)
-    lives.house.list_tasks("a")
-    house = lives.die()
-    assert held(house) == ["a"]
-    house.pass_time(5.0)
-    house.list_tasks("b", "c")
-    assert held(house) == ["a"]
-    house.die(0)
-    assert held(house) == ["a"]
-    house.finish(0)
-    assert sorted(held(house)) == ["b", "c"]
+    lives.harness.list_tasks("a")
+    harness = lives.die()
+    assert held(harness) == ["a"]
+    harness.pass_time(5.0)
+    harness.list_tasks("b", "c")
+    assert held(harness) == ["a"]
+    harness.die(0)
+    assert held(harness) == ["a"]
+    harness.finish(0)
+    assert sorted(held(harness)) == ["b", "c"]
 
 
 @pytest.mark.parametrize("finished_before_a_kill", [1, 2, 3])
@@ -130,13 +130,13 @@ def test_kills_at_the_same_moment_of_each_life_fail_nobody(
 ) -> None:
     lives = live(concurrency_limit=4, batch_max_tasks=5)
     names = [f"t{number}" for number in range(60)]
-    lives.house.list_tasks(*names)
+    lives.harness.list_tasks(*names)
     answers: dict[str, str] = {}
     while len(answers) < len(names):
         for _ in range(finished_before_a_kill):
-            lives.house.finish(min(lives.house.held))
-            answers |= told(lives.house)
-            if not lives.house.held:
+            lives.harness.finish(min(lives.harness.held))
+            answers |= told(lives.harness)
+            if not lives.harness.held:
                 break
         else:
             lives.die()
@@ -146,28 +146,28 @@ def test_kills_at_the_same_moment_of_each_life_fail_nobody(
 @pytest.mark.parametrize("signals", [1, 2])
 def test_death_after_a_request_to_stop_is_no_evidence(live: Callable[..., Lives], signals: int) -> None:
     lives = live(worker_crash_limit=1)
-    lives.house.list_tasks("a")
-    codes = [lives.house.stop() for _ in range(signals)]
+    lives.harness.list_tasks("a")
+    codes = [lives.harness.stop() for _ in range(signals)]
     assert codes == [None, ExitCode.LEFT_OVER][:signals]
-    house = lives.die()
+    harness = lives.die()
     assert [
-        record.crashes for slot in house.table if slot.assignment for record in slot.assignment.records
+        record.crashes for slot in harness.table if slot.assignment for record in slot.assignment.records
     ] == [0]
 
 
 def test_death_with_the_machine_is_no_evidence(live: Callable[..., Lives]) -> None:
     lives = live(worker_crash_limit=1)
-    lives.house.list_tasks("a")
+    lives.harness.list_tasks("a")
     assert held(lives.die(booted_at_seconds=4e9)) == ["a"]
-    assert told(lives.house) == {}
+    assert told(lives.harness) == {}
 
 
 def test_death_before_the_first_commit_of_a_life_counts_once(live: Callable[..., Lives]) -> None:
     lives = live(worker_crash_limit=2)
-    lives.house.list_tasks("a")
+    lives.harness.list_tasks("a")
     for _ in range(5):
-        lives.house.journal.close()
-        lives.house = House(lives._settings, lives._path)
-        lives.house.supervisor.recover()
-    lives.house.start_workers()
-    assert held(lives.house) == ["a"]
+        lives.harness.journal.close()
+        lives.harness = Harness(lives._settings, lives._path)
+        lives.harness.supervisor.recover()
+    lives.harness.start_workers()
+    assert held(lives.harness) == ["a"]

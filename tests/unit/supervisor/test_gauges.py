@@ -9,7 +9,7 @@ from supervisor.console.gauges import StatusGauges
 from supervisor.pool.slot_table import SlotState
 from supervisor.status.status import Idle, StatusBoard
 from tests.builders import make_settings
-from tests.fakes.house import House
+from tests.fakes.harness import Harness
 from tests.unit.supervisor.statuses import LOST_MODEL, WORKING
 
 GAUGES = {
@@ -27,21 +27,21 @@ GAUGES = {
 }
 
 
-def registry_of(house: House) -> CollectorRegistry:
-    house.clock.advance(1.0)
-    house.turn()
+def registry_of(harness: Harness) -> CollectorRegistry:
+    harness.clock.advance(1.0)
+    harness.turn()
     registry = CollectorRegistry()
-    registry.register(StatusGauges(house.board))
+    registry.register(StatusGauges(harness.board))
     return registry
 
 
-def held_house() -> House:
+def held_house() -> Harness:
     """A service that the provider refuses, so that every gauge has something to show."""
-    house = House(make_settings(concurrency_limit=1))
-    house.start_workers()
-    house.list_tasks("a")
-    house.fail(0, retry=RetryReason.QUOTA)
-    return house
+    harness = Harness(make_settings(concurrency_limit=1))
+    harness.start_workers()
+    harness.list_tasks("a")
+    harness.fail(0, retry=RetryReason.QUOTA)
+    return harness
 
 
 def test_gauges_are_exactly_those_that_are_promised() -> None:
@@ -55,11 +55,11 @@ def test_nothing_is_shown_before_the_first_turn() -> None:
     assert list(StatusGauges(StatusBoard()).collect()) == []
 
 
-def test_gauges_show_what_is_so(house: House) -> None:
-    house.list_tasks(*[f"t{number}" for number in range(501)])
-    house.finish(0)
-    house.pool.rss[3] = 5_000_000
-    registry = registry_of(house)
+def test_gauges_show_what_is_so(harness: Harness) -> None:
+    harness.list_tasks(*[f"t{number}" for number in range(501)])
+    harness.finish(0)
+    harness.pool.rss[3] = 5_000_000
+    registry = registry_of(harness)
     value = registry.get_sample_value
     assert value("ai_tasks_in_flight") == 401
     assert value("ai_tasks_backlog") == 0
@@ -71,26 +71,26 @@ def test_gauges_show_what_is_so(house: House) -> None:
     assert value("circuit_breaker_state", {"service": "openai"}) == 0
 
 
-def test_every_state_of_a_worker_has_a_value(house: House) -> None:
-    value = registry_of(house).get_sample_value
+def test_every_state_of_a_worker_has_a_value(harness: Harness) -> None:
+    value = registry_of(harness).get_sample_value
     counts = [value("ai_workers", {"state": state}) for state in SlotState]
     assert sum(count or 0.0 for count in counts) == 5
     assert None not in counts
 
 
-def test_every_reason_of_idleness_has_a_value_and_one_is_so(house: House) -> None:
-    value = registry_of(house).get_sample_value
+def test_every_reason_of_idleness_has_a_value_and_one_is_so(harness: Harness) -> None:
+    value = registry_of(harness).get_sample_value
     reasons = {reason: value("ai_idle", {"reason": reason}) for reason in Idle}
     assert reasons == {reason: float(reason is Idle.NO_WORK) for reason in Idle}
 
 
 def test_hold_of_the_provider_is_shown_with_its_reason_and_gone_with_it() -> None:
-    house = held_house()
+    harness = held_house()
     labels = {"provider": "openai", "reason": "quota"}
-    assert registry_of(house).get_sample_value("ai_provider_hold", labels) == 1
-    house.pass_time(60.0)
-    house.finish(0)
-    assert registry_of(house).get_sample_value("ai_provider_hold", labels) is None
+    assert registry_of(harness).get_sample_value("ai_provider_hold", labels) == 1
+    harness.pass_time(60.0)
+    harness.finish(0)
+    assert registry_of(harness).get_sample_value("ai_provider_hold", labels) is None
 
 
 def test_models_on_hold_for_one_reason_are_one_sample() -> None:

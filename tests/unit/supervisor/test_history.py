@@ -10,8 +10,8 @@ from supervisor.status.history import (
     BUCKET_SECONDS,
     BUCKETS,
     EMPTY_BUCKET,
-    MOST_DEATHS,
-    MOST_FAILURES,
+    MAX_DEATHS,
+    MAX_FAILURES,
     History,
 )
 from tests.builders import make_report
@@ -124,9 +124,9 @@ def test_only_the_last_twenty_failures_and_deaths_are_kept(history: History) -> 
         history.failed(failed(f"message {number}"))
         history.died(0, f"way {number}", 0)
     assert [row.message for row in history.failures()][:2] == ["message 999", "message 998"]
-    assert len(history.failures()) == MOST_FAILURES
+    assert len(history.failures()) == MAX_FAILURES
     assert [row.how for row in history.deaths()][:2] == ["way 999", "way 998"]
-    assert len(history.deaths()) == MOST_DEATHS
+    assert len(history.deaths()) == MAX_DEATHS
 
 
 def test_how_a_worker_died_is_cut(history: History) -> None:

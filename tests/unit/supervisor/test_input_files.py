@@ -11,15 +11,15 @@ import pytest
 
 from shared.messages import UnitDone
 from shared.models import JsonValue, Task
-from supervisor.journal.input_files import MOST_BYTES_IN_TABLE
+from supervisor.journal.input_files import MAX_BYTES_IN_TABLE
 from supervisor.runtime.events import TasksPolled, UnitFinished
 from supervisor.task_api.answers import Health, PollAnswer, PollResult
 from supervisor.task_api.wire_formats import parse_page
 from tests.builders import make_settings
-from tests.fakes.house import House, item
+from tests.fakes.harness import Harness, item
 
 MB = 10**6
-LONGEST_TURN_SECONDS = 0.25
+MAX_TURN_SECONDS = 0.25
 
 
 @pytest.fixture
@@ -28,32 +28,34 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def house(path: Path) -> House:
+def harness(path: Path) -> Harness:
     return start(path)
 
 
-def start(path: Path) -> House:
-    house = House(make_settings(concurrency_limit=2, batch_max_tasks=1), path)
-    house.supervisor.recover()
-    house.start_workers()
-    return house
+def start(path: Path) -> Harness:
+    harness = Harness(make_settings(concurrency_limit=2, batch_max_tasks=1), path)
+    harness.supervisor.recover()
+    harness.start_workers()
+    return harness
 
 
 def files(house_path: Path) -> list[str]:
     return sorted(file.name for file in house_path.parent.glob("inputs/*"))
 
 
-def page(house: House, body: bytes) -> TasksPolled:
+def page(harness: Harness, body: bytes) -> TasksPolled:
     """As the page reader brings it."""
-    request = house.poller.requests.pop(0)
-    read = parse_page(body, lambda: "made-here", request.limit, house.journal.holds)
-    read = replace(read, tasks=house.journal.inputs.store(read.tasks))
-    return TasksPolled(PollAnswer(PollResult.TASKS, Health.HEALTHY, request.limit, house.clock(), page=read))
+    request = harness.poller.requests.pop(0)
+    read = parse_page(body, lambda: "made-here", request.limit, harness.journal.holds)
+    read = replace(read, tasks=harness.journal.inputs.store(read.tasks))
+    return TasksPolled(
+        PollAnswer(PollResult.TASKS, Health.HEALTHY, request.limit, harness.clock(), page=read)
+    )
 
 
-def list_texts(house: House, **texts: str) -> None:
+def list_texts(harness: Harness, **texts: str) -> None:
     items = [item(name, input_data={"text": text, "model": "m"}) for name, text in texts.items()]
-    house.turn(page(house, json.dumps(items).encode()))
+    harness.turn(page(harness, json.dumps(items).encode()))
 
 
 def read(path: Path, task: Task) -> JsonValue:
@@ -64,14 +66,14 @@ def read(path: Path, task: Task) -> JsonValue:
     return payload
 
 
-LONG = "long " * (MOST_BYTES_IN_TABLE // 5 + 1)
+LONG = "long " * (MAX_BYTES_IN_TABLE // 5 + 1)
 
 
 def test_large_inputs_of_a_page_share_a_file_and_small_ones_stay_in_the_table(
-    house: House, path: Path
+    harness: Harness, path: Path
 ) -> None:
-    list_texts(house, a=LONG, b="short", c=LONG + "er")
-    tasks = [unit.tasks[0] for unit in house.held.values()] + [r.task for r in house.backlog.records()]
+    list_texts(harness, a=LONG, b="short", c=LONG + "er")
+    tasks = [unit.tasks[0] for unit in harness.held.values()] + [r.task for r in harness.backlog.records()]
     told = {task.id: task.payload or read(path, task) for task in tasks}
     assert told == {
         name: {"text": text, "model": "m", "dimensions": None}
@@ -81,35 +83,35 @@ def test_large_inputs_of_a_page_share_a_file_and_small_ones_stay_in_the_table(
     assert path.with_name("journal.sqlite3-wal").stat().st_size < MB
 
 
-def test_file_goes_with_the_last_of_its_tasks(house: House, path: Path) -> None:
-    list_texts(house, a=LONG, b=LONG + "er")
-    house.finish(0)
+def test_file_goes_with_the_last_of_its_tasks(harness: Harness, path: Path) -> None:
+    list_texts(harness, a=LONG, b=LONG + "er")
+    harness.finish(0)
     assert len(files(path)) == 1
-    house.finish(1)
+    harness.finish(1)
     assert files(path) == []
 
 
-def test_file_stays_until_the_end_of_its_task_is_written_down(house: House, path: Path) -> None:
-    list_texts(house, a=LONG)
-    house.disk.full = True
-    house.finish(0)
+def test_file_stays_until_the_end_of_its_task_is_written_down(harness: Harness, path: Path) -> None:
+    list_texts(harness, a=LONG)
+    harness.disk.full = True
+    harness.finish(0)
     assert len(files(path)) == 1
-    house.disk.full = False
-    house.turn()
+    harness.disk.full = False
+    harness.turn()
     assert files(path) == []
 
 
-def test_inputs_of_tasks_that_are_not_taken_leave_no_file(house: House, path: Path) -> None:
-    house.stop()
-    list_texts(house, a=LONG)
+def test_inputs_of_tasks_that_are_not_taken_leave_no_file(harness: Harness, path: Path) -> None:
+    harness.stop()
+    list_texts(harness, a=LONG)
     assert files(path) == []
 
 
-def test_input_outlives_the_service_and_what_nobody_needs_is_removed(house: House, path: Path) -> None:
-    list_texts(house, a=LONG)
+def test_input_outlives_the_service_and_what_nobody_needs_is_removed(harness: Harness, path: Path) -> None:
+    list_texts(harness, a=LONG)
     (kept,) = files(path)
     (path.parent / "inputs" / "0123.inputs").write_bytes(b"of a page that was never taken")
-    house.journal.close()
+    harness.journal.close()
     again = start(path)
     again.turn()
     assert files(path) == [kept]
@@ -119,37 +121,37 @@ def test_input_outlives_the_service_and_what_nobody_needs_is_removed(house: Hous
     assert files(path) == []
 
 
-def test_disk_that_takes_no_file_leaves_the_input_where_it_is(house: House, path: Path) -> None:
+def test_disk_that_takes_no_file_leaves_the_input_where_it_is(harness: Harness, path: Path) -> None:
     (path.parent / "inputs").write_text("no directory")
-    list_texts(house, a=LONG)
-    (unit,) = house.held.values()
+    list_texts(harness, a=LONG)
+    (unit,) = harness.held.values()
     assert unit.tasks[0].payload == {"text": LONG, "model": "m", "dimensions": None}
 
 
-def test_input_that_the_worker_cannot_read_is_tried_again_later(house: House, path: Path) -> None:
-    list_texts(house, a=LONG)
+def test_input_that_the_worker_cannot_read_is_tried_again_later(harness: Harness, path: Path) -> None:
+    list_texts(harness, a=LONG)
     for _ in range(10):
-        (unit,) = house.held.values()
-        house.turn(UnitFinished(0, UnitDone(unit.id, unreadable="Input/output error")))
-        assert house.held == {}
-        house.pass_time(31.0)
-    assert not house.status.holds
-    assert not house.status.troubles
-    house.finish(0)
-    (parcel,) = house.reporter.parcels
-    assert json.loads(parcel.body)["status"] == "succeeded"
+        (unit,) = harness.held.values()
+        harness.turn(UnitFinished(0, UnitDone(unit.id, unreadable="Input/output error")))
+        assert harness.held == {}
+        harness.pass_time(31.0)
+    assert not harness.status.holds
+    assert not harness.status.troubles
+    harness.finish(0)
+    (job,) = harness.report_sender.jobs
+    assert json.loads(job.body)["status"] == "succeeded"
 
 
 Make = Callable[[int], str]
 TEXTS: dict[str, Make] = {
-    "one letter": lambda size: "a" * size,
+    "one entry": lambda size: "a" * size,
     "words": lambda size: "ab " * (size // 3),
     "quotes": lambda size: '"' * (size // 2),
     "backslashes": lambda size: "\\" * (size // 2),
     "lines": lambda size: "a\n" * (size // 2),
     "control characters": lambda size: "a\x01" * (size // 7),
     "emoji": lambda size: "\U0001f600" * (size // 4),
-    "one emoji among letters": lambda size: "a" * size + "\U0001f600",
+    "one emoji among entries": lambda size: "a" * size + "\U0001f600",
 }
 ITEMS: dict[str, Callable[[str], dict[str, object]]] = {
     "text": lambda text: item("a", input_data={"text": text, "model": "m"}),
@@ -162,9 +164,9 @@ ITEMS: dict[str, Callable[[str], dict[str, object]]] = {
 }
 
 
-def longest_turn_seconds(path: Path, listed: dict[str, object], text: str) -> float:
+def max_turn_seconds(path: Path, listed: dict[str, object], text: str) -> float:
     """CPU time of the longest turn while such a task is taken, refused with a quotation, and reported."""
-    house = start(path)
+    harness = start(path)
     turns: list[float] = []
 
     def timed(step: Callable[[], object]) -> None:
@@ -172,33 +174,33 @@ def longest_turn_seconds(path: Path, listed: dict[str, object], text: str) -> fl
         step()
         turns.append(time.thread_time() - began)
 
-    polled = page(house, json.dumps([listed], ensure_ascii=False).encode())
-    timed(lambda: house.turn(polled))
+    polled = page(harness, json.dumps([listed], ensure_ascii=False).encode())
+    timed(lambda: harness.turn(polled))
     said = f"cannot read {text}"
     for _ in range(3):
-        for slot in list(house.held):
-            timed(partial(house.fail, slot, said))
-    timed(house.turn)
-    while house.reporter.parcels:
-        timed(house.answer)
-    house.journal.close()
+        for slot in list(harness.held):
+            timed(partial(harness.fail, slot, said))
+    timed(harness.turn)
+    while harness.report_sender.jobs:
+        timed(harness.answer)
+    harness.journal.close()
     return max(turns)
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_no_text_of_5_megabytes_holds_up_the_loop(path: Path, text: str) -> None:
     written = TEXTS[text](5 * MB)
-    assert longest_turn_seconds(path, ITEMS["text"](written), written) < LONGEST_TURN_SECONDS / 10
+    assert max_turn_seconds(path, ITEMS["text"](written), written) < MAX_TURN_SECONDS / 10
 
 
 @pytest.mark.parametrize("place", ITEMS)
 def test_nothing_of_an_item_holds_up_the_loop_however_long_it_is(path: Path, place: str) -> None:
     written = "a" * 5 * MB
-    assert longest_turn_seconds(path, ITEMS[place](written), written) < LONGEST_TURN_SECONDS / 10
+    assert max_turn_seconds(path, ITEMS[place](written), written) < MAX_TURN_SECONDS / 10
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("text", TEXTS)
 def test_no_text_of_50_megabytes_holds_up_the_loop(path: Path, text: str) -> None:
     written = TEXTS[text](50 * MB)
-    assert longest_turn_seconds(path, ITEMS["text"](written), written) < LONGEST_TURN_SECONDS
+    assert max_turn_seconds(path, ITEMS["text"](written), written) < MAX_TURN_SECONDS

@@ -12,7 +12,7 @@ from supervisor.providers.model_limits import Allowance
 from supervisor.tasks.backlog import Backlog, SetAside
 from tests.builders import make_record, make_settings
 from tests.fakes.clock import Clock
-from tests.fakes.house import House, item
+from tests.fakes.harness import Harness, item
 from tests.fakes.journals import open_task_journal
 
 Lines = list[MutableMapping[str, Any]]
@@ -26,28 +26,28 @@ def text_of(number: int) -> str:
     return f"{number:0{TEXT_BYTES}}"
 
 
-def one_at_a_time(path: Path, most_bytes: int = NO_ROOM, clock: Clock | None = None) -> House:
-    """A house with one worker, which gets a task at a time."""
+def one_at_a_time(path: Path, max_bytes: int = NO_ROOM, clock: Clock | None = None) -> Harness:
+    """A harness with one worker, which gets a task at a time."""
     settings = make_settings(concurrency_limit=1, batch_max_tasks=1)
-    return House(settings, path, clock, most_bytes_in_memory=most_bytes)
+    return Harness(settings, path, clock, max_bytes_in_memory=max_bytes)
 
 
-def texts(house: House) -> list[object]:
+def texts(harness: Harness) -> list[object]:
     """What the worker of slot 0 was given."""
-    payloads = [task.payload for task in house.held[0].tasks]
+    payloads = [task.payload for task in harness.held[0].tasks]
     return [payload.get("text") if isinstance(payload, dict) else payload for payload in payloads]
 
 
-def stored(house: House) -> bytes:
-    row: bytes = house.journal._db.execute("SELECT task FROM tasks ORDER BY number").fetchone()[0]
+def stored(harness: Harness) -> bytes:
+    row: bytes = harness.journal._db.execute("SELECT task FROM tasks ORDER BY number").fetchone()[0]
     return row
 
 
-def in_memory(house: House) -> int:
-    return sum(record.has_input for record in house.backlog.records())
+def in_memory(harness: Harness) -> int:
+    return sum(record.has_input for record in harness.backlog.records())
 
 
-@pytest.mark.parametrize("way", ["add", "put_back", "add_later", "add_fragment", "add_aside"])
+@pytest.mark.parametrize("way", ["add", "put_back", "add_later", "add_split", "add_aside"])
 def test_backlog_keeps_the_first_inputs_and_counts_all(way: str) -> None:
     backlog = Backlog(ROOM)
     for number in range(5):
@@ -59,8 +59,8 @@ def test_backlog_keeps_the_first_inputs_and_counts_all(way: str) -> None:
                 backlog.put_back([record])
             case "add_later":
                 backlog.add_later((record,), 10.0)
-            case "add_fragment":
-                backlog.add_fragment((record,))
+            case "add_split":
+                backlog.add_split((record,))
             case _:
                 backlog.add_aside(record.task.key.model, SetAside((record,), Failure("no"), 0.0))
     assert {record.task.id for record in backlog.records() if record.has_input} == {"t0", "t1", "t2"}
@@ -87,41 +87,41 @@ def test_woken_tasks_are_counted_once() -> None:
 
 
 def test_task_that_waited_on_disk_is_given_out_whole(tmp_path: Path) -> None:
-    house = one_at_a_time(tmp_path / "journal")
-    house.start_workers()
-    house.list_tasks("a", "b", "c")
-    assert texts(house) == ["text of a"]
-    assert in_memory(house) == 0
+    harness = one_at_a_time(tmp_path / "journal")
+    harness.start_workers()
+    harness.list_tasks("a", "b", "c")
+    assert texts(harness) == ["text of a"]
+    assert in_memory(harness) == 0
     for name in ("b", "c"):
-        house.finish(0)
-        assert texts(house) == [f"text of {name}"]
+        harness.finish(0)
+        assert texts(harness) == [f"text of {name}"]
 
 
 def test_task_is_given_out_whole_in_the_turn_in_which_it_came() -> None:
     """Its row is not yet committed then."""
-    house = House(most_bytes_in_memory=NO_ROOM)
-    house.start_workers()
-    house.list_tasks("a")
-    assert texts(house) == ["text of a"]
+    harness = Harness(max_bytes_in_memory=NO_ROOM)
+    harness.start_workers()
+    harness.list_tasks("a")
+    assert texts(harness) == ["text of a"]
 
 
 def test_task_that_waits_on_disk_is_not_taken_in_again(tmp_path: Path) -> None:
-    house = one_at_a_time(tmp_path / "journal")
-    house.turn()
-    house.list_tasks("a", "b")
-    house.pass_time(40.0)
-    house.list_tasks("a", "b", "c")
-    assert sorted(record.task.id for record in house.backlog.records()) == ["a", "b", "c"]
+    harness = one_at_a_time(tmp_path / "journal")
+    harness.turn()
+    harness.list_tasks("a", "b")
+    harness.pass_time(40.0)
+    harness.list_tasks("a", "b", "c")
+    assert sorted(record.task.id for record in harness.backlog.records()) == ["a", "b", "c"]
 
 
 def test_retries_keep_the_input_on_disk(tmp_path: Path) -> None:
-    house = one_at_a_time(tmp_path / "journal")
-    house.start_workers()
-    house.list_tasks("a")
-    house.die(0)
-    house.turn()
-    assert texts(house) == ["text of a"]
-    house.journal.close()
+    harness = one_at_a_time(tmp_path / "journal")
+    harness.start_workers()
+    harness.list_tasks("a")
+    harness.die(0)
+    harness.turn()
+    assert texts(harness) == ["text of a"]
+    harness.journal.close()
     again = open_task_journal(tmp_path / "journal")
     assert [again.input_of(record) for record in again.recover(0.0).interrupted] == [
         make_record("a").task.payload
@@ -132,7 +132,7 @@ def test_recovery_reads_no_more_inputs_than_memory_may_hold(tmp_path: Path) -> N
     journal = open_task_journal(tmp_path / "journal")
     journal.note_ready(make_record(f"t{number}", text=text_of(number)) for number in range(5))
     journal.commit()
-    records = open_task_journal(tmp_path / "journal").recover(0.0, most_input_bytes=ROOM).records
+    records = open_task_journal(tmp_path / "journal").recover(0.0, max_input_bytes=ROOM).records
     assert [record.has_input for record in records] == [True, True, True, False, False]
 
 
@@ -141,7 +141,7 @@ def test_restart_runs_all_tasks_in_their_order(tmp_path: Path) -> None:
     first.start_workers()
     first.list_tasks(*"abcde")
     first.journal.close()
-    second = one_at_a_time(tmp_path / "journal", most_bytes=2 * TEXT_BYTES)
+    second = one_at_a_time(tmp_path / "journal", max_bytes=2 * TEXT_BYTES)
     second.supervisor.recover()
     second.start_workers()
     given = []
@@ -153,13 +153,13 @@ def test_restart_runs_all_tasks_in_their_order(tmp_path: Path) -> None:
 
 def test_journal_of_an_earlier_version_is_taken_up(tmp_path: Path) -> None:
     """Its rows have no content_id."""
-    house = one_at_a_time(tmp_path / "journal")
-    house.turn()
-    house.list_tasks("a")
-    row = orjson.loads(stored(house))
+    harness = one_at_a_time(tmp_path / "journal")
+    harness.turn()
+    harness.list_tasks("a")
+    row = orjson.loads(stored(harness))
     del row["content_id"]
-    house.journal._db.execute("UPDATE tasks SET task = ?", (orjson.dumps(row),))
-    house.journal.close()
+    harness.journal._db.execute("UPDATE tasks SET task = ?", (orjson.dumps(row),))
+    harness.journal.close()
     second = one_at_a_time(tmp_path / "journal")
     second.supervisor.recover()
     second.start_workers()
@@ -167,38 +167,38 @@ def test_journal_of_an_earlier_version_is_taken_up(tmp_path: Path) -> None:
 
 
 def test_same_text_is_read_once_and_shared_by_its_tasks(tmp_path: Path) -> None:
-    house = House(make_settings(concurrency_limit=1), tmp_path / "journal", most_bytes_in_memory=ROOM)
-    house.turn()
-    house.list_tasks(*(item(name, input_data={"text": text_of(1)}) for name in "abcdef"))
-    house.start_workers()
-    unit = house.held[0]
+    harness = Harness(make_settings(concurrency_limit=1), tmp_path / "journal", max_bytes_in_memory=ROOM)
+    harness.turn()
+    harness.list_tasks(*(item(name, input_data={"text": text_of(1)}) for name in "abcdef"))
+    harness.start_workers()
+    unit = harness.held[0]
     assert (len(unit.tasks), unit.inputs, unit.size_bytes) == (6, 1, TEXT_BYTES)
     assert len({id(task.payload) for task in unit.tasks}) == 1
 
 
 def test_input_that_cannot_be_read_holds_up_no_other(tmp_path: Path, log_lines: Lines) -> None:
-    house = House(make_settings(concurrency_limit=1), tmp_path / "journal", most_bytes_in_memory=NO_ROOM)
-    house.turn()
-    house.list_tasks("a", "b")
-    damaged = stored(house)
-    house.journal._db.execute("UPDATE tasks SET task = x'00' WHERE id = 'a'")
-    house.start_workers()
-    assert texts(house) == ["text of b"]
+    harness = Harness(make_settings(concurrency_limit=1), tmp_path / "journal", max_bytes_in_memory=NO_ROOM)
+    harness.turn()
+    harness.list_tasks("a", "b")
+    damaged = stored(harness)
+    harness.journal._db.execute("UPDATE tasks SET task = x'00' WHERE id = 'a'")
+    harness.start_workers()
+    assert texts(harness) == ["text of b"]
     assert [line["task_id"] for line in log_lines if line["event"] == "input_unreadable"] == ["a"]
-    house.finish(0)
-    house.journal._db.execute("UPDATE tasks SET task = ? WHERE id = 'a'", (damaged,))
-    house.pass_time(31.0)
-    assert texts(house) == ["text of a"]
+    harness.finish(0)
+    harness.journal._db.execute("UPDATE tasks SET task = ? WHERE id = 'a'", (damaged,))
+    harness.pass_time(31.0)
+    assert texts(harness) == ["text of a"]
 
 
 def test_unit_holds_no_more_than_four_megabytes_of_texts() -> None:
-    house = House(make_settings(concurrency_limit=1))
+    harness = Harness(make_settings(concurrency_limit=1))
     for _ in range(100):  # texts of many bytes a token: the provider's limit of tokens is no bound then
-        house.supervisor.dispatcher.limiter.answered("m", 0, 10_000_000, 10, None)
+        harness.supervisor.dispatcher.limiter.answered("m", 0, 10_000_000, 10, None)
     megabyte = "x" * 1_000_000
-    house.turn()
-    house.list_tasks(
+    harness.turn()
+    harness.list_tasks(
         *(item(f"t{number}", input_data={"text": f"{number}{megabyte}", "model": "m"}) for number in range(9))
     )
-    house.start_workers()
-    assert len(house.held[0].tasks) == 4
+    harness.start_workers()
+    assert len(harness.held[0].tasks) == 4

@@ -146,7 +146,7 @@ def test_body_can_be_read_as_often_as_a_report_is_tried(journal: TaskJournal) ->
 def test_more_than_fits_in_memory_is_read_from_disk(
     journal: TaskJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("supervisor.journal.report_bodies.MOST_RECENT_BYTES", 10)
+    monkeypatch.setattr("supervisor.journal.report_bodies.MAX_RECENT_BYTES", 10)
     for number in range(5):
         journal.note_finished(make_report(f"t{number}"), f"body {number}".encode())
     journal.commit()

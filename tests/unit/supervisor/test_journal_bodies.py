@@ -88,7 +88,7 @@ def test_few_bodies_do_not_keep_large_files_on_the_disk(journal: TaskJournal, pa
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("supervisor.journal.report_bodies.FILE_BYTES", 1000)
     monkeypatch.setattr("supervisor.journal.report_bodies.SPARSE_BYTES", 400)
-    monkeypatch.setattr("supervisor.journal.report_bodies.MOST_RECENT_BYTES", 0)
+    monkeypatch.setattr("supervisor.journal.report_bodies.MAX_RECENT_BYTES", 0)
 
 
 @pytest.mark.usefixtures("small_files")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.status.latency import LONGEST_SECONDS, LatencyCounts
+from supervisor.status.latency import MAX_SECONDS, LatencyCounts
 
 
 def counts(*seconds: float) -> LatencyCounts:
@@ -18,7 +18,7 @@ def test_nothing_counted_has_no_quantile() -> None:
     assert counts().quantile(0.5) is None
 
 
-@given(st.floats(0.001, LONGEST_SECONDS))
+@given(st.floats(0.001, MAX_SECONDS))
 def test_one_duration_is_told_within_a_twentieth(seconds: float) -> None:
     assert counts(seconds).quantile(0.5) == pytest.approx(seconds, rel=0.05)
 
@@ -31,7 +31,7 @@ def test_quantiles_are_of_all_that_was_counted() -> None:
 
 def test_what_is_beyond_the_bounds_counts_as_the_bound() -> None:
     assert counts(0.0).quantile(0.5) == pytest.approx(0.001, rel=0.05)
-    assert counts(1e9).quantile(0.5) == pytest.approx(LONGEST_SECONDS, rel=0.1)
+    assert counts(1e9).quantile(0.5) == pytest.approx(MAX_SECONDS, rel=0.1)
 
 
 def test_subtracting_undoes_merging() -> None:

@@ -10,12 +10,12 @@ from supervisor.runtime.learned_limit import LearnedLimit
 from tests.fakes.clock import Clock
 
 FIRST_RETRY_SECONDS = 30.0
-LONGEST_RETRY_SECONDS = 240.0
+MAX_RETRY_SECONDS = 240.0
 
 
 @pytest.fixture
 def learned(clock: Clock) -> LearnedLimit:
-    return LearnedLimit(clock, FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS)
+    return LearnedLimit(clock, FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS)
 
 
 def ask(learned: LearnedLimit, wanted: int, takes: int) -> int:

@@ -9,7 +9,7 @@ import pytest
 from supervisor.providers.circuit_breaker import BreakerState
 from supervisor.task_api.answers import Health, ReportAnswer, ReportOutcome
 from tests.builders import make_settings
-from tests.fakes.house import House
+from tests.fakes.harness import Harness
 from tests.fakes.reports_api import DONE, ReportsAPI, TokenBucket
 
 Lines = list[MutableMapping[str, Any]]
@@ -20,17 +20,17 @@ TOO_MANY_WAIT = ReportAnswer(ReportOutcome.RETRY, Health.UNKNOWN, 429, "slow dow
 BUSY_WAIT = ReportAnswer(ReportOutcome.RETRY, Health.UNHEALTHY, 503, "busy", retry_after_seconds=1.0)
 
 
-def make_house(results: int) -> House:
+def make_harness(results: int) -> Harness:
     """So many results are ready to be reported."""
-    house = House(make_settings(concurrency_limit=5, batch_max_tasks=100))
-    house.start_workers()
-    house.list_tasks(*[f"t{number}" for number in range(results)])
-    while house.held:
-        for slot in list(house.held):
-            house.finish(slot)
-        house.turn()
-    assert len(house.outbox) == results
-    return house
+    harness = Harness(make_settings(concurrency_limit=5, batch_max_tasks=100))
+    harness.start_workers()
+    harness.list_tasks(*[f"t{number}" for number in range(results)])
+    while harness.held:
+        for slot in list(harness.held):
+            harness.finish(slot)
+        harness.turn()
+    assert len(harness.outbox) == results
+    return harness
 
 
 @pytest.mark.parametrize(
@@ -51,100 +51,100 @@ def make_house(results: int) -> House:
 def test_reports_settle_at_the_pace_that_the_api_takes(
     per_second: float, burst: float, refusal: ReportAnswer, reports: int, within_seconds: float
 ) -> None:
-    house = make_house(reports)
-    api = ReportsAPI(house, TokenBucket(per_second, burst, refusal))
-    seconds = api.run(lambda: not len(house.outbox), most_seconds=120)
+    harness = make_harness(reports)
+    api = ReportsAPI(harness, TokenBucket(per_second, burst, refusal))
+    seconds = api.run(lambda: not len(harness.outbox), max_seconds=120)
     refused = api.count(refusal.outcome)
     assert seconds < within_seconds
     assert refused < 0.3 * reports
-    assert house.supervisor.api_gate.breaker.state is BreakerState.CLOSED
+    assert harness.supervisor.api_gate.breaker.state is BreakerState.CLOSED
 
 
 @pytest.mark.parametrize("share", [0.1, 0.15, 0.3])
 def test_refusals_by_chance_do_not_slow_the_reports_down_for_long(share: float) -> None:
-    house = make_house(2000)
+    harness = make_harness(2000)
     chance = random.Random(1)
-    api = ReportsAPI(house, lambda _: BUSY if chance.random() < share else DONE)
-    assert api.run(lambda: not len(house.outbox), most_seconds=200) < 60
+    api = ReportsAPI(harness, lambda _: BUSY if chance.random() < share else DONE)
+    assert api.run(lambda: not len(harness.outbox), max_seconds=200) < 60
 
 
 @pytest.mark.parametrize("refusal", [BUSY, TOO_MANY])
 def test_api_that_refuses_once_is_soon_at_full_speed_again(refusal: ReportAnswer, log_lines: Lines) -> None:
-    house = make_house(2000)
+    harness = make_harness(2000)
     answers = iter([DONE] * 20 + [refusal] * 8)
-    api = ReportsAPI(house, lambda _: next(answers, DONE))
-    assert api.run(lambda: not len(house.outbox), most_seconds=120) < 8
+    api = ReportsAPI(harness, lambda _: next(answers, DONE))
+    assert api.run(lambda: not len(harness.outbox), max_seconds=120) < 8
     events = [line["event"] for line in log_lines if str(line["event"]).startswith("reports_")]
     assert events == ["reports_slowed", "reports_at_full_speed"]
-    assert house.supervisor.delivery.pace.reports_per_second is None
+    assert harness.supervisor.delivery.pace.reports_per_second is None
 
 
 def test_pace_is_forgotten_a_minute_after_the_last_refusal() -> None:
-    house = make_house(60)
-    api = ReportsAPI(house, TokenBucket(20, 5, BUSY))
-    api.run(lambda: not len(house.outbox), most_seconds=30)
-    assert house.supervisor.delivery.pace.reports_per_second is not None
-    house.pass_time(61.0)
-    house.list_tasks("late")
-    house.finish(0)
-    house.answer()
-    assert house.supervisor.delivery.pace.reports_per_second is None
+    harness = make_harness(60)
+    api = ReportsAPI(harness, TokenBucket(20, 5, BUSY))
+    api.run(lambda: not len(harness.outbox), max_seconds=30)
+    assert harness.supervisor.delivery.pace.reports_per_second is not None
+    harness.pass_time(61.0)
+    harness.list_tasks("late")
+    harness.finish(0)
+    harness.answer()
+    assert harness.supervisor.delivery.pace.reports_per_second is None
 
 
 def test_pause_that_comes_with_one_refusal_holds_all_reports() -> None:
-    house = make_house(100)
-    house.answer()
-    house.answer(answer=TOO_MANY_WAIT)
-    assert house.reporter.parcels == []
-    house.pass_time(0.9)
-    assert house.reporter.parcels == []
-    house.pass_time(1.2)
-    assert house.reporter.parcels != []
+    harness = make_harness(100)
+    harness.answer()
+    harness.answer(answer=TOO_MANY_WAIT)
+    assert harness.report_sender.jobs == []
+    harness.pass_time(0.9)
+    assert harness.report_sender.jobs == []
+    harness.pass_time(1.2)
+    assert harness.report_sender.jobs != []
 
 
 def test_refusals_of_reports_sent_before_the_cut_cut_no_further() -> None:
-    house = make_house(100)
+    harness = make_harness(100)
     for _ in range(20):
-        house.answer()
-    sent = [house.reporter.send_one() for _ in range(8)]
-    began_at = house.clock()
-    house.clock.advance(0.01)
+        harness.answer()
+    sent = [harness.report_sender.send_one() for _ in range(8)]
+    began_at = harness.clock()
+    harness.clock.advance(0.01)
     refusal = ReportAnswer(ReportOutcome.RETRY, Health.UNKNOWN, 429, "slow down", began_at=began_at)
-    for parcel in sent:
-        house.answer(parcel, answer=refusal)
-    assert house.supervisor.delivery.pace.reports_per_second == pytest.approx(0.8 * 20)
+    for job in sent:
+        harness.answer(job, answer=refusal)
+    assert harness.supervisor.delivery.pace.reports_per_second == pytest.approx(0.8 * 20)
 
 
 def test_503_without_any_success_is_an_outage() -> None:
-    house = make_house(100)
+    harness = make_harness(100)
     for _ in range(5):
-        house.answer(answer=BUSY)
-    assert house.supervisor.api_gate.reports.breaker.state is BreakerState.OPEN
-    assert house.supervisor.delivery.pace.reports_per_second is None
+        harness.answer(answer=BUSY)
+    assert harness.supervisor.api_gate.reports.breaker.state is BreakerState.OPEN
+    assert harness.supervisor.delivery.pace.reports_per_second is None
 
 
 def test_503_long_after_the_last_success_is_an_outage() -> None:
-    house = make_house(100)
-    house.answer()
-    house.clock.advance(2.1)
+    harness = make_harness(100)
+    harness.answer()
+    harness.clock.advance(2.1)
     for _ in range(5):
-        house.answer(answer=BUSY)
-    assert house.supervisor.api_gate.reports.breaker.state is BreakerState.OPEN
+        harness.answer(answer=BUSY)
+    assert harness.supervisor.api_gate.reports.breaker.state is BreakerState.OPEN
 
 
 def test_other_server_errors_are_no_matter_of_pace() -> None:
-    house = make_house(100)
-    house.answer()
-    house.clock.advance(0.01)
-    house.answer(answer=ReportAnswer(ReportOutcome.RETRY, Health.UNHEALTHY, 500, "broken"))
-    assert house.supervisor.delivery.pace.reports_per_second is None
+    harness = make_harness(100)
+    harness.answer()
+    harness.clock.advance(0.01)
+    harness.answer(answer=ReportAnswer(ReportOutcome.RETRY, Health.UNHEALTHY, 500, "broken"))
+    assert harness.supervisor.delivery.pace.reports_per_second is None
 
 
 def test_polls_go_on_while_reports_are_paced() -> None:
-    house = make_house(100)
-    house.answer()
-    house.answer(answer=TOO_MANY_WAIT)
-    house.pass_time(0.5)
-    if not house.poller.limits:
-        house.pass_time(1.0)
-    assert len(house.poller.limits) == 1
+    harness = make_harness(100)
+    harness.answer()
+    harness.answer(answer=TOO_MANY_WAIT)
+    harness.pass_time(0.5)
+    if not harness.poller.limits:
+        harness.pass_time(1.0)
+    assert len(harness.poller.limits) == 1

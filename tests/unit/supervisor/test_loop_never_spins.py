@@ -16,10 +16,10 @@ from supervisor.runtime.events import (
 )
 from supervisor.task_api.answers import Health, PollResult, ReportAnswer, ReportOutcome
 from tests.builders import make_output, make_settings
-from tests.fakes.house import House
+from tests.fakes.harness import Harness
 
 WORKERS = 2
-MOST_TURNS = 3
+MAX_TURNS = 3
 RETRY_AFTER = st.sampled_from([None, 0.0, 0.001, 3.0, 100.0])
 SLOTS = st.integers(0, WORKERS - 1)
 
@@ -29,13 +29,13 @@ class SpinMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.house = House()
+        self.harness = Harness()
         self.ended = False
         self.made = 0
 
     @initialize(claims=st.booleans(), ceilings=st.booleans(), held=st.sampled_from([0.0, 10.0]))
     def start(self, claims: bool, ceilings: bool, held: float) -> None:
-        self.house = House(
+        self.harness = Harness(
             make_settings(
                 concurrency_limit=WORKERS,
                 batch_max_tasks=3,
@@ -47,80 +47,80 @@ class SpinMachine(RuleBasedStateMachine):
                 worker_max_tasks=4,
             )
         )
-        self.house.start_workers()
+        self.harness.start_workers()
 
-    @precondition(lambda self: self.house.poller.limits)
+    @precondition(lambda self: self.harness.poller.limits)
     @rule(count=st.integers(0, 12))
     def page(self, count: int) -> None:
         names = [f"t{self.made + number}" for number in range(count)]
         self.made += count
-        self.house.list_tasks(*names)
+        self.harness.list_tasks(*names)
 
-    @precondition(lambda self: self.house.poller.limits)
+    @precondition(lambda self: self.harness.poller.limits)
     @rule(result=st.sampled_from(PollResult), health=st.sampled_from(Health), retry_after=RETRY_AFTER)
     def poll_fails(self, result: PollResult, health: Health, retry_after: float | None) -> None:
         if result not in (PollResult.TASKS, PollResult.EMPTY):
-            self.house.poll_fails(result, health, retry_after)
+            self.harness.poll_fails(result, health, retry_after)
 
-    @precondition(lambda self: self.house.reporter.parcels)
+    @precondition(lambda self: self.harness.report_sender.jobs)
     @rule(outcome=st.sampled_from(ReportOutcome), health=st.sampled_from(Health), retry_after=RETRY_AFTER)
     def report_answered(self, outcome: ReportOutcome, health: Health, retry_after: float | None) -> None:
         status = None if health is Health.UNHEALTHY else 400
-        self.house.answer(answer=ReportAnswer(outcome, health, status, "", retry_after))
+        self.harness.answer(answer=ReportAnswer(outcome, health, status, "", retry_after))
 
-    @precondition(lambda self: self.house.claimer.parcels)
+    @precondition(lambda self: self.harness.claim_sender.jobs)
     @rule(outcome=st.sampled_from(ReportOutcome), health=st.sampled_from(Health), retry_after=RETRY_AFTER)
     def claim_answered(self, outcome: ReportOutcome, health: Health, retry_after: float | None) -> None:
-        self.house.answer_claim(answer=ReportAnswer(outcome, health, None, "", retry_after))
+        self.harness.answer_claim(answer=ReportAnswer(outcome, health, None, "", retry_after))
 
     @rule(slot=SLOTS, remaining=st.none() | st.integers(0, 3), reset=RETRY_AFTER)
     def unit_finishes(self, slot: int, remaining: int | None, reset: float | None) -> None:
-        if slot in self.house.held:
-            unit = self.house.held[slot]
+        if slot in self.harness.held:
+            unit = self.harness.held[slot]
             limits = RateLimits(remaining, remaining, remaining, remaining, reset, reset)
             done = UnitDone(unit.id, {task.id: make_output() for task in unit.tasks}, rate_limits=limits)
-            self.house.turn(UnitFinished(slot, done))
+            self.harness.turn(UnitFinished(slot, done))
 
     @rule(slot=SLOTS, retry=st.none() | st.sampled_from(RetryReason), after=RETRY_AFTER)
     def unit_fails(self, slot: int, retry: RetryReason | None, after: float | None) -> None:
-        if slot in self.house.held:
+        if slot in self.harness.held:
             blame = Blame.SOME_TASKS if after else Blame.WHOLE_UNIT
-            self.house.fail(slot, retry=retry, retry_after_seconds=after, blame=blame)
+            self.harness.fail(slot, retry=retry, retry_after_seconds=after, blame=blame)
 
     @rule(slot=SLOTS, ready=st.booleans(), back=st.booleans())
     def worker_dies(self, slot: int, ready: bool, back: bool) -> None:
-        held = self.house.held.get(slot)
-        self.house.turn(WorkerDied(slot, held.id if held else None, -9, was_ready=ready))
+        held = self.harness.held.get(slot)
+        self.harness.turn(WorkerDied(slot, held.id if held else None, -9, was_ready=ready))
         if back:
-            self.house.turn(self.house.worker_started(slot))
+            self.harness.turn(self.harness.worker_started(slot))
 
     @rule(event=st.sampled_from([PauseRequested(), ResumeRequested(), WakeRequested()]))
     def person_acts(self, event: PauseRequested | ResumeRequested | WakeRequested) -> None:
-        self.house.turn(event)
+        self.harness.turn(event)
 
     @rule(full=st.booleans(), statement=st.sampled_from(["BEGIN", "INSERT", "COMMIT"]))
     def disk_fills_up_or_empties(self, full: bool, statement: str) -> None:
-        self.house.disk.full, self.house.disk.fails_at = full, statement
+        self.harness.disk.full, self.harness.disk.fails_at = full, statement
 
     # Sums of these are exact, so that no wait is nothing by rounding alone.
     @rule(seconds=st.sampled_from([0.0625, 0.125, 1.0, 7.0, 30.0, 61.0, 200.0]))
     def time_passes(self, seconds: float) -> None:
-        self.house.clock.advance(seconds)
+        self.harness.clock.advance(seconds)
 
     @precondition(lambda self: self.made > 20)
     @rule()
     def stop(self) -> None:
-        self.house.turn(StopRequested())
+        self.harness.turn(StopRequested())
 
     @invariant()
     def waits_once_all_is_done(self) -> None:
-        for _ in range(MOST_TURNS):
-            if self.ended or self.house.turn() is not None:
+        for _ in range(MAX_TURNS):
+            if self.ended or self.harness.turn() is not None:
                 self.ended = True
                 return
-            if self.house.wait() > 0.0:
+            if self.harness.wait() > 0.0:
                 return
-        raise AssertionError(f"the loop spins: {self.house.status}")
+        raise AssertionError(f"the loop spins: {self.harness.status}")
 
 
 SpinMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40)

@@ -19,7 +19,7 @@ from tests.fakes.clock import Clock
 URL = "https://id.test/oauth/token"
 SECRET = "s3cret+/ %"
 CREDENTIALS = ClientCredentials(URL, "the client", SecretStr(SECRET), "read write", "https://api.test/")
-MOST_FETCHES_AN_HOUR = 80
+MAX_FETCHES_AN_HOUR = 80
 
 
 class Endpoint:
@@ -295,7 +295,7 @@ def test_api_that_refuses_every_token_costs_few_of_them(
             if isinstance(credential, str):
                 tokens.answered(credential, 401)
         clock.advance(0.1)
-    assert len(endpoint.requests) < MOST_FETCHES_AN_HOUR
+    assert len(endpoint.requests) < MAX_FETCHES_AN_HOUR
     assert "the task API answers 401 to a new token" in withheld(tokens).detail
 
 
@@ -333,7 +333,7 @@ def test_api_that_refuses_some_requests_costs_a_token_a_minute(
             assert isinstance(credential, str), "the others are not held up"
             tokens.answered(credential, 401 if number % 2 else 200)
         clock.advance(0.1)
-    assert len(endpoint.requests) < MOST_FETCHES_AN_HOUR
+    assert len(endpoint.requests) < MAX_FETCHES_AN_HOUR
 
 
 def test_token_that_was_withdrawn_is_replaced_at_once_and_once(

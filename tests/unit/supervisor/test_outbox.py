@@ -50,8 +50,8 @@ def test_fewer_may_be_asked_for(outbox: Outbox[Report]) -> None:
 def test_settled_report_is_gone(outbox: Outbox[Report]) -> None:
     fill(outbox, 1)
     outbox.take(10.0)
-    letter = outbox.settle("r1")
-    assert (letter.message.task_id, letter.since, letter.tries) == ("r1", 1.0, 0)
+    entry = outbox.settle("r1")
+    assert (entry.message.task_id, entry.since, entry.tries) == ("r1", 1.0, 0)
     assert len(outbox) == 0
 
 

@@ -144,7 +144,7 @@ def run(server: Server, seconds: float, unit_tokens: int, workers: int = WORKERS
             refusals = 0 if billed else refusals + 1
             if not billed:
                 held_until = max(held_until, clock() + (wait or min(60.0, 2.0 ** (refusals - 1))))
-        while len(out) < workers and clock() >= held_until and (most := limiter.most_bytes(MODEL)):
+        while len(out) < workers and clock() >= held_until and (most := limiter.max_bytes(MODEL)):
             unit_id, size = next(unit_ids), min(unit_tokens, most)
             limiter.reserve(MODEL, unit_id, size)
             served, headers, wait = server.ask(size, clock())

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.task_api.answers import Listed, PollRequest
-from supervisor.task_api.poll_scheduler import MOST_AHEAD, MOST_AHEAD_BYTES, MOST_PAGE_BYTES, TaskScheduler
+from supervisor.task_api.poll_scheduler import MAX_AHEAD, MAX_AHEAD_BYTES, MAX_PAGE_BYTES, TaskScheduler
 from tests.fakes.clock import Clock
 
 CAPACITY = 100
@@ -129,7 +129,7 @@ def test_room_is_what_the_backlog_may_still_take(scheduler: TaskScheduler, backl
     assert (scheduler.due_at(backlog, owed=0) is None) == (room == 0)
 
 
-@pytest.mark.parametrize(("owed", "depth"), [(50, 100), (101, 101), (5000, 5000), (50_000, MOST_AHEAD)])
+@pytest.mark.parametrize(("owed", "depth"), [(50, 100), (101, 101), (5000, 5000), (50_000, MAX_AHEAD)])
 def test_much_that_is_owed_makes_polls_larger_and_fewer(
     scheduler: TaskScheduler, owed: int, depth: int
 ) -> None:
@@ -146,7 +146,7 @@ def test_much_that_is_owed_makes_polls_larger_and_fewer(
         (2**20, 0, 32),
         (2**20, 30 * 2**20, 2),
         (100, 32 * 2**20, 0),
-        (2 * MOST_AHEAD_BYTES, 0, 1),
+        (2 * MAX_AHEAD_BYTES, 0, 1),
     ],
 )
 def test_long_texts_are_not_taken_far_ahead(
@@ -159,16 +159,16 @@ def test_long_texts_are_not_taken_far_ahead(
 
 def test_after_a_full_page_of_long_texts_half_of_the_bytes_must_be_gone(scheduler: TaskScheduler) -> None:
     poll(scheduler, new=1, full=True)
-    assert not scheduler.due(1, owed=0, held=2, backlog_bytes=MOST_AHEAD_BYTES // 2 + 1)
-    assert scheduler.due(1, owed=0, held=2, backlog_bytes=MOST_AHEAD_BYTES // 2)
+    assert not scheduler.due(1, owed=0, held=2, backlog_bytes=MAX_AHEAD_BYTES // 2 + 1)
+    assert scheduler.due(1, owed=0, held=2, backlog_bytes=MAX_AHEAD_BYTES // 2)
 
 
 def test_no_page_is_asked_for_that_would_be_refused_for_its_size(scheduler: TaskScheduler) -> None:
     assert scheduler.limit(2000) == 2000
     scheduler.weigh(Listed(items=10, page_bytes=10 * 2**20, took_seconds=0.01))
-    assert scheduler.limit(2000) == MOST_PAGE_BYTES // 2**20
+    assert scheduler.limit(2000) == MAX_PAGE_BYTES // 2**20
     scheduler.weigh(Listed(items=0, page_bytes=2, took_seconds=0.01))
-    assert scheduler.limit(2000) == MOST_PAGE_BYTES // 2**20
+    assert scheduler.limit(2000) == MAX_PAGE_BYTES // 2**20
 
 
 @pytest.mark.parametrize("new", [0, 1])

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.errors import ConfigurationError
-from shared.settings import Whereabouts
+from shared.settings import ServiceLocation
 from supervisor.console.service_address import service_url
 
 
@@ -18,9 +18,9 @@ from supervisor.console.service_address import service_url
     ],
 )
 def test_address_listened_on_becomes_one_to_ask_at(host: str, url: str) -> None:
-    assert service_url(Whereabouts(metrics_host=host, metrics_port=8001)) == url
+    assert service_url(ServiceLocation(metrics_host=host, metrics_port=8001)) == url
 
 
 def test_port_that_only_the_service_knows_must_be_given() -> None:
     with pytest.raises(ConfigurationError, match="--url"):
-        service_url(Whereabouts(metrics_port=0))
+        service_url(ServiceLocation(metrics_port=0))

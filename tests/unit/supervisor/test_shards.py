@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from supervisor.tasks.intake import Shard
 from tests.builders import make_settings
-from tests.fakes.house import House, item
+from tests.fakes.harness import Harness, item
 
 
-def waiting(house: House) -> list[str]:
-    return [record.task.id for record in house.backlog.records()]
+def waiting(harness: Harness) -> list[str]:
+    return [record.task.id for record in harness.backlog.records()]
 
 
 @given(task_id=st.text(min_size=1), count=st.integers(1, 9))
@@ -29,13 +29,13 @@ def test_shards_are_of_about_one_size() -> None:
 
 
 def test_tasks_and_broken_items_of_other_shards_are_left_to_them() -> None:
-    houses = [House(make_settings(shard_count=2, shard_index=index)) for index in range(2)]
+    houses = [Harness(make_settings(shard_count=2, shard_index=index)) for index in range(2)]
     names = [f"t{number}" for number in range(20)]
-    for house in houses:
-        house.turn()
-        house.list_tasks(*names, *[item(f"x{number}", type="paint") for number in range(20)])
-    taken = [waiting(house) for house in houses]
-    failed = [[parcel.task_id for parcel in house.answer_all()] for house in houses]
+    for harness in houses:
+        harness.turn()
+        harness.list_tasks(*names, *[item(f"x{number}", type="paint") for number in range(20)])
+    taken = [waiting(harness) for harness in houses]
+    failed = [[job.task_id for job in harness.answer_all()] for harness in houses]
     assert sorted(taken[0] + taken[1]) == sorted(names)
     assert sorted(failed[0] + failed[1]) == sorted(f"x{number}" for number in range(20))
     assert all((*taken, *failed))

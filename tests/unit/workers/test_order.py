@@ -5,10 +5,10 @@ from workers.providers.openai.order import Item, in_order
 
 
 def ordered(*indices: object, texts: int | None = None) -> list[str | None]:
-    """The letters a, b, c of items with these indices, in the order of the texts."""
+    """The entries a, b, c of items with these indices, in the order of the texts."""
     items: list[Item] = [
-        {"embedding": letter} | ({} if index == "absent" else {"index": index})
-        for letter, index in zip("abcdef", indices, strict=False)
+        {"embedding": entry} | ({} if index == "absent" else {"index": index})
+        for entry, index in zip("abcdef", indices, strict=False)
     ]
     found = in_order(items, len(items) if texts is None else texts)
     return [None if item is None else str(item["embedding"]) for item in found]

@@ -56,14 +56,14 @@ def test_no_run_of_24_characters_survives(start: int, length: int, around: str) 
 def test_exactly_what_both_have_in_common_is_hidden(message: str, text: str) -> None:
     common = [place for place in range(len(message) - 23) if message[place : place + 24] in text]
     hidden = {place + i for place in common for i in range(24)}
-    kept = "".join(letter for place, letter in enumerate(message) if place not in hidden)
+    kept = "".join(entry for place, entry in enumerate(message) if place not in hidden)
     assert shown(message, text).replace(HIDDEN, "") == kept
 
 
 @pytest.mark.parametrize(
     "text",
     ["a" * MB, "abcdefghijk " * (MB // 12), '"' * MB, "\\" * MB, "a\n" * (MB // 2), "\U0001f600" * MB],
-    ids=["one letter", "words", "quotes", "backslashes", "lines", "emoji"],
+    ids=["one entry", "words", "quotes", "backslashes", "lines", "emoji"],
 )
 def test_message_that_quotes_a_long_text_takes_time_in_proportion(text: str) -> None:
     message = f"cannot read {text}"

@@ -50,7 +50,7 @@ def _failed_part(cause: BaseException, *, proxied: bool) -> str:
     if isinstance(cause, httpx2.LocalProtocolError | UnicodeError):
         return (
             "a header cannot be sent, check OPENAI_API_KEY, OPENAI_ORG_ID and OPENAI_PROJECT_ID "
-            "for line breaks and letters that are not ASCII"
+            "for line breaks and entries that are not ASCII"
         )
     if isinstance(cause, httpx2.UnsupportedProtocol):
         return f"{cause}, check http or https in OPENAI_BASE_URL"

@@ -12,16 +12,16 @@ from shared.messages import Failure
 from supervisor.status.status import NotReady
 from tests.builders import make_settings
 from tests.fakes.clock import Clock
-from tests.fakes.house import House
+from tests.fakes.harness import Harness
 from tests.fakes.simulated_provider import Reply, Server, SimulatedProvider
 
 WORKERS = 5
 
 
 def provider(serve: Server, **settings: object) -> SimulatedProvider:
-    house = House(make_settings(**settings), draw=random.Random(1).uniform)
-    house.start_workers()
-    return SimulatedProvider(house, serve)
+    harness = Harness(make_settings(**settings), draw=random.Random(1).uniform)
+    harness.start_workers()
+    return SimulatedProvider(harness, serve)
 
 
 def texts(count: int) -> list[str]:
@@ -110,7 +110,7 @@ def test_server_that_computes_one_call_after_the_other_is_not_overrun(
     seconds_a_text: float, timeout: float
 ) -> None:
     world = provider(lambda _, __: Reply(), openai_timeout=timeout)
-    world.serve = serial(world.house.clock, seconds_a_text, timeout)
+    world.serve = serial(world.harness.clock, seconds_a_text, timeout)
     world.add(texts(200))
     seconds = world.run()
     assert not world.failed
@@ -149,7 +149,7 @@ def test_inputs_that_a_server_takes_are_learned(most: int, how: Blame | RetryRea
     assert max(world.paid.values()) == 1
     tried_in_vain = 40 if how is Blame.SOME_TASKS else 55
     assert len(world.calls) <= 1000 / most * 1.1 + tried_in_vain
-    (learned,) = world.house.supervisor.dispatcher.model_limits.learned()
+    (learned,) = world.harness.supervisor.dispatcher.model_limits.learned()
     assert learned.inputs_a_call is None or 0.7 * most <= learned.inputs_a_call <= most
 
 
@@ -205,7 +205,7 @@ def test_address_that_has_no_model_at_all_fails_nothing() -> None:
     world.add([f"b {text}" for text in texts(5)], model="b")
     world.work(400.0)
     assert not world.failed
-    assert NotReady.PROVIDER_HOLD in world.house.status.not_ready
+    assert NotReady.PROVIDER_HOLD in world.harness.status.not_ready
     down[0] = False
     world.run(max_seconds=130.0)
     assert not world.failed
@@ -231,7 +231,7 @@ def test_scarce_rate_fails_no_task_and_is_used(
 
     def serve(_: Sequence[str], __: str) -> Reply:
         nonlocal tokens, at
-        now = world.house.clock()
+        now = world.harness.clock()
         tokens, at = min(1.0, tokens + (now - at) * calls_a_minute / 60), now
         if tokens < 1:
             return Reply(0.05, Failure("slow down", RetryReason.RATE_LIMIT, asked_seconds))

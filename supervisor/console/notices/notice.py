@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Tone(StrEnum):
+class Severity(StrEnum):
     """How much a person should care: all is well, nothing to do, look at it, act."""
 
     GOOD = "good"
@@ -14,9 +14,9 @@ class Tone(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Bulletin:
+class Notice:
     """One thing to know. `title` is a short sentence, `text` says why and what to do; it may be empty."""
 
-    tone: Tone
+    severity: Severity
     title: str
     text: str

@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from supervisor.tasks.recently_finished import Recollection
+from supervisor.tasks.recently_finished import RecentlyFinished
 
 
 def test_task_is_remembered_until_its_time_is_over() -> None:
-    memory = Recollection(600.0)
+    memory = RecentlyFinished(600.0)
     memory.note("a", 100.0)
     assert memory.settled_at("a", 700.0) == 100.0
     assert memory.settled_at("a", 700.1) is None
@@ -18,21 +18,21 @@ def test_task_is_remembered_until_its_time_is_over() -> None:
 
 
 def test_task_settled_again_is_remembered_anew() -> None:
-    memory = Recollection(600.0)
+    memory = RecentlyFinished(600.0)
     memory.note("a", 100.0)
     memory.note("a", 500.0)
     assert memory.settled_at("a", 1000.0) == 500.0
 
 
 def test_what_is_too_old_goes() -> None:
-    memory = Recollection(600.0)
+    memory = RecentlyFinished(600.0)
     for number in range(3000):
         memory.note(f"t{number}", number * 10.0)
     assert len(memory) == 61
 
 
 def test_memory_is_bounded_in_entries_and_says_since_when_it_is_complete() -> None:
-    memory = Recollection(600.0, most_entries=10)
+    memory = RecentlyFinished(600.0, max_entries=10)
     for number in range(100):
         memory.note(f"t{number}", float(number))
     assert len(memory) == 10
@@ -42,18 +42,18 @@ def test_memory_is_bounded_in_entries_and_says_since_when_it_is_complete() -> No
     assert not memory.is_complete_since(90.0, 700.0), "it keeps nothing for so long"
 
 
-@pytest.mark.parametrize("letter", ["a", "\U0001f600"])
-def test_memory_is_bounded_in_bytes_however_long_the_ids_are(letter: str) -> None:
-    memory = Recollection(1e9, most_bytes=100_000)
+@pytest.mark.parametrize("entry", ["a", "\U0001f600"])
+def test_memory_is_bounded_in_bytes_however_long_the_ids_are(entry: str) -> None:
+    memory = RecentlyFinished(1e9, max_bytes=100_000)
     for number in range(10_000):
-        memory.note(f"{letter * 1000}{number}", float(number))
+        memory.note(f"{entry * 1000}{number}", float(number))
         memory.note("the same", float(number))
     assert 0 < len(memory) * 1000 <= memory.size_bytes <= 100_000
 
 
 def test_to_remember_costs_as_much_at_the_end_of_a_day_as_at_its_beginning() -> None:
     """1,000 tasks a second for a day, of which every hundredth is played."""
-    memory = Recollection(600.0, most_entries=6000)
+    memory = RecentlyFinished(600.0, max_entries=6000)
     ids = (f"t{number}" for number in itertools.count())
 
     def minute(now: float) -> float:

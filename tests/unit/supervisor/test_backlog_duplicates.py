@@ -3,7 +3,7 @@
 import pytest
 
 from supervisor.providers.model_limits import Allowance
-from supervisor.tasks.backlog import MOST_TWINS, Backlog, Group
+from supervisor.tasks.backlog import MAX_DUPLICATES, Backlog, Group
 from tests.builders import make_record
 
 
@@ -11,8 +11,8 @@ def ids(groups: list[Group]) -> list[list[str]]:
     return [[record.task.id for record in group] for group in groups]
 
 
-def take(backlog: Backlog, slots: int, most: int, most_bytes: int = 10**9) -> list[Group]:
-    return list(backlog.take(slots, max(1, slots // 2), lambda _: Allowance(most, most_bytes)))
+def take(backlog: Backlog, slots: int, most: int, max_bytes: int = 10**9) -> list[Group]:
+    return list(backlog.take(slots, max(1, slots // 2), lambda _: Allowance(most, max_bytes)))
 
 
 def test_same_text_takes_one_place_in_a_unit() -> None:
@@ -50,11 +50,11 @@ def test_same_text_counts_once_toward_the_bytes_of_a_unit() -> None:
     backlog = Backlog()
     for number in range(5):
         backlog.add(make_record(f"t{number}", text="same"))
-    assert len(take(backlog, 1, 100, most_bytes=4)[0]) == 5
+    assert len(take(backlog, 1, 100, max_bytes=4)[0]) == 5
 
 
 def test_no_unit_grows_without_bound_by_one_text() -> None:
     backlog = Backlog()
-    for number in range(MOST_TWINS + 1):
+    for number in range(MAX_DUPLICATES + 1):
         backlog.add(make_record(f"t{number}", text="same"))
-    assert sorted(len(group) for group in take(backlog, 5, 1)) == [1, MOST_TWINS]
+    assert sorted(len(group) for group in take(backlog, 5, 1)) == [1, MAX_DUPLICATES]

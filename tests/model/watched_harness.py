@@ -15,9 +15,9 @@ from supervisor.loop import Supervisor
 from supervisor.task_api.answers import PollRequest
 from supervisor.task_api.outbox import Message
 from tests.builders import make_task
-from tests.fakes.api import HeldPoller, HeldReporter
+from tests.fakes.api import HeldPoller, HeldSender
 from tests.fakes.clock import Clock
-from tests.fakes.house import House
+from tests.fakes.harness import Harness
 from tests.fakes.pool import FakePool
 from tests.model.fuse import Fuse, Place
 from tests.model.model_workers import tasks_of
@@ -41,7 +41,7 @@ BYTES_OF_TWO_INPUTS = 20
 """Little enough that tasks wait on disk while others wait in memory."""
 
 
-class WatchedHouse(House):
+class WatchedHarness(Harness):
     """`on_disk` looks at the journal's file through a connection of its own: it sees commits only."""
 
     def __init__(
@@ -51,17 +51,17 @@ class WatchedHouse(House):
         self._on_disk = on_disk
         self._alive = alive
         self._inputs = path.with_name(INPUTS_DIRECTORY)
-        super().__init__(settings, path, clock, most_bytes_in_memory=BYTES_OF_TWO_INPUTS)
+        super().__init__(settings, path, clock, max_bytes_in_memory=BYTES_OF_TWO_INPUTS)
 
     def _compose(self) -> Supervisor:
         self.journal._db.execute("PRAGMA synchronous = OFF")  # the machine itself does not die here
         self.journal._db = cast("sqlite3.Connection", FusedDisk(self.journal._db, self._fuse))
         self.pool = WatchedPool(self._fuse, self._on_disk, self._alive, self._drains, self._inputs)
         self.poller = FusedPoller(self._fuse)
-        self.reporter = WatchedReporter(
+        self.report_sender = WatchedReporter(
             "finished", self._on_disk, self._fuse, Place.BEFORE_REPORT, Place.AFTER_REPORT
         )
-        self.claimer = WatchedReporter(
+        self.claim_sender = WatchedReporter(
             "ready", self._on_disk, self._fuse, Place.BEFORE_CLAIM, Place.AFTER_CLAIM
         )
         return super()._compose()
@@ -149,7 +149,7 @@ class FusedPoller(HeldPoller):
         super().poll(request)
 
 
-class WatchedReporter(HeldReporter):
+class WatchedReporter(HeldSender):
     """What goes to the API must stand on the disk in the state `wanted`."""
 
     def __init__(self, wanted: str, on_disk: Look, fuse: Fuse, before: Place, after: Place) -> None:

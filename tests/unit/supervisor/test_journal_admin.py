@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ConfigurationError
-from supervisor.journal.admin import JournalDesk
+from supervisor.journal.admin import JournalAdmin
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import TaskState
 from tests.builders import make_record, make_report
@@ -35,65 +35,65 @@ def journal(path: Path) -> Iterator[TaskJournal]:
 
 
 @pytest.fixture
-def desk(journal: TaskJournal, path: Path) -> Iterator[JournalDesk]:
-    with JournalDesk(path) as desk:
-        yield desk
+def admin(journal: TaskJournal, path: Path) -> Iterator[JournalAdmin]:
+    with JournalAdmin(path) as admin:
+        yield admin
 
 
-def states(desk: JournalDesk) -> dict[str, str]:
-    return {entry.task_id: entry.state for entry in desk.entries(None, 100)}
+def states(admin: JournalAdmin) -> dict[str, str]:
+    return {entry.task_id: entry.state for entry in admin.entries(None, 100)}
 
 
-def test_every_task_is_listed_with_its_state(desk: JournalDesk) -> None:
-    assert states(desk) == {state: state for state in ("ready", "running", "finished", "rejected")}
-    assert desk.counts() == dict.fromkeys(TaskState, 1)
+def test_every_task_is_listed_with_its_state(admin: JournalAdmin) -> None:
+    assert states(admin) == {state: state for state in ("ready", "running", "finished", "rejected")}
+    assert admin.counts() == dict.fromkeys(TaskState, 1)
 
 
-def test_list_is_of_one_state_and_bounded(desk: JournalDesk) -> None:
-    assert [entry.task_id for entry in desk.entries(TaskState.REJECTED, 10)] == ["rejected"]
-    assert len(desk.entries(None, 3)) == 3
+def test_list_is_of_one_state_and_bounded(admin: JournalAdmin) -> None:
+    assert [entry.task_id for entry in admin.entries(TaskState.REJECTED, 10)] == ["rejected"]
+    assert len(admin.entries(None, 3)) == 3
 
 
-def test_entry_tells_what_is_known_but_no_text(desk: JournalDesk) -> None:
-    waiting, rejected = desk.entry("ready"), desk.entry("rejected")
+def test_entry_tells_what_is_known_but_no_text(admin: JournalAdmin) -> None:
+    waiting, rejected = admin.entry("ready"), admin.entry("rejected")
     assert (waiting.model, waiting.task_type) == ("text-embedding-3-small", "text-embedding")
     assert "a text" not in repr(waiting)
     assert (rejected.outcome, rejected.rejection) == ("succeeded", "status 422: no such field")
-    assert rejected.body_bytes == len(desk.body("rejected"))
+    assert rejected.body_bytes == len(admin.body("rejected"))
 
 
-def test_retried_report_waits_to_be_sent_again(desk: JournalDesk) -> None:
-    desk.retry(["rejected"])
-    assert states(desk)["rejected"] == "finished"
-    assert desk.entry("rejected").rejection == ""
+def test_retried_report_waits_to_be_sent_again(admin: JournalAdmin) -> None:
+    admin.retry(["rejected"])
+    assert states(admin)["rejected"] == "finished"
+    assert admin.entry("rejected").rejection == ""
 
 
-def test_dropped_report_is_gone(desk: JournalDesk) -> None:
-    desk.drop(["rejected"])
-    assert "rejected" not in states(desk)
+def test_dropped_report_is_gone(admin: JournalAdmin) -> None:
+    admin.drop(["rejected"])
+    assert "rejected" not in states(admin)
 
 
 @pytest.mark.parametrize("task_id", ["ready", "running", "finished", "unknown"])
 @pytest.mark.parametrize("act", ["retry", "drop"])
 def test_only_rejected_reports_can_be_changed_and_all_or_none(
-    desk: JournalDesk, act: str, task_id: str
+    admin: JournalAdmin, act: str, task_id: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=task_id):
-        getattr(desk, act)(["rejected", task_id])
-    assert states(desk)["rejected"] == "rejected"
-    desk.drop(["rejected"])  # and the desk can still be used
+        getattr(admin, act)(["rejected", task_id])
+    assert states(admin)["rejected"] == "rejected"
+    admin.drop(["rejected"])  # and the admin can still be used
 
 
-def test_unknown_task_and_missing_report_are_clear_errors(desk: JournalDesk) -> None:
+def test_unknown_task_and_missing_report_are_clear_errors(admin: JournalAdmin) -> None:
     with pytest.raises(ConfigurationError, match="not in the journal"):
-        desk.entry("unknown")
+        admin.entry("unknown")
     with pytest.raises(ConfigurationError, match="no report yet"):
-        desk.body("ready")
+        admin.body("ready")
 
 
 def test_desk_makes_no_journal_where_there_is_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no journal"):
-        JournalDesk(tmp_path / "journal.sqlite3")
+        JournalAdmin(tmp_path / "journal.sqlite3")
     assert not list(tmp_path.iterdir())
 
 
@@ -102,13 +102,13 @@ def test_foreign_file_is_refused_and_left_alone(path: Path) -> None:
         db.execute("CREATE TABLE tasks (id TEXT)")
     before = path.read_bytes()
     with pytest.raises(ConfigurationError, match="mark"):
-        JournalDesk(path)
+        JournalAdmin(path)
     assert path.read_bytes() == before
 
 
-def test_service_hears_of_what_was_done_once(journal: TaskJournal, desk: JournalDesk) -> None:
+def test_service_hears_of_what_was_done_once(journal: TaskJournal, admin: JournalAdmin) -> None:
     assert journal.changed_by_others().retried == ()
-    desk.retry(["rejected"])
+    admin.retry(["rejected"])
     (waiting,) = journal.changed_by_others().retried
     assert waiting.report.task_id == "rejected"
     assert journal.rejected == 0
@@ -116,18 +116,18 @@ def test_service_hears_of_what_was_done_once(journal: TaskJournal, desk: Journal
     assert journal.changed_by_others().retried == ()
 
 
-def test_service_forgets_what_was_dropped(journal: TaskJournal, desk: JournalDesk) -> None:
+def test_service_forgets_what_was_dropped(journal: TaskJournal, admin: JournalAdmin) -> None:
     # A journal learns which reports are rejected by noting them or, after a restart, by recovering.
-    desk.drop(["rejected"])
+    admin.drop(["rejected"])
     assert journal.changed_by_others().dropped == ("rejected",)
     assert not journal.holds("rejected")
     assert journal.rejected == 0
 
 
 def test_service_looks_again_once_its_own_changes_are_written(
-    journal: TaskJournal, desk: JournalDesk
+    journal: TaskJournal, admin: JournalAdmin
 ) -> None:
-    desk.drop(["rejected"])
+    admin.drop(["rejected"])
     journal.note_ready([make_record("new")])
     assert journal.changed_by_others().dropped == ()
     journal.commit()
@@ -142,15 +142,15 @@ def test_commits_of_the_service_itself_are_no_change_by_others(journal: TaskJour
     assert journal.rejected == 2
 
 
-def test_many_are_dropped_in_few_looks_at_the_table(journal: TaskJournal, desk: JournalDesk) -> None:
+def test_many_are_dropped_in_few_looks_at_the_table(journal: TaskJournal, admin: JournalAdmin) -> None:
     names = [f"t{number}" for number in range(2000)]
     for name in names:
         journal.note_finished(make_report(name), b"body")
         journal.note_rejected(name, "no")
     journal.commit()
     looks: list[str] = []
-    desk._db.set_trace_callback(looks.append)
-    desk.drop(names)
-    assert not set(names) & states(desk).keys()
+    admin._db.set_trace_callback(looks.append)
+    admin.drop(names)
+    assert not set(names) & states(admin).keys()
     assert len([look for look in looks if look.startswith("SELECT id, number")]) == 1
     assert not [look for look in looks if "WHERE id" in look]

@@ -13,7 +13,7 @@ from shared.metrics import SupervisorMetrics
 from shared.models import Output
 from shared.settings import Settings
 from supervisor.composition import Outside, compose
-from supervisor.journal.task_record import MOST_BYTES_IN_MEMORY, Report
+from supervisor.journal.task_record import MAX_BYTES_IN_MEMORY, Report
 from supervisor.loop import Supervisor
 from supervisor.pool.slot_table import SlotTable
 from supervisor.runtime.events import (
@@ -34,14 +34,14 @@ from supervisor.task_api.outbox import Outbox
 from supervisor.task_api.wire_formats import parse_page
 from supervisor.tasks.backlog import Backlog
 from tests.builders import make_output, make_settings
-from tests.fakes.api import HeldPoller, HeldReporter, Parcel
+from tests.fakes.api import HeldPoller, HeldSender, SendJob
 from tests.fakes.clock import Clock
 from tests.fakes.disk import Disk
 from tests.fakes.journals import IN_MEMORY, open_task_journal
 from tests.fakes.pool import FakePool
 from workers.process.redaction import with_shown_words
 
-MOST_TURNS = 1000
+MAX_TURNS = 1000
 
 _ANSWERS = {
     ReportOutcome.DONE: ReportAnswer(ReportOutcome.DONE, Health.HEALTHY, 200),
@@ -57,11 +57,11 @@ def longest(_: float, high: float) -> float:
     return high
 
 
-class House:
+class Harness:
     """Wired by the program's own composition root, with a clock and everything outside replaced.
 
     Backoffs are drawn at their longest, if not said otherwise. With a `path` the journal outlives the
-    house: a second house on it is the service after a restart.
+    harness: a second harness on it is the service after a restart.
     """
 
     def __init__(
@@ -70,21 +70,21 @@ class House:
         path: Path = IN_MEMORY,
         clock: Clock | None = None,
         draw: Callable[[float, float], float] = longest,
-        most_bytes_in_memory: int = MOST_BYTES_IN_MEMORY,
+        max_bytes_in_memory: int = MAX_BYTES_IN_MEMORY,
     ) -> None:
         self.settings = settings or make_settings()
         self.clock = clock or Clock()
         self.metrics = SupervisorMetrics(CollectorRegistry())
         self.pool = FakePool()
         self.poller = HeldPoller()
-        self.reporter = HeldReporter()
-        self.claimer = HeldReporter()
+        self.report_sender = HeldSender()
+        self.claim_sender = HeldSender()
         self.notices: list[str] = []
         self.board = StatusBoard()
         self.journal = open_task_journal(path)
         self.disk = Disk.under(self.journal)
         self._draw = draw
-        self._most_bytes_in_memory = most_bytes_in_memory
+        self._max_bytes_in_memory = max_bytes_in_memory
         self.supervisor = self._compose()
         self._next_pid = 100
 
@@ -95,8 +95,8 @@ class House:
                 inbox=Inbox(),
                 journal=self.journal,
                 poller=self.poller,
-                reporter=self.reporter,
-                claimer=self.claimer,
+                report_sender=self.report_sender,
+                claim_sender=self.claim_sender,
                 pool=self.pool,
                 metrics=self.metrics,
                 board=self.board,
@@ -104,7 +104,7 @@ class House:
                 clock=self.clock,
                 draw=self._draw,
             ),
-            self._most_bytes_in_memory,
+            self._max_bytes_in_memory,
         )
 
     @property
@@ -140,7 +140,7 @@ class House:
     def pass_time(self, seconds: float) -> ExitCode | None:
         """Let time pass, with the loop waking as often as it asks to."""
         until = self.clock() + seconds
-        for _ in range(MOST_TURNS):
+        for _ in range(MAX_TURNS):
             left = until - self.clock()
             if left <= 0:
                 return None
@@ -148,7 +148,7 @@ class House:
             code = self.turn()
             if code is not None:
                 return code
-        raise AssertionError(f"the loop spun: {MOST_TURNS} turns in {seconds:g} s")
+        raise AssertionError(f"the loop spun: {MAX_TURNS} turns in {seconds:g} s")
 
     def start_workers(self, count: int | None = None) -> None:
         """Let the first `count` workers be ready; all, if not said."""
@@ -244,29 +244,29 @@ class House:
 
     def answer(
         self,
-        parcel: Parcel | None = None,
+        job: SendJob | None = None,
         outcome: ReportOutcome = ReportOutcome.DONE,
         answer: ReportAnswer | None = None,
-    ) -> Parcel:
+    ) -> SendJob:
         """Send the oldest waiting report (or take one already sent) and let the API answer it."""
-        parcel = parcel or self.reporter.send_one()
-        self.turn(ReportDone(parcel.task_id, self._just_begun(answer or _ANSWERS[outcome])))
-        return parcel
+        job = job or self.report_sender.send_one()
+        self.turn(ReportDone(job.task_id, self._just_begun(answer or _ANSWERS[outcome])))
+        return job
 
-    def answer_all(self) -> list[Parcel]:
+    def answer_all(self) -> list[SendJob]:
         """Let the API accept every report there is."""
-        parcels: list[Parcel] = []
-        while self.reporter.parcels:
-            parcels.append(self.answer())
-        return parcels
+        jobs: list[SendJob] = []
+        while self.report_sender.jobs:
+            jobs.append(self.answer())
+        return jobs
 
     def answer_claim(
         self, outcome: ReportOutcome = ReportOutcome.DONE, answer: ReportAnswer | None = None
-    ) -> Parcel:
+    ) -> SendJob:
         """Send the oldest waiting claim (or return of one) and let the API answer it."""
-        parcel = self.claimer.send_one()
-        self.turn(ClaimDone(parcel.task_id, self._just_begun(answer or _ANSWERS[outcome])))
-        return parcel
+        job = self.claim_sender.send_one()
+        self.turn(ClaimDone(job.task_id, self._just_begun(answer or _ANSWERS[outcome])))
+        return job
 
     def _just_begun(self, answer: ReportAnswer) -> ReportAnswer:
         return answer if answer.began_at else replace(answer, began_at=self.clock())

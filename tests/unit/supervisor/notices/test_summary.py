@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from supervisor.console.notices.bulletin import Bulletin, Tone
-from supervisor.console.notices.summary import bulletins
+from supervisor.console.notices.notice import Notice, Severity
+from supervisor.console.notices.summary import all_notices
 from supervisor.console.notices.trouble import cause
 from supervisor.providers.gate import Blocked
 from supervisor.runtime.trouble import Trouble
@@ -37,8 +37,8 @@ REPORT_TROUBLE = Trouble(
 )
 
 
-def headline(status: Status) -> Bulletin:
-    return bulletins(status)[0]
+def headline(status: Status) -> Notice:
+    return all_notices(status)[0]
 
 
 def with_breaker(status: Status, service: str, phase: BreakerPhase) -> Status:
@@ -47,8 +47,8 @@ def with_breaker(status: Status, service: str, phase: BreakerPhase) -> Status:
 
 
 def test_working_service_says_on_what_and_complains_of_nothing() -> None:
-    (told,) = bulletins(WORKING)
-    assert told.tone is Tone.GOOD
+    (told,) = all_notices(WORKING)
+    assert told.severity is Severity.GOOD
     assert told.title == "Working on 100 tasks in 1 worker"
     assert told.text == "1,203 tasks wait; 42/s finished over the last minute."
 
@@ -61,15 +61,17 @@ def test_every_reason_to_be_idle_has_a_sentence(reason: Idle) -> None:
     )
     told = headline(status)
     assert told.title
-    assert told.tone is not Tone.GOOD
+    assert told.severity is not Severity.GOOD
 
 
 def test_idle_for_want_of_work_is_calm_and_says_when_the_next_poll_is() -> None:
     status = replace(idle(Idle.NO_WORK), backlog=0)
     status = replace(status, poll=replace(status.poll, last_result="empty", next_in_seconds=12.0))
     told = headline(status)
-    assert told == Bulletin(
-        Tone.CALM, "Idle: there is no work", "The task API lists no pending task. The next poll is in 12 s."
+    assert told == Notice(
+        Severity.CALM,
+        "Idle: there is no work",
+        "The task API lists no pending task. The next poll is in 12 s.",
     )
 
 
@@ -81,7 +83,7 @@ def test_idle_once_all_is_done_does_not_say_that_nothing_was_listed() -> None:
 def test_hold_says_the_reason_the_providers_message_and_the_next_try() -> None:
     provider = ProviderStatus("openai", Blocked.HOLD, 41.0)
     told = headline(replace(idle(Idle.PROVIDER_HOLD), holds=(QUOTA,), provider=provider))
-    assert told.tone is Tone.ALARM
+    assert told.severity is Severity.ALARM
     assert told.title == "Provider openai on hold: the quota is used up"
     assert "“You exceeded your current quota.”" in told.text
     assert "The next try is in 41 s." in told.text
@@ -95,7 +97,7 @@ def test_rate_limit_says_for_how_long() -> None:
 
 def test_rate_limit_is_told_also_while_units_are_still_out() -> None:
     provider = ProviderStatus("openai", Blocked.RATE_LIMITED, 12.0)
-    _, notice = bulletins(replace(WORKING, provider=provider))
+    _, notice = all_notices(replace(WORKING, provider=provider))
     assert notice.title == "Rate-limited for 12 s"
 
 
@@ -107,7 +109,7 @@ def test_full_disk_is_the_headline_also_while_tasks_are_in_hand() -> None:
 def test_open_circuit_of_the_api_says_until_when_and_that_results_are_safe() -> None:
     status = idle(Idle.API_CIRCUIT_OPEN)
     status = replace(status, breakers=(BreakerStatus("api", BreakerPhase.OPEN, 42.0), status.breakers[1]))
-    told, *others = bulletins(status)
+    told, *others = all_notices(status)
     assert told.title == "The task API does not answer"
     assert (
         told.text
@@ -137,9 +139,9 @@ def test_full_disk_is_the_headline() -> None:
 @pytest.mark.parametrize("result", [r for r in PollResult if r not in (PollResult.TASKS, PollResult.EMPTY)])
 def test_idle_because_polls_fail_is_not_told_as_no_work(result: PollResult) -> None:
     status = replace(idle(Idle.POLLS_FAILING), poll=replace(WORKING.poll, last_result=result))
-    told, *others = bulletins(status)
+    told, *others = all_notices(status)
     assert told.title.startswith("The task API ")
-    assert told.tone in (Tone.CAUTION, Tone.ALARM)
+    assert told.severity in (Severity.CAUTION, Severity.ALARM)
     assert not others
 
 
@@ -148,9 +150,9 @@ def test_probe_under_way_does_not_hide_the_hold() -> None:
 
 
 def test_work_goes_on_but_an_api_that_is_down_turns_the_light_red() -> None:
-    told, trouble = bulletins(with_breaker(WORKING, "api", BreakerPhase.OPEN))
+    told, trouble = all_notices(with_breaker(WORKING, "api", BreakerPhase.OPEN))
     assert told.title.startswith("Working on 100 tasks")
-    assert told.tone is Tone.ALARM
+    assert told.severity is Severity.ALARM
     assert trouble.title == "The task API does not answer"
 
 
@@ -164,49 +166,49 @@ def test_silent_loop_is_the_headline_whatever_it_last_said() -> None:
 def test_no_worker_says_how_the_last_one_died() -> None:
     death = DeathStatus(WORKING.at_seconds - 2, 3, 0, 0, "exited with code 1")
     told = headline(replace(idle(Idle.NO_WORKERS), not_ready=(NotReady.NO_WORKERS,), deaths=(death,)))
-    assert told.tone is Tone.ALARM
+    assert told.severity is Severity.ALARM
     assert "The last one exited with code 1." in told.text
 
 
 def test_rejected_reports_are_told_with_what_to_do() -> None:
-    _, notice = bulletins(replace(WORKING, rejected=3))
+    _, notice = all_notices(replace(WORKING, rejected=3))
     assert notice.title == "The task API has rejected 3 reports"
     assert "journal list --state rejected" in notice.text
 
 
 def test_old_outbox_is_told() -> None:
-    _, notice = bulletins(replace(WORKING, outbox_oldest_age_seconds=90.0))
+    _, notice = all_notices(replace(WORKING, outbox_oldest_age_seconds=90.0))
     assert notice.title == "A result has waited 1 min 30 s to be reported"
 
 
 def test_recent_death_is_told_and_an_old_one_is_not() -> None:
     death = DeathStatus(WORKING.at_seconds - 120, 1, 3, 100, "was killed by SIGKILL")
-    _, notice = bulletins(replace(WORKING, deaths=(death,)))
+    _, notice = all_notices(replace(WORKING, deaths=(death,)))
     assert notice.title == "A worker died 2 min ago: it was killed by SIGKILL"
     assert notice.text == "It held 100 tasks, which run again."
     old = replace(death, at_seconds=WORKING.at_seconds - 3600)
-    assert len(bulletins(replace(WORKING, deaths=(old,)))) == 1
+    assert len(all_notices(replace(WORKING, deaths=(old,)))) == 1
 
 
 def test_many_failures_are_told_with_the_last_reason() -> None:
     failure = FailureStatus(WORKING.at_seconds, 40, "t", "text-embedding", "no such model")
     total = Bucket(60, 40, 0.1, 0.2)
     status = replace(WORKING, activity=replace(WORKING.activity, total=total), failures=(failure,))
-    _, notice = bulletins(status)
+    _, notice = all_notices(status)
     assert notice.title == "40 of 100 tasks failed in the last 15 minutes"
     assert notice.text == "The last: no such model"
 
 
 def test_alarms_come_before_the_rest() -> None:
     status = with_breaker(replace(WORKING, rejected=1), "api", BreakerPhase.HALF_OPEN)
-    assert [notice.tone for notice in bulletins(status)[1:]] == [Tone.ALARM, Tone.CAUTION]
+    assert [notice.severity for notice in all_notices(status)[1:]] == [Severity.ALARM, Severity.CAUTION]
 
 
 def test_model_on_hold_is_a_notice_while_others_are_worked_on() -> None:
-    told, notice = bulletins(replace(WORKING, holds=(LOST_MODEL,)))
+    told, notice = all_notices(replace(WORKING, holds=(LOST_MODEL,)))
     assert told.title.startswith("Working on")
-    assert told.tone is Tone.GOOD
-    assert notice.tone is Tone.CAUTION
+    assert told.severity is Severity.GOOD
+    assert notice.severity is Severity.CAUTION
     assert notice.title == "Model embed-9 on hold: the provider has nothing there"
     assert notice.text == (
         "Of embed-9 it says “nothing at http://ai/v1 for embed-9” Refused 2 times since 23:58:30 UTC."
@@ -216,28 +218,28 @@ def test_model_on_hold_is_a_notice_while_others_are_worked_on() -> None:
 
 
 def test_several_models_on_hold_are_one_notice() -> None:
-    _, notice = bulletins(replace(WORKING, holds=(LOST_MODEL, replace(LOST_MODEL, model="embed-8"))))
+    _, notice = all_notices(replace(WORKING, holds=(LOST_MODEL, replace(LOST_MODEL, model="embed-8"))))
     assert notice.title == "2 models on hold: the provider has nothing there"
 
 
 def test_service_that_waits_for_held_models_alone_says_so_first() -> None:
-    told, *others = bulletins(replace(idle(Idle.PROVIDER_HOLD), holds=(LOST_MODEL,)))
+    told, *others = all_notices(replace(idle(Idle.PROVIDER_HOLD), holds=(LOST_MODEL,)))
     assert told.title.startswith("Model embed-9 on hold")
-    assert told.tone is Tone.ALARM
+    assert told.severity is Severity.ALARM
     assert not others
 
 
 def test_slowed_reports_are_told_while_there_are_any() -> None:
     status = replace(WORKING, learned=replace(WORKING.learned, reports_per_second=12.0))
-    _, notice = bulletins(status)
+    _, notice = all_notices(status)
     assert notice.title == "Reports are slowed to 12/s"
     assert notice.text.endswith("17 results in the outbox.")
-    assert len(bulletins(replace(status, outbox=0))) == 1
+    assert len(all_notices(replace(status, outbox=0))) == 1
 
 
 def test_old_outbox_says_why_reports_are_not_taken() -> None:
     status = replace(WORKING, outbox_oldest_age_seconds=90.0, troubles=(REPORT_TROUBLE,))
-    _, notice = bulletins(status)
+    _, notice = all_notices(status)
     assert notice.text == (
         "17 results in the outbox. Status 503: overloaded. At http://api:8000, 12 times since 23:58:30 UTC."
     )
