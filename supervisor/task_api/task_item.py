@@ -21,8 +21,9 @@ MAX_WORD_CHARACTERS = 200
 MAX_EXACT = 2**53
 PENDING = "pending"
 NO_SHAPE = "its fields are neither status and input_data alone nor state and content alone"
+EARLIEST_EPOCH_SECONDS = 946_684_800.0
 LATEST_EPOCH_SECONDS = 4_102_444_800.0
-"""The year 2100. A time beyond it stands for something else."""
+"""The years 2000 and 2100. A time before or beyond them stands for something else."""
 EPOCH_UNITS = ((1e14, 1e6), (1e11, 1e3), (0.0, 1.0))
 """From this number on, an epoch time has so many to the second."""
 
@@ -230,7 +231,9 @@ def _correlation_id(fields: Item) -> str | None:
 def _epoch_seconds(value: JsonValue) -> float | None:
     """A time as ISO 8601, or as seconds, milliseconds or microseconds since 1970; None if it is none."""
     seconds = _iso_seconds(value) if isinstance(value, str) else _numeric_seconds(value)
-    return seconds if seconds is not None and 0 <= seconds <= LATEST_EPOCH_SECONDS else None
+    return (
+        seconds if seconds is not None and EARLIEST_EPOCH_SECONDS <= seconds <= LATEST_EPOCH_SECONDS else None
+    )
 
 
 def _iso_seconds(value: str) -> float | None:

@@ -154,9 +154,9 @@ class Completion:
     def _conclude(self, entry: OutboxEntry[Report], answer: ReportAnswer) -> None:
         report = entry.message
         created = report.created_at_seconds
-        total = time.time() - created if created is not None else None
+        total = max(0.0, time.time() - created) if created is not None else None  # clocks differ
         if total is not None and answer.outcome is ReportOutcome.DONE:
-            self.metrics.end_to_end.labels(report.task_type).observe(max(0.0, total))
+            self.metrics.end_to_end.labels(report.task_type).observe(total)
         log.info(
             LogEvent.TASK_FINISHED,
             task_id=report.task_id,

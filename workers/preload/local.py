@@ -3,6 +3,7 @@
 import contextlib
 import gc
 
+import workers.factory
 import workers.process.entrypoint  # noqa: F401
 from shared.errors import ConfigurationError
 from workers.providers.local import load_model

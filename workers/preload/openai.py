@@ -7,6 +7,7 @@ import httpcore2  # noqa: F401  httpx2 imports it at the first request
 import httpx2
 import openai
 
+import workers.factory
 import workers.process.entrypoint
 import workers.providers.openai.client  # noqa: F401
 from workers.providers.openai.guarded_http import tls_context

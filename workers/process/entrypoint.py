@@ -12,7 +12,6 @@ from shared.errors import ConfigurationError
 from shared.logs import configure_logs
 from shared.messages import WorkerReady, WorkerUnfit
 from shared.metrics import WorkerMetrics, use_metric_files
-from workers.factory import build_factory
 from workers.process.config import WorkerConfig
 from workers.process.parent_watch import die_with_parent, let_forkserver_end
 from workers.process.pipe import send_message
@@ -29,6 +28,8 @@ def worker_main(slot: int, pipe: Connection, config: WorkerConfig) -> None:
     Its first message is WorkerReady, or WorkerUnfit before it exits with 2. To be the target of a
     multiprocessing.Process.
     """
+    from workers.factory import build_factory  # noqa: PLC0415  with numpy, which the supervisor does not need
+
     name = f"worker-{slot}"
     setproctitle(f"ai-task-processor: {name}")
     leave_signals_to_supervisor()

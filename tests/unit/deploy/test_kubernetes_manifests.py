@@ -66,6 +66,14 @@ def test_keys_are_files_where_the_service_looks_for_them() -> None:
     assert entries.keys() <= Settings.model_fields.keys()
 
 
+def test_network_policy_lets_in_what_scrapes_and_names_the_same_pods_and_port() -> None:
+    policy = manifest("network-policy.example.yaml")["spec"]
+    assert policy["podSelector"] == manifest("deployment.yaml")["spec"]["selector"]
+    (inward,) = cast("list[dict[str, object]]", policy["ingress"])
+    (port,) = cast("list[dict[str, object]]", container()["ports"])
+    assert inward["ports"] == [{"port": port["name"]}]
+
+
 def test_configuration_names_settings_only() -> None:
     data = cast("dict[str, str]", yaml.safe_load((FOLDER / "configmap.yaml").read_text())["data"])
     assert {name.lower() for name in data} <= Settings.model_fields.keys()

@@ -46,6 +46,10 @@ def test_state_is_where_systemd_made_it() -> None:
     assert not values("Environment")[0].count("STATE_DIR")
 
 
+def test_no_core_file_is_left() -> None:
+    assert values("LimitCORE") == ["0"]
+
+
 def test_it_is_hardened() -> None:
     for key in (
         "NoNewPrivileges",

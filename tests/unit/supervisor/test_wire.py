@@ -222,6 +222,10 @@ def test_correlation_id_unfit_for_a_header_is_replaced(value: object) -> None:
         (2**63, None),
         (1e300, None),
         ("9999-12-31T23:59:59Z", None),
+        ("9999-12-31T23:59:59-23:59", None),
+        (253402300799, None),
+        ("NaN", None),
+        ("0001-01-01T00:00:00", None),
         ("0001-01-01T00:00:00+23:59", None),
     ],
 )
