@@ -1,7 +1,7 @@
 """The loop of a worker process: a unit in, its outcomes out."""
 
 import multiprocessing.connection
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from shared.messages import Failure, Unit, UnitDone
-from shared.models import Output, Task
+from shared.models import InputPlace, JsonValue, Output, Task
 from workers.process.attempt import attempt
 from workers.process.pipe import receive_unit, send_message
 from workers.process.redaction import with_shown_words
@@ -54,7 +54,7 @@ class Worker:
 
     def work(self, unit: Unit) -> UnitDone:
         try:
-            unit = replace(unit, tasks=tuple(self._with_input(task) for task in unit.tasks))
+            unit = replace(unit, tasks=self._with_inputs(unit.tasks))
         except (OSError, ValueError) as error:
             return UnitDone(unit.id, unreadable=str(error))
         started = self._clock()
@@ -72,11 +72,20 @@ class Worker:
     def _outcomes(self, unit: Unit) -> Mapping[str, Output | Failure]:
         return self._factory.processor_for(unit.tasks[0]).process_batch(unit.tasks)
 
-    def _with_input(self, task: Task) -> Task:
-        """Raises OSError or ValueError."""
-        place = task.input_place
-        if place is None:
-            return task
+    def _with_inputs(self, tasks: Sequence[Task]) -> tuple[Task, ...]:
+        """The tasks with the inputs that are in files; those that ask the same share one in memory.
+
+        Raises OSError or ValueError.
+        """
+        inputs = {task.question: task.input_place for task in tasks if task.input_place is not None}
+        payloads = {question: self._read(place) for question, place in inputs.items()}
+        return tuple(
+            replace(task, payload=payloads[task.question], input_place=None) if task.input_place else task
+            for task in tasks
+        )
+
+    def _read(self, place: InputPlace) -> JsonValue:
         with (self._inputs_directory / place.file).open("rb") as file:
             file.seek(place.start)
-            return replace(task, payload=orjson.loads(file.read(place.length)), input_place=None)
+            payload: JsonValue = orjson.loads(file.read(place.length))
+            return payload

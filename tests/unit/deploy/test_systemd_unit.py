@@ -1,5 +1,7 @@
 """The systemd unit fits the service that it starts."""
 
+import yaml
+
 from deploy.verify.children import CHECKOUT
 from shared.settings import Settings
 from supervisor.runtime.exit_codes import ExitCode
@@ -27,6 +29,14 @@ def test_workers_are_left_to_finish_when_it_is_stopped() -> None:
 
 def test_service_outlives_a_worker_without_memory() -> None:
     assert values("OOMPolicy") == ["continue"]
+
+
+def test_memory_limit_is_that_of_the_container() -> None:
+    compose = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text(encoding="utf-8"))
+    pods = (CHECKOUT / "deploy" / "kubernetes" / "deployment.yaml").read_text(encoding="utf-8")
+    assert values("MemoryMax") == ["1G"]
+    assert compose["services"]["ai-task-processor"]["mem_limit"] == "1g"
+    assert "limits: {memory: 1Gi}" in pods
 
 
 def test_wrong_configuration_is_not_tried_again() -> None:

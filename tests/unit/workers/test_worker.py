@@ -86,6 +86,28 @@ def test_input_in_a_file_is_read_from_there(tmp_path: Path) -> None:
     assert done.failure.shown == "RuntimeError: no '[text]'"
 
 
+def test_same_input_in_a_file_is_in_memory_once(tmp_path: Path) -> None:
+    (tmp_path / "a.inputs").write_bytes(b'"same""same"')
+    stored = [
+        replace(task, input_place=InputPlace("a.inputs", start, 6), content_id="one")
+        for task, start in zip(make_unit([None, None]).tasks, (0, 6), strict=True)
+    ]
+    seen: list[Task] = []
+
+    class Seeing(BaseProcessor):
+        task_type: ClassVar[TaskType] = TaskType.TEXT_EMBEDDING
+
+        def process(self, task: Task) -> Output:
+            seen.append(task)
+            return OUTPUT
+
+    calls = ProviderCalls(WorkerMetrics(), lambda: 0.0)
+    worker = worker_of(ProcessorFactory([Seeing()]), calls, lambda: 0.0, tmp_path)
+    worker.work(replace(make_unit([None]), tasks=tuple(stored)))
+    assert [task.payload for task in seen] == ["same", "same"]
+    assert seen[0].payload is seen[1].payload
+
+
 @pytest.mark.parametrize("place", [InputPlace("a.inputs", 0, 3), InputPlace("b.inputs", 0, 3)])
 def test_input_that_cannot_be_read_is_told_and_nothing_is_tried(tmp_path: Path, place: InputPlace) -> None:
     (tmp_path / "a.inputs").write_bytes(b'"c')
