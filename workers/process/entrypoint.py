@@ -1,5 +1,6 @@
 """What a worker process runs from its first line to its end."""
 
+import contextlib
 import multiprocessing
 import os
 import sys
@@ -45,7 +46,8 @@ def worker_main(slot: int, pipe: Connection, config: WorkerConfig) -> None:
         die_with_parent(supervisor.sentinel)
         factory = build_factory(config, calls)
     except ConfigurationError as error:
-        send_message(pipe, WorkerUnfit(str(error)))
+        with contextlib.suppress(OSError):  # the supervisor may have ended for the same reason
+            send_message(pipe, WorkerUnfit(str(error)))
         sys.exit(EXIT_UNFIT)
     try:
         send_message(pipe, WorkerReady(os.getpid()))
