@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos bench test-slow test-browser lint lock clean
+.PHONY: help demo test chaos soak bench test-slow test-browser lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -23,6 +23,9 @@ test: $(VENV)/.installed-dev lint  ## lint, types, imports and all tests with co
 
 chaos: $(VENV)/.installed-dev  ## everything dies at random, thrice: nothing lost, nothing paid twice
 	for seed in 1 2 3; do $(BIN)/python -m tests.chaos --tasks 5000 --seed $$seed || exit 1; done
+
+soak: $(VENV)/.installed-dev  ## 15 minutes under faults: memory, files and CPU stay flat
+	$(BIN)/python -m tests.chaos.soak
 
 bench: $(VENV)/.installed-dev  ## this service beside a thread pool and a floor, medians of three
 	$(BIN)/python -m benchmarks throughput overhead

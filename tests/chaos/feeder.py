@@ -1,5 +1,6 @@
 """Puts tasks into the task API as others are finished, so that there is work all through a run."""
 
+import itertools
 import threading
 from collections.abc import Iterator
 
@@ -18,7 +19,7 @@ class Feeder:
     def __init__(self, api: FaultyApi, plan: Plan) -> None:
         self._api = api
         self._max_open = plan.open_tasks
-        self._tasks = list(_new_tasks(plan.tasks))[::-1]
+        self._tasks = _new_tasks(plan.tasks)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="feeder")
 
@@ -31,13 +32,13 @@ class Feeder:
             self._thread.join()
 
     def _work(self) -> None:
-        while self._tasks:
+        while not self._stopping.wait(FEED_EVERY_SECONDS):
             states = self._api.store.summary().by_state
             room = max(0, self._max_open - states[State.PENDING] - states[State.PROCESSING])
-            batch = [self._tasks.pop() for _ in range(min(room, len(self._tasks)))]
-            self._api.store.add(batch)
-            if self._stopping.wait(FEED_EVERY_SECONDS):
+            batch = list(itertools.islice(self._tasks, room))
+            if room and not batch:
                 return
+            self._api.store.add(batch)
 
 
 def _new_tasks(count: int) -> Iterator[Task]:
