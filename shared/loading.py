@@ -66,7 +66,7 @@ def load_settings() -> Settings:
     return settings
 
 
-def load_whereabouts() -> ServiceLocation:
+def load_service_location() -> ServiceLocation:
     """The same for a command that only needs to find the service; nothing has to be set."""
     return _load(ServiceLocation)
 

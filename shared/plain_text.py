@@ -54,3 +54,22 @@ def _json_escape(found: re.Match[str]) -> str:
         return found[0]
     units = found[0].encode("utf-16-be")
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
+MAX_MESSAGE_CHARACTERS = 500
+HIDDEN_KEY = "[key]"
+
+_MAX_SEARCHED = 10_000
+
+_KEY_LIKE = re.compile(
+    r"\b(?:sk-|gsk_|hf_|xai-|pplx-|nvapi-|AIza)[A-Za-z0-9_*.\-]{4,}|(?<=://)[^/\s@]+(?=@)"
+    r"|(?<=[Bb]earer )(?=\S*[0-9*])[A-Za-z0-9_*.\-+/=]{8,}"
+)
+
+
+def safe_message(text: str, secret: str = "") -> str:
+    """`text` on one line, at most 500 characters long, without `secret` or anything that looks like a key."""
+    text = text[:_MAX_SEARCHED]
+    if secret:
+        text = text.replace(secret, HIDDEN_KEY)
+    return one_line(_KEY_LIKE.sub(HIDDEN_KEY, text), MAX_MESSAGE_CHARACTERS)

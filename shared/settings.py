@@ -116,7 +116,7 @@ class Settings(ServiceLocation):
     poll_wait_seconds: Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)] = 0.0
     """How long the API may hold a poll until there is work; 0 = it answers at once."""
     wake_token: SecretStr | None = None
-    """Lets the API's side ring for an immediate poll; without it there is no wake_endpoint."""
+    """Lets the API ask for a poll at once; without it the wake endpoint is off."""
 
     concurrency_limit: Annotated[int, Field(ge=1, le=256)] = 5
     batch_max_tasks: Annotated[int, Field(ge=1, le=2048)] = 100
@@ -170,7 +170,7 @@ class Settings(ServiceLocation):
     @classmethod
     def _path(cls, value: str, info: ValidationInfo) -> str:
         if not _PATH_SAFE.fullmatch(value) or "#" in value:
-            raise ValueError("must be a path that begins with a slash; write other entries as %XX")
+            raise ValueError("must be a path that begins with a slash; write other letters as %XX")
         if info.field_name == "api_task_path" and (
             value.count("{id}") != 1 or set("{}") & set(value.replace("{id}", ""))
         ):

@@ -1,7 +1,7 @@
 """The input of each task type: how it is parsed, how long it is, and which tasks may share a batch.
 
 The length is judged without a tokenizer. A token is at least one byte of UTF-8, so bytes bound tokens from
-above. The tokenizer of OpenAI's embedding models (cl100k_base) never joins two runs of entries nor more than
+above. The tokenizer of OpenAI's embedding models (cl100k_base) never joins two runs of letters nor more than
 three digits, so these bound them from below. Between the two bounds it is a guess.
 """
 

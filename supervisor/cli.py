@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from shared.errors import ConfigurationError
-from shared.loading import load_settings, load_whereabouts
+from shared.loading import load_service_location, load_settings
 from shared.plain_text import visible
 from supervisor.journal.state_directory import JOURNAL_FILE
 from supervisor.journal.task_record import TaskState
@@ -73,14 +73,14 @@ def _status(options: argparse.Namespace) -> int:
     from supervisor.console.service_address import service_url  # noqa: PLC0415
     from supervisor.console.status_command import run_status  # noqa: PLC0415
 
-    url = options.url or service_url(load_whereabouts())
+    url = options.url or service_url(load_service_location())
     return run_status(url, as_json=options.json, watch=options.watch)
 
 
 def _journal(options: argparse.Namespace) -> int:
     from supervisor.console.journal_command import JournalCommand  # noqa: PLC0415
 
-    command = JournalCommand(load_whereabouts().state_dir / JOURNAL_FILE)
+    command = JournalCommand(load_service_location().state_dir / JOURNAL_FILE)
     act: Callable[[JournalCommand, argparse.Namespace], int] = options.act
     return act(command, options)
 

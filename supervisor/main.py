@@ -40,7 +40,7 @@ from supervisor.task_api.poller import Poller
 from supervisor.task_api.sender import Sender
 from supervisor.task_api.wake import WakeEndpoint
 from supervisor.task_api.wire import Wire
-from workers.process.config import WorkerConfig
+from workers.config import WorkerConfig
 from workers.process.forkserver import check_socket_directory
 
 PROCESS_NAME = "supervisor"

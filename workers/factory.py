@@ -1,17 +1,15 @@
 """Which processor runs which task."""
 
-import time
 from collections.abc import Iterable
 
 from shared.errors import ConfigurationError, NonRetryableError
 from shared.models import Provider, Task, TaskType
 from shared.settings import LongText
-from workers.process.config import WorkerConfig
+from workers.config import WorkerConfig
 from workers.processors.base import BaseProcessor
-from workers.processors.text_embedding import TextEmbeddingProcessor
+from workers.processors.text_embedding import PiecewiseEmbeddings, TextEmbeddingProcessor
 from workers.providers.base import EmbeddingProvider
-from workers.providers.openai.provider_calls import ProviderCalls
-from workers.providers.piecewise import PiecewiseEmbeddings
+from workers.providers.calls import ProviderCalls
 
 
 class ProcessorFactory:
@@ -41,34 +39,23 @@ def build_factory(config: WorkerConfig, calls: ProviderCalls) -> ProcessorFactor
     return ProcessorFactory([TextEmbeddingProcessor(provider)])
 
 
+def preload_provider(provider: Provider) -> None:
+    """Load in the forkserver what the workers of `provider` would load one by one. Starts no thread."""
+    if provider is Provider.LOCAL:
+        from workers.providers.local import preload  # noqa: PLC0415  heavy, and may be absent
+    else:
+        from workers.providers.openai.client import preload  # noqa: PLC0415  heavy
+    preload()
+
+
 def _embedding_provider(config: WorkerConfig, calls: ProviderCalls) -> EmbeddingProvider:
     if config.provider is Provider.LOCAL:
         from workers.providers.local import LocalEmbeddings  # noqa: PLC0415  heavy, and may be absent
 
         return LocalEmbeddings()
-    return _openai(config, calls)
-
-
-def _openai(config: WorkerConfig, calls: ProviderCalls) -> EmbeddingProvider:
-    import httpx2  # noqa: PLC0415  heavy, and of no use to the local provider
-
-    from workers.providers.openai.client import DEFAULT_BASE_URL, OpenAIClient  # noqa: PLC0415
-    from workers.providers.openai.guarded_http import ProviderHttp  # noqa: PLC0415
+    from workers.providers.openai.client import OpenAIClient  # noqa: PLC0415  heavy
 
     if config.openai_api_key is None:
         raise ConfigurationError("OPENAI_API_KEY: is required for EMBEDDING_PROVIDER=openai")
-    try:
-        http = ProviderHttp(config.openai_timeout_seconds, time.monotonic)
-        return OpenAIClient(
-            key=config.openai_api_key.get_secret_value(),
-            base_url=config.openai_base_url,
-            timeout_seconds=config.openai_timeout_seconds,
-            http=http,
-            calls=calls,
-            wall_clock=time.time,
-            proxy=http.proxy_of(config.openai_base_url or DEFAULT_BASE_URL),
-        )
-    except httpx2.InvalidURL as error:
-        raise ConfigurationError(f"OPENAI_BASE_URL or a proxy variable is no address: {error}") from error
-    except (OSError, ValueError, ImportError) as error:
-        raise ConfigurationError(f"the connection to the provider cannot be set up: {error}") from error
+    key = config.openai_api_key.get_secret_value()
+    return OpenAIClient.connect(key, config.openai_base_url, config.openai_timeout_seconds, calls)

@@ -12,7 +12,7 @@ from supervisor.pool.orphans import collect_orphans, inherits_orphans
 from supervisor.pool.worker_slot import WorkerSlot
 from supervisor.runtime.events import Event
 from supervisor.runtime.threads import start_thread
-from workers.process.config import WorkerConfig
+from workers.config import WorkerConfig
 from workers.process.entrypoint import worker_main
 from workers.process.forkserver import start_another_forkserver, start_forkserver
 

@@ -4,10 +4,10 @@ import errno
 import itertools
 import os
 
-from workers.preload import process
+from workers.process import preload
 
 _forks = itertools.count(1)
-_fork = process._fork
+_fork = preload._fork
 
 
 def _fork_at_times() -> int:
@@ -16,4 +16,4 @@ def _fork_at_times() -> int:
     return _fork()
 
 
-process._fork = _fork_at_times
+preload._fork = _fork_at_times

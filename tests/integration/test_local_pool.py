@@ -24,8 +24,8 @@ from tests.integration.pool_events import EventLog
 from tests.stubs.provider import StubProvider
 from tests.stubs.provider_answer import vector_for
 from tests.stubs.provider_faults import hang
-from workers.preload import preload_modules
-from workers.process.config import WorkerConfig
+from workers.config import WorkerConfig
+from workers.process.forkserver import PRELOAD_MODULES
 
 SLOTS = 2
 
@@ -187,8 +187,8 @@ def test_worker_that_cannot_be_forked_is_tried_again_and_costs_no_other(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
     stop_forkserver()
-    scarce = [*preload_modules(Provider.OPENAI), "tests.integration.scarce_processes"]
-    monkeypatch.setattr("workers.process.forkserver.preload_modules", lambda _: scarce)
+    scarce = [*PRELOAD_MODULES, "tests.integration.scarce_processes"]
+    monkeypatch.setattr("workers.process.forkserver.PRELOAD_MODULES", scarce)
     with running_pool(tmp_path, log, provider.base_url):
         log.wait(WorkerStarted, SLOTS)
         failed = log.all(WorkerDied)

@@ -15,11 +15,10 @@ from tests.stubs import provider_faults as faults
 from tests.stubs.provider import StubProvider
 from tests.stubs.provider_answer import tokens_in, vector_for
 from tests.stubs.provider_faults import Delivery, Fault
-from workers.providers.base import Embeddings
+from workers.providers.base import BadVector, Embeddings
+from workers.providers.calls import ProviderCalls
 from workers.providers.openai.client import OpenAIClient
-from workers.providers.openai.guarded_http import ProviderHttp
-from workers.providers.openai.provider_calls import ProviderCalls
-from workers.providers.vectors import BadVector
+from workers.providers.openai.http import ProviderHttp
 
 KEY = "sk-integration-0123456789"
 MODEL = "text-embedding-3-small"

@@ -26,7 +26,7 @@ SUPERVISOR = textwrap.dedent(
     from shared.models import Provider
     from shared.settings import LogFormat, LogLevel
     from workers.process.pipe import receive_message
-    from workers.process.config import WorkerConfig
+    from workers.config import WorkerConfig
     from workers.process.entrypoint import worker_main
     from workers.process.forkserver import start_forkserver
 

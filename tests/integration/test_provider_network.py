@@ -14,9 +14,9 @@ from tests.stubs.provider_answer import Item, embeddings_json, vector_for
 from tests.stubs.raw_tcp import black_hole, raw_server
 from tests.stubs.scripted_http import NO_ANSWER, Answer, Ending, Request, ScriptedServer
 from workers.providers.base import Embeddings
+from workers.providers.calls import ProviderCalls
 from workers.providers.openai.client import OpenAIClient
-from workers.providers.openai.guarded_http import ProviderHttp
-from workers.providers.openai.provider_calls import ProviderCalls
+from workers.providers.openai.http import ProviderHttp
 
 TIMEOUT_SECONDS = 1.0
 BODY = embeddings_json([Item(0, vector_for("a", 4))], model="m", tokens=1, floats=True)

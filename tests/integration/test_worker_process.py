@@ -19,7 +19,7 @@ from shared.settings import LogFormat, LogLevel
 from tests.stubs.provider import StubProvider
 from tests.stubs.provider_answer import vector_for
 from tests.unit.workers.units import make_unit
-from workers.process.config import WorkerConfig
+from workers.config import WorkerConfig
 from workers.process.entrypoint import EXIT_UNFIT, worker_main
 from workers.process.forkserver import start_forkserver
 from workers.process.pipe import receive_message, send_message

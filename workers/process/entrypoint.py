@@ -1,33 +1,38 @@
-"""What a worker process runs from its first line to its end."""
+"""What a worker process runs from its first line to its end. No worker outlives its supervisor."""
 
 import contextlib
+import ctypes
 import multiprocessing
+import multiprocessing.connection
+import multiprocessing.forkserver
 import os
+import signal
 import sys
+import threading
 import time
 from multiprocessing.connection import Connection
 
 from setproctitle import setproctitle
 
-from shared.errors import ConfigurationError
+from shared.errors import RAISE_PROCESS_LIMIT, ConfigurationError
 from shared.logs import configure_logs
 from shared.messages import WorkerReady, WorkerUnfit
 from shared.metrics import WorkerMetrics, use_metric_files
-from workers.process.config import WorkerConfig
-from workers.process.parent_watch import die_with_parent, let_forkserver_end
+from workers.config import WorkerConfig
 from workers.process.pipe import send_message
 from workers.process.signals import leave_signals_to_supervisor, show_stacks
 from workers.process.worker import Worker
-from workers.providers.openai.provider_calls import ProviderCalls
+from workers.providers.calls import ProviderCalls
 
 EXIT_UNFIT = 2
+_EXIT_WITHOUT_SUPERVISOR = 1
+_PR_SET_PDEATHSIG = 1
 
 
 def worker_main(slot: int, pipe: Connection, config: WorkerConfig) -> None:
-    """Run the worker of `slot` on its lane, until the lane is closed.
+    """Run the worker of `slot` until its pipe is closed. The target of a multiprocessing.Process.
 
-    Its first message is WorkerReady, or WorkerUnfit before it exits with 2. To be the target of a
-    multiprocessing.Process.
+    Its first message is WorkerReady, or WorkerUnfit before it exits with 2.
     """
     from workers.factory import build_factory  # noqa: PLC0415  with numpy, which the supervisor does not need
 
@@ -38,12 +43,12 @@ def worker_main(slot: int, pipe: Connection, config: WorkerConfig) -> None:
     supervisor = multiprocessing.parent_process()
     if supervisor is None:
         raise RuntimeError("worker_main runs in a process of multiprocessing only")
-    let_forkserver_end()
+    _let_forkserver_end()
     configure_logs(config.log_level, config.log_format, name)
     use_metric_files(config.metrics_directory, name)
     calls = ProviderCalls(WorkerMetrics(), time.monotonic)
     try:
-        die_with_parent(supervisor.sentinel)
+        _die_with_parent(supervisor.sentinel)
         factory = build_factory(config, calls)
     except ConfigurationError as error:
         with contextlib.suppress(OSError):  # the supervisor may have ended for the same reason
@@ -52,7 +57,7 @@ def worker_main(slot: int, pipe: Connection, config: WorkerConfig) -> None:
     try:
         send_message(pipe, WorkerReady(os.getpid()))
     except OSError:
-        return  # the supervisor is gone before we were ready: there is nobody to work for
+        return  # the supervisor died before this worker was ready
     Worker(
         pipe=pipe,
         parent_sentinel=supervisor.sentinel,
@@ -61,3 +66,38 @@ def worker_main(slot: int, pipe: Connection, config: WorkerConfig) -> None:
         calls=calls,
         clock=time.monotonic,
     ).run()
+
+
+def _die_with_parent(parent_sentinel: int) -> None:
+    """Have this process killed when the supervisor dies, in two ways.
+
+    A thread waits for `parent_sentinel`: it works on every system, but needs the interpreter. And the kernel
+    kills the process when its parent, the forkserver, ends: that works also while the process is stopped or
+    native code holds the interpreter's lock. Raises ConfigurationError where the system starts no thread.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent_sentinel])
+        os._exit(_EXIT_WITHOUT_SUPERVISOR)
+
+    try:
+        threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"the system starts no thread for the worker: {error}; {RAISE_PROCESS_LIMIT}"
+        ) from error
+
+
+def _let_forkserver_end() -> None:
+    """Close this worker's end of the pipe that keeps the forkserver alive.
+
+    A forkserver runs as long as any process holds that end. A stopped worker would keep it alive, and so
+    never get the kernel's signal of its death. Workers start no processes, so they do not need it.
+    """
+    forkserver = multiprocessing.forkserver._forkserver  # there is no public way
+    descriptor = getattr(forkserver, "_forkserver_alive_fd", None)
+    if isinstance(descriptor, int):
+        os.close(descriptor)
+        forkserver._forkserver_alive_fd = None  # type: ignore[attr-defined]  # private, so not in the stubs

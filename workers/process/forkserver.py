@@ -11,14 +11,16 @@ from pathlib import Path
 
 from shared.errors import RAISE_PROCESS_LIMIT, ConfigurationError
 from shared.models import Provider
-from workers.preload import preload_modules
 
+PRELOAD_MODULES = ["workers.process.preload"]
+PRELOAD_VARIABLE = "AI_TASK_PROCESSOR_PRELOAD"
+"""Tells the forkserver which provider its workers will use."""
 _MEND = "set it to a directory with a short path that can be written, such as /tmp"
 _CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 
 def check_socket_directory() -> None:
-    """Workers are asked for through a socket in TMPDIR. Raises ConfigurationError where none can be."""
+    """The forkserver listens on a socket in TMPDIR. Raises ConfigurationError where it cannot."""
     wanted = os.environ.get("TMPDIR")
     try:
         if wanted and Path(wanted).resolve() != Path(tempfile.gettempdir()).resolve():
@@ -35,15 +37,16 @@ def check_socket_directory() -> None:
 def start_forkserver(provider: Provider) -> ForkServerContext:
     """Start the forkserver with the imports of `provider`'s workers done; a context to make workers with.
 
-    It ends with this process. Should it die before, the next Process.start() starts another. Raises
+    It ends with this process. If it dies earlier, the next Process.start() starts another. Raises
     ConfigurationError where the system does not let it start.
     """
-    # The forkserver knows nothing of this process's sys.path, and passes over preloads it cannot import.
+    # The forkserver does not know this process's sys.path, and silently skips a preload it cannot import.
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if str(_CHECKOUT) not in paths:
         os.environ["PYTHONPATH"] = os.pathsep.join([str(_CHECKOUT), *filter(None, paths)])
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(preload_modules(provider))
+    context.set_forkserver_preload(PRELOAD_MODULES)
+    os.environ[PRELOAD_VARIABLE] = provider.value
     try:
         multiprocessing.forkserver.ensure_running()
     except OSError as error:
@@ -54,9 +57,9 @@ def start_forkserver(provider: Provider) -> ForkServerContext:
 
 
 def start_another_forkserver() -> None:
-    """For when something has removed the socket of the one that runs, such as a cleaner of TMPDIR.
+    """Needed when the socket of the running one was removed, for instance by a cleaner of TMPDIR.
 
-    Its workers go on, and it with them: its pipe stays open, so it ends with this process. Raises OSError.
+    The old one and its workers go on. Its pipe stays open, so it ends with this process. Raises OSError.
     """
     server = multiprocessing.forkserver._forkserver
     # There is no public way.

@@ -1,4 +1,4 @@
-"""The two ends of a lane: the private pipe between the supervisor and one worker process."""
+"""Sends and receives messages over the private pipe between the supervisor and one worker process."""
 
 import pickle
 from multiprocessing.connection import Connection
@@ -10,7 +10,7 @@ PICKLE_PROTOCOL = 5
 
 
 def send_message(pipe: Connection, message: Unit | WorkerMessage) -> None:
-    """Raises OSError when nobody listens any more."""
+    """Raises OSError when the other side is gone."""
     pipe.send_bytes(pickle.dumps(message, PICKLE_PROTOCOL))
 
 
@@ -25,4 +25,4 @@ def receive_message(pipe: Connection) -> WorkerMessage:
 
 
 def _receive(pipe: Connection) -> object:
-    return pickle.loads(pipe.recv_bytes())  # noqa: S301  a lane has two ends and both are ours
+    return pickle.loads(pipe.recv_bytes())  # noqa: S301  both ends are our own processes

@@ -3,19 +3,13 @@
 import faulthandler
 import signal
 
-_FOR_THE_SUPERVISOR = (
-    signal.SIGTERM,
-    signal.SIGINT,
-    signal.SIGHUP,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-)
+_FOR_THE_SUPERVISOR = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def leave_signals_to_supervisor() -> None:
     """Ignore what a terminal or service manager sends to the whole group: a drain needs its workers alive.
 
-    The supervisor ends a worker by closing its lane, or by SIGKILL.
+    The supervisor ends a worker by closing its pipe, or by SIGKILL.
     """
     for number in _FOR_THE_SUPERVISOR:
         signal.signal(number, signal.SIG_IGN)

@@ -1,7 +1,7 @@
 """The loop of a worker process: a unit in, its outcomes out."""
 
 import multiprocessing.connection
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING
 import orjson
 
 from shared.messages import Failure, Unit, UnitDone
-from shared.models import InputPlace, JsonValue, Output, Task
-from workers.process.attempt import attempt
+from shared.models import InputPlace, JsonValue, Task
 from workers.process.pipe import receive_unit, send_message
 from workers.process.redaction import with_shown_words
-from workers.providers.openai.provider_calls import ProviderCalls
+from workers.processors.base import attempt
+from workers.providers.calls import ProviderCalls
 
 if TYPE_CHECKING:
     from workers.factory import ProcessorFactory
 
 
 class Worker:
-    """Runs one unit after the other until the supervisor closes the lane or dies.
+    """Runs one unit after the other until the supervisor closes the pipe or dies.
 
-    `parent_sentinel` is readable once the supervisor is dead: the lane alone may not show it, as long as
-    another process holds a copy of its other end.
+    `parent_sentinel` becomes readable when the supervisor dies. The pipe may not show it, while another
+    process holds a copy of its other end.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Worker:
             return UnitDone(unit.id, unreadable=str(error))
         started = self._clock()
         self._calls.begin_unit(unit.model_label)
-        result = attempt(lambda: self._outcomes(unit))
+        result = attempt(lambda: self._factory.processor_for(unit.tasks[0]).process_batch(unit.tasks))
         done = UnitDone(
             unit_id=unit.id,
             outcomes={} if isinstance(result, Failure) else result,
@@ -68,9 +68,6 @@ class Worker:
             duration_seconds=self._clock() - started,
         )
         return with_shown_words(done, unit.tasks)
-
-    def _outcomes(self, unit: Unit) -> Mapping[str, Output | Failure]:
-        return self._factory.processor_for(unit.tasks[0]).process_batch(unit.tasks)
 
     def _with_inputs(self, tasks: Sequence[Task]) -> tuple[Task, ...]:
         """The tasks with the inputs that are in files; those that ask the same share one in memory.

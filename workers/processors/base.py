@@ -1,13 +1,19 @@
-"""What every kind of task implements."""
+"""What every kind of task implements, and how its code is run."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, TypeVar
 
+from shared.errors import Blame, NonRetryableError, RetryableError, TaskError
+from shared.logs import LogEvent, get_logger
 from shared.messages import Failure
 from shared.models import Output, Task, TaskType
-from workers.process.attempt import attempt
+from shared.plain_text import safe_message
+
+_log = get_logger(__name__)
+Result = TypeVar("Result")
 
 
 class BaseProcessor(ABC):
@@ -33,3 +39,38 @@ class BaseProcessor(ABC):
         is then raised concerns the whole unit, which the supervisor retries, splits or fails.
         """
         return {task.id: attempt(partial(self.process, task)) for task in tasks}
+
+
+def attempt(work: Callable[[], Result]) -> Result | Failure:
+    """What `work` returns, or the error it raised as a Failure.
+
+    An error that is no TaskError becomes a final Failure with its type and message. MemoryError is raised on:
+    a process short of memory is better replaced, and its death counted as a crash.
+    """
+    try:
+        return work()
+    except RetryableError as error:
+        return Failure(
+            safe_message(str(error)),
+            retry=error.reason,
+            retry_after_seconds=error.retry_after_seconds,
+            one_by_one=error.one_by_one,
+        )
+    except TaskError as error:
+        blame = error.blame if isinstance(error, NonRetryableError) else Blame.SOME_TASKS
+        return Failure(safe_message(str(error)), blame=blame)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  the only one here: processors are extended by users and may raise anything
+        _log.error(LogEvent.UNIT_FAILED, error_type=type(error).__name__, where=_where(error))
+        return Failure(safe_message(f"{type(error).__name__}: {error}"), blame=Blame.PROCESSOR)
+
+
+def _where(error: Exception) -> str:
+    """File and line alone: the message may quote a text, and texts never go to the log."""
+    trace = error.__traceback__
+    if trace is None:
+        return ""
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"

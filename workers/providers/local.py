@@ -1,5 +1,6 @@
 """Embeddings from the small model that comes with the service: no key, no network."""
 
+import contextlib
 import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,8 +11,7 @@ from numpy.typing import NDArray
 
 from shared.errors import Blame, ConfigurationError, NonRetryableError
 from shared.models import Usage
-from workers.providers.base import Embeddings
-from workers.providers.vectors import Vectors
+from workers.providers.base import Embeddings, Vectors
 
 LOCAL_MODEL_NAME = "wordllama-l2-supercat-256"
 LOCAL_DIMENSIONS = (64, 128, 256)
@@ -124,3 +124,9 @@ def load_model() -> _Model:
     # Padding makes a short text cost as much as the longest of its unit.
     model.tokenizer.no_padding()
     return cast("_Model", model)
+
+
+def preload() -> None:
+    """Load the model in the forkserver. Where it is missing, each worker says so itself."""
+    with contextlib.suppress(ConfigurationError):
+        load_model()

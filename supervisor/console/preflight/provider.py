@@ -19,7 +19,7 @@ from supervisor.pool.local import LocalPool
 from supervisor.providers.decision import CanaryAnswer, Decision, Facts, FailedUnit, decide
 from supervisor.runtime.events import Event, UnitFinished, WorkerDied, WorkerStarted
 from supervisor.tasks.outcomes import NO_OUTCOME, describe_death
-from workers.process.config import WorkerConfig
+from workers.config import WorkerConfig
 
 SUBJECT = "provider"
 MAX_CALL_SECONDS = 10.0
@@ -122,7 +122,7 @@ def _refused(settings: Settings, key: BatchKey, failure: Failure, *, is_wanted: 
 def _address(settings: Settings) -> str:
     # Heavy, and of no use where the model is embedded.
     from workers.providers.openai.client import DEFAULT_BASE_URL  # noqa: PLC0415
-    from workers.providers.openai.guarded_http import ProviderHttp  # noqa: PLC0415
+    from workers.providers.openai.http import ProviderHttp  # noqa: PLC0415
 
     url = settings.openai_base_url or DEFAULT_BASE_URL
     with ProviderHttp(MAX_CALL_SECONDS, time.monotonic) as http:

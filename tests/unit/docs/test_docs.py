@@ -24,7 +24,7 @@ from supervisor.task_api.answers import PollResult, ReportOutcome
 from supervisor.task_api.task_item import RefusalReason
 from tests.unit.docs.markdown import ROOT, Document, documents
 from tests.unit.supervisor.statuses import QUOTA, WORKING
-from workers.providers.openai.provider_calls import CallStatus
+from workers.providers.calls import CallStatus
 
 README = Document.read("README.md")
 OPERATIONS = Document.read("docs/operations.md")

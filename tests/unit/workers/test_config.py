@@ -5,7 +5,7 @@ import pytest
 
 from shared.models import Provider
 from shared.settings import Settings
-from workers.process.config import WorkerConfig
+from workers.config import WorkerConfig
 
 KEY = "sk-never-to-be-shown"
 

@@ -11,12 +11,12 @@ from shared.metrics import WorkerMetrics
 from shared.models import Output, Provider, Task, TaskType
 from shared.settings import LogFormat, LogLevel
 from tests.unit.workers.units import make_task
+from workers.config import WorkerConfig
 from workers.factory import ProcessorFactory, build_factory
-from workers.process.config import WorkerConfig
 from workers.processors.base import BaseProcessor
 from workers.processors.text_embedding import TextEmbeddingProcessor
-from workers.providers.openai.guarded_http import tls_context
-from workers.providers.openai.provider_calls import ProviderCalls
+from workers.providers.calls import ProviderCalls
+from workers.providers.openai.http import tls_context
 
 
 class Picky(BaseProcessor):

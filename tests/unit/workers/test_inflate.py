@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import RetryableError, RetryReason
-from workers.providers.openai.inflate import inflate
+from workers.providers.openai.http import inflate
 
 BODY = b'{"data": []}' * 1000
 

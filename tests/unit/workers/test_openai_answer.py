@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from shared.errors import RetryableError, RetryReason
 from shared.models import Usage
-from workers.providers.base import Embeddings
+from workers.providers.base import BadVector, Embeddings
 from workers.providers.openai.answer import error_in, parse_answer, read_body
 from workers.providers.openai.refusals import refusal_in_success
-from workers.providers.vectors import BadVector
 
 
 def encoded(*numbers: float) -> str:
@@ -188,7 +187,7 @@ def test_no_bytes_raise_anything_but_a_task_error(content: bytes) -> None:
     try:
         body = read_body(content)
         if (error := error_in(body)) is not None:
-            refusal_in_success(error, "m", None)
+            refusal_in_success(error, "m", None, {})
         else:
             parse_answer(body, texts=1, model="m", dimensions=None)
     except RetryableError as error:

@@ -10,8 +10,8 @@ from shared.messages import RateLimits
 from shared.metrics import WorkerMetrics
 from tests.stubs.provider_answer import Item, embeddings_json, error_json, vector_for
 from tests.unit.workers.samples import requests_by_status, sample
+from workers.providers.calls import ProviderCalls
 from workers.providers.openai.client import OpenAIClient
-from workers.providers.openai.provider_calls import ProviderCalls
 
 KEY = "sk-the-real-key-0123456789"
 Answer = Callable[[httpx2.Request], httpx2.Response]

@@ -8,8 +8,8 @@ from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason,
 from shared.metrics import WorkerMetrics
 from tests.stubs import provider_faults as faults
 from tests.stubs.provider_faults import Fault
+from workers.providers.calls import ProviderCalls
 from workers.providers.openai.client import OpenAIClient
-from workers.providers.openai.provider_calls import ProviderCalls
 
 KEY = "sk-the-real-key-0123456789"
 URL = "https://provider.example/v1"

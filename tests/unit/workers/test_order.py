@@ -1,7 +1,7 @@
 import pytest
 
 from shared.errors import RetryableError, RetryReason
-from workers.providers.openai.order import Item, in_order
+from workers.providers.openai.answer import Item, in_order
 
 
 def ordered(*indices: object, texts: int | None = None) -> list[str | None]:

@@ -1,17 +1,30 @@
-import importlib.util
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from shared.models import Provider
-from workers.preload import preload_modules
+from workers.process.forkserver import PRELOAD_VARIABLE
 
 
-@pytest.mark.parametrize("provider", list(Provider))
-def test_every_provider_has_its_preload(provider: Provider) -> None:
-    # The forkserver passes over a name it cannot import, without a word.
-    for name in preload_modules(provider):
-        assert importlib.util.find_spec(name) is not None
-
-
-def test_threads_are_limited_before_anything_that_starts_them_is_loaded() -> None:
-    assert preload_modules(Provider.LOCAL)[0] == "workers.preload.process"
+@pytest.mark.parametrize(
+    ("provider", "loaded", "absent"),
+    [(Provider.OPENAI, "httpcore2", "wordllama"), (Provider.LOCAL, "wordllama", "openai")],
+)
+def test_the_forkserver_loads_what_its_workers_use_and_no_more(
+    provider: Provider, loaded: str, absent: str
+) -> None:
+    script = "import sys, workers.process.preload; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[3],
+        env={PRELOAD_VARIABLE: provider.value},
+    )
+    modules = done.stdout.split()
+    assert loaded in modules
+    assert absent not in modules
+    assert modules.index("workers.process.signals") < modules.index("numpy"), "threads are limited first"

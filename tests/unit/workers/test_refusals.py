@@ -41,7 +41,7 @@ def errors(proxy: str = "") -> OpenAIErrors:
 
 
 def classified(status: int, body: bytes, *, dimensions: int | None = None, proxy: str = "") -> TaskError:
-    return errors(proxy).of_refusal(Refusal(status, ApiError.parse(body), MODEL, dimensions), {})
+    return errors(proxy).of_refusal(Refusal(status, ApiError.parse(body), MODEL, dimensions))
 
 
 def next_of(error: TaskError) -> Next:
@@ -250,7 +250,7 @@ def test_a_proxy_that_wants_a_password_is_named() -> None:
 def test_an_error_with_a_status_of_success_is_the_error_it_says_it_is(error: object, expected: Next) -> None:
     found = ApiError.find({"error": error})
     assert found is not None
-    told = errors().of_refusal(refusal_in_success(found, MODEL, None), {})
+    told = errors().of_refusal(refusal_in_success(found, MODEL, None, {}))
     assert next_of(told) is expected
     assert "with a status of success, " in str(told)
     assert found.message in str(told)

@@ -14,7 +14,7 @@ from tests.unit.workers.units import make_unit
 from workers.factory import ProcessorFactory
 from workers.process.worker import Worker
 from workers.processors.base import BaseProcessor
-from workers.providers.openai.provider_calls import ProviderCalls
+from workers.providers.calls import ProviderCalls
 
 OUTPUT = Output("echo", b"1", "none", Usage(1, 1))
 

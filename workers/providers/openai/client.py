@@ -1,19 +1,23 @@
 """Embeddings from OpenAI or a server that speaks its API, through the official SDK."""
 
+import contextlib
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import Self
 
+import httpcore2  # noqa: F401  httpx2 imports it at the first request; the forkserver shall load it
 import httpx2
 import openai
 
+from shared.errors import ConfigurationError
 from shared.retry import parse_retry_after
 from workers.providers.base import Embeddings
+from workers.providers.calls import ProviderCalls
 from workers.providers.openai.answer import error_in, parse_answer, read_body
 from workers.providers.openai.api_error import ApiError
 from workers.providers.openai.errors import OpenAIErrors
-from workers.providers.openai.guarded_http import call_timeout
-from workers.providers.openai.provider_calls import ProviderCalls
+from workers.providers.openai.http import ProviderHttp, call_timeout, tls_context
 from workers.providers.openai.rate_limit_headers import parse_rate_limits
 from workers.providers.openai.refusals import Refusal, refusal_in_success
 
@@ -22,17 +26,11 @@ _ENCODING = {"encoding_format": "base64"}
 """A tenth of the work of decimal numbers."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    refusal: Refusal
-    headers: Mapping[str, str]
-
-
 class OpenAIClient:
     """An EmbeddingProvider. Every error it raises is already a RetryableError or a NonRetryableError.
 
-    The SDK retries nothing by itself: retries are the supervisor's. `http` is a ProviderHttp,
-    and `proxy` the address of the proxy that it goes through, if it does.
+    The SDK retries nothing by itself: retries are the supervisor's. `proxy` is the address of the proxy that
+    `http` goes through, if there is one.
     """
 
     def __init__(
@@ -56,22 +54,40 @@ class OpenAIClient:
         self._calls = calls
         self._wall_clock = wall_clock
         self._knows_encoding_format = True
-        self._errors = OpenAIErrors(
-            base_url=url, key=key, timeout_seconds=timeout_seconds, wall_clock=wall_clock, proxy=proxy
-        )
+        self._errors = OpenAIErrors(url, key, timeout_seconds, wall_clock, proxy)
+
+    @classmethod
+    def connect(cls, key: str, base_url: str | None, timeout_seconds: float, calls: ProviderCalls) -> Self:
+        """A client with its own HTTP client. Raises ConfigurationError where that cannot be set up."""
+        try:
+            http = ProviderHttp(timeout_seconds, time.monotonic)
+            return cls(
+                key=key,
+                base_url=base_url,
+                timeout_seconds=timeout_seconds,
+                http=http,
+                calls=calls,
+                wall_clock=time.time,
+                proxy=http.proxy_of(base_url or DEFAULT_BASE_URL),
+            )
+        except httpx2.InvalidURL as error:
+            raise ConfigurationError(f"OPENAI_BASE_URL or a proxy variable is no address: {error}") from error
+        except (OSError, ValueError, ImportError) as error:
+            raise ConfigurationError(f"the connection to the provider cannot be set up: {error}") from error
 
     def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embeddings:
+        """As EmbeddingProvider says."""
         with self._calls.call(len(texts)):
             answer = self._ask(texts, model, dimensions)
-            if isinstance(answer, _Refused):
-                raise self._errors.of_refusal(answer.refusal, answer.headers)
+            if isinstance(answer, Refusal):
+                raise self._errors.of_refusal(answer)
             embeddings = parse_answer(answer, texts=len(texts), model=model, dimensions=dimensions)
         self._calls.billed(embeddings.usage)
         return embeddings
 
     def _ask(
         self, texts: Sequence[str], model: str, dimensions: int | None
-    ) -> Mapping[str, object] | _Refused:
+    ) -> Mapping[str, object] | Refusal:
         """The answer's body.
 
         A server that refuses `encoding_format` is asked once more without it, and from then on always.
@@ -82,34 +98,49 @@ class OpenAIClient:
         if not self._knows_encoding_format:
             return self._send(request, model, dimensions)
         answer = self._send(request | _ENCODING, model, dimensions)
-        if not isinstance(answer, _Refused) or not answer.refusal.names_encoding_format():
+        if not isinstance(answer, Refusal) or not answer.names_encoding_format():
             return answer
         answer = self._send(request, model, dimensions)
-        self._knows_encoding_format = isinstance(answer, _Refused)
+        self._knows_encoding_format = isinstance(answer, Refusal)
         return answer
 
     def _send(
         self, request: Mapping[str, object], model: str, dimensions: int | None
-    ) -> Mapping[str, object] | _Refused:
+    ) -> Mapping[str, object] | Refusal:
         try:
-            # Not `embeddings.create`: it searches every text for fields to rename, and always names an
-            # encoding.
+            # `embeddings.create` searches every text for fields to rename, and always names an encoding.
             response = self._post("/embeddings", cast_to=httpx2.Response, body=request)
         except openai.APIStatusError as error:
             self._note_limits(error.response)
             said = ApiError.parse(error.response.content)
-            return _Refused(Refusal(error.status_code, said, model, dimensions), error.response.headers)
+            return Refusal(error.status_code, said, model, dimensions, error.response.headers)
         except (openai.APIError, UnicodeError) as error:
-            raise self._errors.of_trouble(error) from error
+            raise self._errors.of_lost_call(error) from error
         self._note_limits(response)
         body = read_body(response.content)
         said_in_success = error_in(body)
         if said_in_success is None:
             return body
-        return _Refused(refusal_in_success(said_in_success, model, dimensions), response.headers)
+        return refusal_in_success(said_in_success, model, dimensions, response.headers)
 
     def _note_limits(self, response: httpx2.Response) -> None:
-        """What is left, but for a refusal that says how long to wait: that wins over what it says is left."""
+        """Keep what is left. A refusal that says how long to wait wins over what it says is left."""
         now = self._wall_clock()
         waits = not response.is_success and parse_retry_after(response.headers, now) is not None
         self._calls.rate_limits = None if waits else parse_rate_limits(response.headers, now)
+
+
+def preload() -> None:
+    """Load in the forkserver what the SDK imports at its first call, by a call that leaves no process.
+
+    Where the certificates cannot be read, each worker says so itself.
+    """
+
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, json={})
+
+    with httpx2.Client(transport=httpx2.MockTransport(answer)) as http:
+        sdk = openai.OpenAI(api_key="none", base_url="http://localhost", max_retries=0, http_client=http)
+        sdk.post("/embeddings", cast_to=httpx2.Response, body={"model": "none", "input": ["none"]})
+    with contextlib.suppress(OSError):
+        tls_context()

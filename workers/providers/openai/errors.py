@@ -1,73 +1,85 @@
 """The one place where a call to the provider that brought no vectors gets its class."""
 
-from collections.abc import Callable, Mapping
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+import httpx2
 import openai
 
 from shared.errors import NonRetryableError, RetryableError, RetryReason, TaskError
+from shared.plain_text import safe_message
 from shared.retry import parse_retry_after
 from workers.providers.openai.api_error import BodyKind
-from workers.providers.openai.refusals import Refusal, Rule, rule_for
-from workers.providers.openai.trouble import describe_trouble
-from workers.providers.safe_message import safe_message
+from workers.providers.openai.refusals import Refusal, rule_for
 
 _WAIT_COUNTS = frozenset({RetryReason.RATE_LIMIT, RetryReason.SERVER_ERROR})
+_CHECK_PROXY = "check HTTPS_PROXY and HTTP_PROXY"
+_NOTHING_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+    httpx2.LocalProtocolError,
+    UnicodeError,
+)
 
 
+@dataclass(frozen=True, slots=True)
 class OpenAIErrors:
     """Makes a RetryableError or a NonRetryableError of what a call ended in.
 
     `wall_clock` gives epoch seconds, for a `Retry-After` that is a date. Messages never hold `key`.
-    `proxy` is the address of the proxy on the way, if there is one.
+    `proxy` is the address of the proxy on the way, "" where there is none.
     """
 
-    def __init__(
-        self,
-        *,
-        base_url: str,
-        key: str,
-        timeout_seconds: float,
-        wall_clock: Callable[[], float],
-        proxy: str = "",
-    ) -> None:
-        self._base_url = base_url
-        self._key = key
-        self._timeout_seconds = timeout_seconds
-        self._wall_clock = wall_clock
-        self._proxy = proxy
+    base_url: str
+    key: str = field(repr=False)
+    timeout_seconds: float
+    wall_clock: Callable[[], float]
+    proxy: str = ""
 
-    def of_trouble(self, error: openai.APIError | UnicodeError) -> TaskError:
-        """The error for a call that got no answer."""
-        trouble = describe_trouble(error, self._base_url, self._proxy, self._timeout_seconds)
-        return RetryableError(safe_message(trouble.words, self._key), reason=trouble.reason)
+    def of_lost_call(self, error: openai.APIError | UnicodeError) -> TaskError:
+        """The error for a call that got no whole answer. Its reason says if it can have been billed."""
+        way = f"{self.base_url} through the proxy {self.proxy}" if self.proxy else self.base_url
+        cause = error.__cause__ or error
+        if isinstance(cause, _NOTHING_SENT):
+            reason = RetryReason.CONNECTION
+            words = f"no connection to {way}: {_failed_part(cause, proxied=bool(self.proxy))}"
+        elif isinstance(error, openai.APITimeoutError):
+            reason = RetryReason.TIMEOUT
+            words = f"no answer from {way} within {self.timeout_seconds:g} s (OPENAI_TIMEOUT)"
+        else:
+            reason = RetryReason.DISCONNECTED
+            words = f"the connection to {way} ended before the answer was whole: {cause}"
+        return RetryableError(safe_message(words, self.key), reason=reason)
 
-    def of_refusal(self, refusal: Refusal, headers: Mapping[str, str]) -> TaskError:
+    def of_refusal(self, refusal: Refusal) -> TaskError:
         """The error for what the provider answered in place of vectors."""
         rule = rule_for(refusal)
-        message = safe_message(f"{self._words(rule, refusal)}: {_said(refusal, headers)}", self._key)
-        if not isinstance(rule.then, RetryReason):
-            return NonRetryableError(message, blame=rule.then)
-        wait_seconds = parse_retry_after(headers, self._wall_clock()) if rule.then in _WAIT_COUNTS else None
-        return RetryableError(message, reason=rule.then, retry_after_seconds=wait_seconds)
-
-    def _words(self, rule: Rule, refusal: Refusal) -> str:
         words = rule.words.format(
-            url=self._base_url,
+            url=self.base_url,
             model=refusal.model,
             dimensions=refusal.dimensions,
-            proxy=self._proxy or f"before {self._base_url}",
+            proxy=self.proxy or f"before {self.base_url}",
         )
-        if self._proxy and refusal.error.kind is not BodyKind.API:
-            return f"{words} (through the proxy {self._proxy})"
-        return words
+        if self.proxy and refusal.error.kind is not BodyKind.API:
+            words = f"{words} (through the proxy {self.proxy})"
+        message = safe_message(f"{words}: {_said(refusal)}", self.key)
+        if not isinstance(rule.then, RetryReason):
+            return NonRetryableError(message, blame=rule.then)
+        waits = rule.then in _WAIT_COUNTS
+        wait_seconds = parse_retry_after(refusal.headers, self.wall_clock()) if waits else None
+        return RetryableError(message, reason=rule.then, retry_after_seconds=wait_seconds)
 
 
-def _said(refusal: Refusal, headers: Mapping[str, str]) -> str:
+def _said(refusal: Refusal) -> str:
     status, error = refusal.status, refusal.error
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        return f"{status}, it redirects{_place(headers.get('location', ''))}, which is not followed"
+        return f"{status}, it redirects{_target(refusal.headers.get('location', ''))}, which is not followed"
     if refusal.in_success:
         return f"an error in an answer with a status of success, {error.message}"
     if error.kind is BodyKind.EMPTY:
@@ -77,10 +89,37 @@ def _said(refusal: Refusal, headers: Mapping[str, str]) -> str:
     return f"{status}, {error.message}"
 
 
-def _place(location: str) -> str:
+def _target(location: str) -> str:
     """` to scheme://host` of a redirect: the rest may hold anything."""
     try:
         parts = urlsplit(location)
     except ValueError:
         return ""
     return f" to {parts.scheme}://{parts.hostname}" if parts.scheme and parts.hostname else ""
+
+
+def _failed_part(cause: BaseException, *, proxied: bool) -> str:
+    """Which part failed, and which setting to look at."""
+    if isinstance(cause, httpx2.ProxyError):
+        return f"the proxy refuses ({cause}), {_CHECK_PROXY}"
+    if isinstance(cause, httpx2.LocalProtocolError | UnicodeError):
+        return (
+            "a header cannot be sent, check OPENAI_API_KEY, OPENAI_ORG_ID and OPENAI_PROJECT_ID "
+            "for line breaks and letters that are not ASCII"
+        )
+    if isinstance(cause, httpx2.UnsupportedProtocol):
+        return f"{cause}, check http or https in OPENAI_BASE_URL"
+    for deeper in _chain(cause):
+        if isinstance(deeper, ssl.SSLCertVerificationError):
+            return f"TLS: {deeper}, check SSL_CERT_FILE"
+        if isinstance(deeper, ssl.SSLError):
+            return f"TLS: {deeper}, check http or https in OPENAI_BASE_URL"
+    # Behind a proxy only the proxy is connected to: it resolves the name and connects to the provider.
+    return f"{cause}, {_CHECK_PROXY if proxied else 'check OPENAI_BASE_URL and the network'}"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    deeper: BaseException | None = error
+    while deeper is not None:
+        yield deeper
+        deeper = deeper.__cause__ or deeper.__context__

@@ -9,8 +9,7 @@ from shared.messages import Failure
 from shared.models import Output, Usage
 from tests.unit.workers.units import MODEL, make_task, make_unit
 from workers.processors.text_embedding import TextEmbeddingProcessor
-from workers.providers.base import Embeddings
-from workers.providers.vectors import BadVector, Vectors
+from workers.providers.base import BadVector, Embeddings, Vectors
 
 
 class Provider:

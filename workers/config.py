@@ -19,7 +19,7 @@ class WorkerConfig:
     log_level: LogLevel
     log_format: LogFormat
     inputs_directory: Path = Path()
-    """Where inputs are that are too large for a pipe."""
+    """Holds the inputs that are too large for a pipe."""
     long_text: LongText = LongText.FAIL
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What a worker sees of the provider while it runs a unit."""
+"""Counts a worker's calls to the provider."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,10 +19,10 @@ class CallStatus(StrEnum):
 
 
 class ProviderCalls:
-    """Counts calls under the model label of the unit that runs, and keeps what the last answer said is left.
+    """Counts a worker's calls, and keeps the limits that the last answer stated.
 
-    It is told the label rather than the model's name: only the supervisor can bound label values for
-    all workers together.
+    Calls count under the model label of the unit that runs. It is not the model's name: only the supervisor
+    can bound label values for all workers together.
     """
 
     def __init__(self, metrics: WorkerMetrics, clock: Callable[[], float]) -> None:
@@ -32,13 +32,13 @@ class ProviderCalls:
         self.rate_limits: RateLimits | None = None
 
     def begin_unit(self, model_label: str) -> None:
-        """What follows belongs to a new unit."""
+        """The next calls belong to a new unit."""
         self._model_label = model_label
         self.rate_limits = None
 
     @contextmanager
     def call(self, texts: int) -> Iterator[None]:
-        """Counts what happens inside as one call for so many texts."""
+        """Counts the code inside as one call for so many texts."""
         started = self._clock()
         status: str = CallStatus.ERROR
         try:

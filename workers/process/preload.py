@@ -1,15 +1,18 @@
-"""Makes the importing process a forkserver of ours: its title, its signals, its forks, one thread a worker.
+"""Prepares the forkserver: its signals, its forks, and the modules that its workers would load one by one.
 
-Import before anything that brings native threads.
+Acts when it is imported, which the forkserver does before it forks. Nothing else may import it.
 """
 
 import errno
+import gc
 import os
 import signal
 import sys
 
 from setproctitle import setproctitle
 
+from shared.models import Provider
+from workers.process.forkserver import PRELOAD_VARIABLE
 from workers.process.signals import leave_signals_to_supervisor
 
 SINGLE_THREADED = {
@@ -25,7 +28,7 @@ _fork = os.fork
 def fork_or_refuse() -> int:
     """Fork for a request of the supervisor; refuse it where the system has no process to give.
 
-    By itself the standard library's forkserver would end, and every worker with it.
+    The standard library's forkserver would end instead, and every worker with it.
     """
     try:
         return _fork()
@@ -39,7 +42,15 @@ def fork_or_refuse() -> int:
 
 setproctitle("ai-task-processor: forkserver")
 leave_signals_to_supervisor()
-# The workers show their stacks; the forkserver has none worth showing, and would end.
+# SIGQUIT shows the stacks of the workers, and would end the forkserver.
 signal.signal(signal.SIGQUIT, signal.SIG_IGN)
 os.environ.update(SINGLE_THREADED)
 os.fork = fork_or_refuse
+
+import workers.process.entrypoint  # noqa: E402, F401  brings libraries with native threads: only now may it
+from workers.factory import preload_provider  # noqa: E402
+
+preload_provider(Provider(os.environ[PRELOAD_VARIABLE]))
+# Keeps the garbage collector from touching, and so from copying, what the workers share.
+gc.collect()
+gc.freeze()

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.models import Usage
-from workers.providers.usage import share, share_usage
+from workers.processors.text_embedding import share, share_usage
 
 weights = st.lists(st.integers(0, 300_000), min_size=1, max_size=200)
 

@@ -6,8 +6,8 @@ import httpx2
 import pytest
 
 from shared.errors import RetryableError, RetryReason
-from workers.providers.openai import guarded_http
-from workers.providers.openai.guarded_http import BoundedBody, ProviderHttp, RefusalBody
+from workers.providers.openai import http
+from workers.providers.openai.http import BoundedBody, ProviderHttp, RefusalBody
 
 
 class Body(httpx2.SyncByteStream):
@@ -36,7 +36,7 @@ def test_a_whole_body_passes_unchanged() -> None:
 
 
 def test_a_body_over_the_bound_is_refused_before_it_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guarded_http, "MAX_ANSWER_BYTES", 3)
+    monkeypatch.setattr(http, "MAX_ANSWER_BYTES", 3)
     with pytest.raises(RetryableError, match="larger than 3 bytes") as caught:
         read(Body(b"ab", b"cd"))
     assert caught.value.reason is RetryReason.BAD_RESPONSE
@@ -54,7 +54,7 @@ def test_silence_within_a_body_stays_a_timeout_for_the_sdk() -> None:
 
 
 def test_the_bound_counts_what_a_compressed_body_inflates_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guarded_http, "MAX_ANSWER_BYTES", 10**6)
+    monkeypatch.setattr(http, "MAX_ANSWER_BYTES", 10**6)
     bomb = Body(gzip.compress(bytes(10**7)))
     with pytest.raises(RetryableError, match="larger than 1000000 bytes"):
         list(BoundedBody(bomb, "gzip"))
@@ -66,7 +66,7 @@ def test_a_refusal_that_breaks_off_keeps_what_came_of_it() -> None:
 
 
 def test_a_refusal_is_read_no_further_than_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guarded_http, "MAX_REFUSAL_BYTES", 3)
+    monkeypatch.setattr(http, "MAX_REFUSAL_BYTES", 3)
     assert b"".join(RefusalBody(Body(b"ab", b"cd", b"ef"))) == b"ab"
 
 

@@ -5,9 +5,8 @@ import pytest
 
 from shared.models import Usage
 from shared.task_inputs import split_text
-from workers.providers.base import Embeddings
-from workers.providers.piecewise import PiecewiseEmbeddings
-from workers.providers.vectors import BadVector, Row, Vectors
+from workers.processors.text_embedding import PiecewiseEmbeddings
+from workers.providers.base import BadVector, Embeddings, Row, Vectors
 
 MODEL = "text-embedding-3-small"
 LONG = "word " * 20_000

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.providers.safe_message import MAX_MESSAGE_CHARACTERS, safe_message
+from shared.plain_text import MAX_MESSAGE_CHARACTERS, safe_message
 
 KEY = "secret-of-ours-123"
 

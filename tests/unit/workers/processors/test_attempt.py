@@ -3,7 +3,7 @@ from structlog.testing import capture_logs
 
 from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason, TaskError
 from shared.messages import Failure
-from workers.process.attempt import attempt
+from workers.processors.base import attempt
 
 
 def raising(error: BaseException) -> Failure | None:
