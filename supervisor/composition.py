@@ -34,11 +34,10 @@ from supervisor.task_api.outbox import Outbox
 from supervisor.task_api.poll_scheduler import TaskScheduler
 from supervisor.task_api.poller import Poller
 from supervisor.task_api.report_pace import ReportPace
-from supervisor.task_api.sender import Sender
+from supervisor.task_api.sender import PatchQueue, Sender
 from supervisor.tasks.backlog import Backlog
 from supervisor.tasks.claims import ClaimMessage, Claims
 from supervisor.tasks.completion import Completion
-from supervisor.tasks.delivery import Delivery
 from supervisor.tasks.dispatcher import Dispatcher, DispatchLimits
 from supervisor.tasks.gone_reports import GoneReports
 from supervisor.tasks.intake import Intake, IntakeRules, Shard
@@ -63,8 +62,8 @@ class Outside:
     inbox: Inbox
     journal: TaskJournal
     poller: Poller
-    report_sender: Sender
-    claim_sender: Sender
+    report_queue: PatchQueue
+    claim_queue: PatchQueue
     pool: WorkerPool
     metrics: SupervisorMetrics
     board: StatusBoard
@@ -78,11 +77,10 @@ class _State:
     """Everything that the loop owns, one owner for each piece."""
 
     backlog: Backlog
-    outbox: Outbox[Report]
-    claim_outbox: Outbox[ClaimMessage]
+    reports: Sender[Report]
+    claims: Sender[ClaimMessage]
     table: SlotTable
     api_gate: APIGate
-    report_pace: ReportPace
     provider_gate: ProviderGate
     limiter: RateLimiter
     model_limits: ModelLimits
@@ -102,27 +100,18 @@ def compose(
     clock, journal, metrics = outside.clock, outside.journal, outside.metrics
     state = _state(settings, outside, Backlog(max_bytes_in_memory))
     gone_reports = GoneReports(clock, claimed=settings.claim_tasks)
-    completion = Completion(journal, state.outbox, gone_reports, metrics, state.history, clock)
+    completion = Completion(journal, state.reports, gone_reports, metrics, state.history, clock)
     claims = _claims(settings, outside, state)
     return Supervisor(
         inbox=outside.inbox,
         journal=journal,
         backlog=state.backlog,
-        outbox=state.outbox,
+        outbox=state.reports.outbox,
         table=state.table,
         scheduler=state.scheduler,
         polling=_polling(settings, outside, state, completion, gone_reports, claims),
         claims=claims,
         dispatcher=_dispatcher(settings, outside, state, completion),
-        delivery=Delivery(
-            outbox=state.outbox,
-            journal=journal,
-            report_sender=outside.report_sender,
-            gate=state.api_gate.reports,
-            pace=state.report_pace,
-            completion=completion,
-            clock=clock,
-        ),
         completion=completion,
         journal_watcher=JournalWatcher(journal, completion, clock),
         api_gate=state.api_gate,
@@ -182,7 +171,7 @@ def _polling(
         gone_reports=gone_reports,
         backlog=state.backlog,
         claims=claims,
-        outbox=state.outbox,
+        outbox=state.reports.outbox,
         journal=outside.journal,
         conditions=state.conditions,
         metrics=outside.metrics,
@@ -193,18 +182,20 @@ def _polling(
 
 def _state(settings: Settings, outside: Outside, backlog: Backlog) -> _State:
     clock = outside.clock
-    backoff = Backoff(API_BACKOFF_FACTOR, outside.draw)
     window = settings.report_concurrency * REPORTS_A_THREAD
+    api_gate = APIGate(
+        polls=_api_side(settings, "polls", clock), reports=_api_side(settings, "reports", clock)
+    )
+    pace = ReportPace(clock)
+
+    backoff = Backoff(API_BACKOFF_FACTOR, outside.draw)
     requests, tokens = settings.openai_requests_per_minute, settings.openai_tokens_per_minute
     return _State(
         backlog=backlog,
-        outbox=Outbox(backoff, window),
-        claim_outbox=Outbox(backoff, window),
+        reports=Sender(Outbox(backoff, window), outside.report_queue, api_gate.reports, pace, clock),
+        claims=Sender(Outbox(backoff, window), outside.claim_queue, api_gate.reports, pace, clock),
         table=SlotTable(settings.concurrency_limit, clock()),
-        api_gate=APIGate(
-            polls=_api_side(settings, "polls", clock), reports=_api_side(settings, "reports", clock)
-        ),
-        report_pace=ReportPace(clock),
+        api_gate=api_gate,
         provider_gate=_provider_gate(settings, clock),
         limiter=RateLimiter(requests, tokens, clock),
         model_limits=ModelLimits(settings.openai_timeout, settings.concurrency_limit, clock, _tell_learned),
@@ -221,10 +212,7 @@ def _claims(settings: Settings, outside: Outside, state: _State) -> Claims:
         ahead=CLAIMED_UNITS_AHEAD * _tasks_at_once(settings),
         journal=outside.journal,
         backlog=state.backlog,
-        outbox=state.claim_outbox,
-        claim_sender=outside.claim_sender,
-        gate=state.api_gate.reports,
-        pace=state.report_pace,
+        sender=state.claims,
         clock=outside.clock,
     )
 
@@ -269,7 +257,7 @@ def _observer(settings: Settings, outside: Outside, state: _State) -> Observer:
         conditions=state.conditions,
         journal=outside.journal,
         backlog=state.backlog,
-        outbox=state.outbox,
+        outbox=state.reports.outbox,
         table=state.table,
         pool=outside.pool,
         scheduler=state.scheduler,
@@ -281,7 +269,7 @@ def _observer(settings: Settings, outside: Outside, state: _State) -> Observer:
         clock=outside.clock,
         limiter=state.limiter,
         model_limits=state.model_limits,
-        report_pace=state.report_pace,
+        report_pace=state.reports.pace,
     )
 
 

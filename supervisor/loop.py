@@ -33,7 +33,6 @@ from supervisor.task_api.poll_scheduler import TaskScheduler
 from supervisor.tasks.backlog import Backlog
 from supervisor.tasks.claims import Claims
 from supervisor.tasks.completion import Completion
-from supervisor.tasks.delivery import Delivery
 from supervisor.tasks.dispatcher import Dispatcher
 from supervisor.tasks.journal_watcher import JournalWatcher
 
@@ -56,7 +55,6 @@ class Supervisor:
     polling: Polling
     claims: Claims
     dispatcher: Dispatcher
-    delivery: Delivery
     completion: Completion
     journal_watcher: JournalWatcher
     api_gate: APIGate
@@ -109,7 +107,7 @@ class Supervisor:
             self.dispatcher.act()
             self.claims.act()
             self.journal_watcher.look()
-            self.delivery.send()
+            self.completion.send_reports()
             self.polling.poll_if_due(may_take_tasks=self._may_start_work())
         self.observer.look()
         self.notify("WATCHDOG=1")
@@ -120,7 +118,7 @@ class Supervisor:
             case UnitFinished():
                 self.dispatcher.finished(event)
             case ReportDone():
-                self.delivery.answered(event)
+                self.completion.answered(event.task_id, event.answer)
             case ClaimDone():
                 self.claims.answered(event.task_id, event.answer)
             case TasksPolled():
@@ -148,9 +146,8 @@ class Supervisor:
 
     def _send_what_waited(self) -> None:
         """Reports are accepted again: nothing waits for the API's trouble any longer."""
-        self.outbox.hasten()
-        self.claims.outbox.hasten()
-        self.delivery.pace.reset()
+        self.completion.sender.resume()
+        self.claims.sender.resume()
         self.scheduler.hasten()
 
     def _note_ready(self) -> None:
@@ -214,7 +211,7 @@ class Supervisor:
     def _wait_seconds(self) -> float:
         moments = [self.observer.next_at(), self.table.next_deadline(), self.shutdown_manager.deadline]
         if self.conditions.journal_writable:
-            moments.append(self.delivery.next_at())
+            moments.append(self.completion.sender.next_at())
             moments.append(self.polling.next_at(may_take_tasks=self._may_start_work()))
         if self._may_start_work():
             moments += [self.dispatcher.next_at(), self.claims.next_at()]

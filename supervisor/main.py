@@ -27,7 +27,7 @@ from supervisor.journal.journal import TaskJournal
 from supervisor.journal.report_bodies import BodyFiles
 from supervisor.journal.state_directory import StateDirectory
 from supervisor.pool.local import LocalPool
-from supervisor.runtime.events import ClaimDone, Inbox
+from supervisor.runtime.events import ClaimDone, Inbox, ReportDone
 from supervisor.runtime.exit_codes import ExitCode
 from supervisor.runtime.limits import check_open_files, leave_no_core, take_open_files
 from supervisor.runtime.memory import calm_collector, return_large_buffers
@@ -35,9 +35,9 @@ from supervisor.runtime.notifier import Notifier
 from supervisor.runtime.signals import obey_signals
 from supervisor.runtime.threads import share_interpreter_evenly
 from supervisor.status.status import StatusBoard
+from supervisor.task_api.client import WirePatchQueue
 from supervisor.task_api.connection import connect
 from supervisor.task_api.poller import Poller
-from supervisor.task_api.sender import Sender
 from supervisor.task_api.wake import WakeEndpoint
 from supervisor.task_api.wire import Wire
 from workers.config import WorkerConfig
@@ -147,8 +147,16 @@ def _build(settings: Settings, state: StateDirectory, notifier: Notifier) -> Ser
         inbox=inbox,
         journal=journal,
         poller=Poller(api, journal.inputs.store, inbox.post),
-        report_sender=Sender(api, wire.new_queue(settings.report_concurrency), inbox.post),
-        claim_sender=Sender(api, wire.new_queue(CLAIMS_AT_ONCE), inbox.post, ClaimDone),
+        report_queue=WirePatchQueue(
+            api,
+            wire.new_queue(settings.report_concurrency),
+            lambda task_id, answer: inbox.post(ReportDone(task_id, answer)),
+        ),
+        claim_queue=WirePatchQueue(
+            api,
+            wire.new_queue(CLAIMS_AT_ONCE),
+            lambda task_id, answer: inbox.post(ClaimDone(task_id, answer)),
+        ),
         pool=LocalPool(
             settings.concurrency_limit, WorkerConfig.from_settings(settings, state.metrics), inbox.post
         ),

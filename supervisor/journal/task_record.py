@@ -106,3 +106,8 @@ class Report:
     run_seconds: float = 0.0
     message: str = ""
     """Why the task failed, as it may be logged: bounded, and without the task's text."""
+
+    @property
+    def tells_output(self) -> bool:
+        """Its body holds an output, which an API may repeat in its answer."""
+        return self.status is TaskStatus.SUCCEEDED

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from prometheus_client import Counter, Histogram
 
@@ -11,6 +12,7 @@ from supervisor.task_api.authorization import Authorization
 from supervisor.task_api.endpoints import Endpoints
 from supervisor.task_api.exchange import Exchange, NoResponse, Response
 from supervisor.task_api.judgement import judge_poll, judge_report
+from supervisor.task_api.outbox import Message
 from supervisor.task_api.transfer import Request, RequestKind
 from supervisor.task_api.transport import Target
 from supervisor.task_api.wire import RequestQueue, Wire
@@ -116,3 +118,21 @@ class APIClient:
         requests, duration = self._counted[labels]
         requests.inc()
         duration.observe(got.took_seconds)
+
+
+class WirePatchQueue:
+    """A queue of the wire for PATCHes. `on_answer` is called in the wire's thread, with the task's id."""
+
+    def __init__(
+        self, api: APIClient, queue: RequestQueue, on_answer: Callable[[str, ReportAnswer], None]
+    ) -> None:
+        self._api = api
+        self._queue = queue
+        self._on_answer = on_answer
+
+    def put(self, message: Message, body: bytes) -> None:
+        on_answer = partial(self._on_answer, message.task_id)
+        self._api.update_task(self._queue, message.task_id, body, message.correlation_id, on_answer)
+
+    def take_back(self) -> list[str]:
+        return [request.about for request in self._queue.take_back()]

@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
@@ -21,6 +22,10 @@ class Message(Protocol):
 
     @property
     def correlation_id(self) -> str: ...
+
+    @property
+    def tells_output(self) -> bool:
+        """Its body holds an output, which an API may repeat in its answer."""
 
 
 M = TypeVar("M", bound=Message)
@@ -74,9 +79,9 @@ class Outbox(Generic[M]):
 
     def oldest_age_seconds(self, now: float) -> float:
         """How long the oldest message has waited; 0 if none does."""
-        heads = [letter.since for letter in (*self._under_way.values(), *self._aside.values())]
+        heads = [entry.since for entry in (*self._under_way.values(), *self._aside.values())]
         heads += [since for since, _, _ in self._ready[:1]]
-        heads += [letter.since for _, _, letter in self._delayed]
+        heads += [entry.since for _, _, entry in self._delayed]
         return now - min(heads, default=now)
 
     def add(self, message: M, since: float) -> None:
@@ -87,12 +92,12 @@ class Outbox(Generic[M]):
         """A message is ready to be sent, and the window has room for it."""
         return bool(self._ready) and len(self._under_way) < self._window
 
-    def take(self, now: float, most: int | None = None) -> list[M]:
-        """The messages to send now. They are under way until `settle`, `postpone`, `defer` or `recall`."""
+    def take(self, now: float, most: float = math.inf) -> list[M]:
+        """The messages to send now. They are under way until `settle`, `postpone`, `defer` or `put_back`."""
         self._look_for_due(now)
-        room = self._window - len(self._under_way)
+        room = min(most, self._window - len(self._under_way))
         taken: list[M] = []
-        while self._ready and len(taken) < (room if most is None else min(room, most)):
+        while self._ready and len(taken) < room:
             taken.append(self._begin(heapq.heappop(self._ready)[2]))
         return taken
 
@@ -110,6 +115,11 @@ class Outbox(Generic[M]):
         """The message about this task that is under way."""
         return self._under_way[task_id].message
 
+    def change(self, message: M) -> None:
+        """Put this message in the place of the one about the same task that is under way."""
+        entry = self._under_way[message.task_id]
+        self._under_way[message.task_id] = replace(entry, message=message)
+
     def settle(self, task_id: str) -> OutboxEntry[M]:
         """The API has answered for good."""
         if task_id in self._aside:
@@ -117,50 +127,40 @@ class Outbox(Generic[M]):
         self._window = min(self._window + 1, self._full_window)
         return self._under_way.pop(task_id)
 
-    def set_aside(self, task_id: str) -> OutboxEntry[M]:
+    def set_aside(self, task_id: str) -> None:
         """Keep it unsent until `settle` or `send_again`."""
-        letter = self._under_way.pop(task_id)
-        letter = self._aside[task_id] = replace(letter, tries=letter.tries + 1)
-        return letter
+        entry = self._under_way.pop(task_id)
+        self._aside[task_id] = replace(entry, tries=entry.tries + 1)
 
     def send_again(self, task_id: str, due_at: float) -> None:
         """What was set aside is to be sent."""
         heapq.heappush(self._delayed, (due_at, next(self._order), self._aside.pop(task_id)))
 
-    def postpone(
-        self,
-        task_id: str,
-        now: float,
-        retry_after_seconds: float | None,
-        change: Callable[[M], M] = lambda message: message,
-    ) -> OutboxEntry[M]:
-        """The API is in trouble. Try again later, with the message as `change` makes it."""
+    def postpone(self, task_id: str, now: float, retry_after_seconds: float | None) -> None:
+        """The API is in trouble: try again later, with a narrow window."""
         self._window = 1
-        return self._delay(task_id, now, retry_after_seconds, retry_after_seconds is None, change)
+        seconds = retry_after_seconds
+        if seconds is None:
+            seconds = self._backoff.seconds(self._under_way[task_id].tries + 1)
+        self._delay(task_id, now, seconds, waits_out_trouble=retry_after_seconds is None)
 
-    def defer(
-        self,
-        task_id: str,
-        now: float,
-        seconds: float | None = None,
-        change: Callable[[M], M] = lambda message: message,
-    ) -> OutboxEntry[M]:
-        """Let the others go first; the window stays as it is. Not said, the wait grows with each try."""
+    def defer(self, task_id: str, now: float, seconds: float | None = None) -> None:
+        """Let the others go first. Without `seconds` the wait grows with each try; the window stays."""
         if seconds is None:
             tries = self._under_way[task_id].tries + 1
             seconds = min(tries * DEFERRAL_STEP_SECONDS, MAX_DEFERRAL_SECONDS)
-        return self._delay(task_id, now, seconds, False, change)
+        self._delay(task_id, now, seconds, waits_out_trouble=False)
 
     def hasten(self) -> None:
         """The API's trouble is over: what waited only because of it is due now."""
         due = [row for row in self._delayed if row[2].waits_out_trouble]
         self._delayed = [row for row in self._delayed if not row[2].waits_out_trouble]
         heapq.heapify(self._delayed)
-        for _, _, letter in due:
-            self._put(letter)
+        for _, _, entry in due:
+            self._put(entry)
 
-    def recall(self, task_ids: Iterable[str]) -> None:
-        """These were handed over but not sent; they wait again."""
+    def put_back(self, task_ids: Iterable[str]) -> None:
+        """These were taken but not sent; they wait again."""
         for task_id in task_ids:
             self._put(self._under_way.pop(task_id))
 
@@ -173,33 +173,18 @@ class Outbox(Generic[M]):
         heapq.heapify(self._delayed)
         return [message for message in taken if which(message)]
 
-    def _delay(
-        self,
-        task_id: str,
-        now: float,
-        seconds: float | None,
-        waits_out_trouble: bool,
-        change: Callable[[M], M],
-    ) -> OutboxEntry[M]:
-        letter = self._under_way.pop(task_id)
-        letter = replace(
-            letter,
-            message=change(letter.message),
-            tries=letter.tries + 1,
-            waits_out_trouble=waits_out_trouble,
-        )
-        if seconds is None:
-            seconds = self._backoff.seconds(letter.tries)
-        heapq.heappush(self._delayed, (now + max(seconds, MIN_WAIT_SECONDS), next(self._order), letter))
-        return letter
+    def _delay(self, task_id: str, now: float, seconds: float, *, waits_out_trouble: bool) -> None:
+        entry = self._under_way.pop(task_id)
+        entry = replace(entry, tries=entry.tries + 1, waits_out_trouble=waits_out_trouble)
+        heapq.heappush(self._delayed, (now + max(seconds, MIN_WAIT_SECONDS), next(self._order), entry))
 
     def _look_for_due(self, now: float) -> None:
         while self._delayed and self._delayed[0][0] <= now:
             self._put(heapq.heappop(self._delayed)[2])
 
-    def _begin(self, letter: OutboxEntry[M]) -> M:
-        self._under_way[letter.message.task_id] = letter
-        return letter.message
+    def _begin(self, entry: OutboxEntry[M]) -> M:
+        self._under_way[entry.message.task_id] = entry
+        return entry.message
 
-    def _put(self, letter: OutboxEntry[M]) -> None:
-        heapq.heappush(self._ready, (letter.since, next(self._order), letter))
+    def _put(self, entry: OutboxEntry[M]) -> None:
+        heapq.heappush(self._ready, (entry.since, next(self._order), entry))

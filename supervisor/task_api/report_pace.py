@@ -76,10 +76,10 @@ class ReportPace:
         last_accepted_at = self._accepted_at[-1] if self._accepted_at else float("-inf")
         return answer.status == UNAVAILABLE and answer.began_at <= last_accepted_at + SAME_BURST_SECONDS
 
-    def allowed(self) -> int | None:
-        """How many may be sent now; None if any number may."""
+    def allowed(self) -> float:
+        """How many may be sent now; infinite at full speed."""
         if self._rate is None:
-            return None
+            return math.inf
         self._count(self._rate)
         return int(self._allowance + 1e-6)
 

@@ -1,37 +1,90 @@
-"""Sends what the API is to be told, in order, a few at once; each answer comes back as an event."""
+"""Sends one kind of message to the task API: which message, when, and what an answer means for the next."""
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol
 
-from supervisor.runtime.events import ClaimDone, Event, ReportDone
-from supervisor.task_api.answers import ReportAnswer
-from supervisor.task_api.client import APIClient
-from supervisor.task_api.outbox import Message
-from supervisor.task_api.wire import RequestQueue
+from supervisor.task_api.answers import Health, ReportAnswer, ReportOutcome
+from supervisor.task_api.causes import cause_of_report
+from supervisor.task_api.gate import GateSide
+from supervisor.task_api.outbox import M, Message, Outbox
+from supervisor.task_api.report_pace import ReportPace
+
+NOT_TAKEN = frozenset({ReportOutcome.RETRY, ReportOutcome.FOREIGN})
 
 
-class Sender:
-    """Owned by the loop. `done` is the event of an answer."""
+class PatchQueue(Protocol):
+    """PATCHes on their way to the API, in order, a few at once. Each answer comes back as an event."""
 
-    def __init__(
-        self,
-        api: APIClient,
-        queue: RequestQueue,
-        post: Callable[[Event], None],
-        done: type[ReportDone | ClaimDone] = ReportDone,
-    ) -> None:
-        self._api = api
-        self._queue = queue
-        self._post = post
-        self._done = done
+    def put(self, message: Message, body: bytes) -> None: ...
 
-    def send(self, message: Message, body: bytes) -> None:
-        task_id = message.task_id
+    def take_back(self) -> list[str]:
+        """Take back what is not begun: the ids of those tasks, in order."""
 
-        def on_answer(answer: ReportAnswer) -> None:
-            self._post(self._done(task_id, answer))
 
-        self._api.update_task(self._queue, task_id, body, message.correlation_id, on_answer)
+@dataclass(slots=True)
+class Sender(Generic[M]):
+    """One for reports and one for claims; both share the gate and the pace. Owned by the loop.
 
-    def recall(self) -> list[str]:
-        """Take back what the wire has not begun to send: the ids of those tasks, in order."""
-        return [request.about for request in self._queue.take_back()]
+    `clock` is monotonic.
+    """
+
+    outbox: Outbox[M]
+    queue: PatchQueue
+    gate: GateSide
+    pace: ReportPace
+    clock: Callable[[], float]
+
+    def take(self, room: float = math.inf) -> list[M]:
+        """The messages to send now, at most `room`. Pass each to `send`, or give it back to the outbox."""
+        if not self.gate.allows():
+            return []
+        most = min(room, 1 if self.gate.probing else self.pace.allowed())
+        if self.gate.refused:
+            taken = self.outbox.take_least_tried(self.clock()) if most > 0 else []
+        else:
+            taken = self.outbox.take(self.clock(), most)
+        self.pace.sent(len(taken))
+        return taken
+
+    def send(self, message: M, body: bytes) -> None:
+        """Hand over a message that was taken. Call after the commit: what is sent must be on disk."""
+        self.gate.begin()
+        self.queue.put(message, body)
+
+    def answered(self, task_id: str, answer: ReportAnswer) -> bool:
+        """The API answered a message, or did not. False: the message waits to be sent again.
+
+        If True, the caller settles the message or sets it aside.
+        """
+        shed = self.pace.is_refusal_for_load(answer)
+        self.pace.heard(answer)
+        taken = answer.outcome not in NOT_TAKEN
+        tells_output = self.outbox.sent(task_id).tells_output
+        self.gate.heard(
+            Health.UNKNOWN if shed else answer.health,
+            answer.began_at,
+            answer.retry_after_seconds,
+            None if taken else cause_of_report(answer, tells_output=tells_output),
+            refused=answer.refuses_any_report,
+        )
+        if not taken:
+            put_off = self.outbox.defer if shed else self.outbox.postpone
+            put_off(task_id, self.clock(), answer.retry_after_seconds)
+        if shed or not self.gate.allows():
+            self.outbox.put_back(self.queue.take_back())
+        return taken
+
+    def resume(self) -> None:
+        """The API accepts messages again: nothing waits for its trouble any longer."""
+        self.outbox.hasten()
+        self.pace.reset()
+
+    def next_at(self, room: float = math.inf) -> float | None:
+        """The next moment at which there may be something to send, unless an answer comes first."""
+        if not self.gate.allows():
+            return self.gate.opens_at()
+        sendable = self.outbox.sendable and room > 0
+        moments = [self.outbox.next_due_at, self.pace.next_at() if sendable else None]
+        return min((moment for moment in moments if moment is not None), default=None)

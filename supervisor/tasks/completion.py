@@ -13,7 +13,8 @@ from supervisor.journal.task_record import Report, TaskRecord
 from supervisor.status.history import History
 from supervisor.task_api.answers import PollAnswer, ReportAnswer, ReportOutcome
 from supervisor.task_api.causes import loggable_detail
-from supervisor.task_api.outbox import Outbox, OutboxEntry
+from supervisor.task_api.outbox import OutboxEntry
+from supervisor.task_api.sender import Sender
 from supervisor.task_api.task_item import TaskAddress
 from supervisor.task_api.wire_formats import failure_body, success_body
 from supervisor.tasks.gone_reports import GoneReports, Verdict
@@ -32,7 +33,7 @@ class Completion:
     """From an outcome to an accepted report. Owned by the loop; `clock` is monotonic."""
 
     journal: TaskJournal
-    outbox: Outbox[Report]
+    sender: Sender[Report]
     gone_reports: GoneReports
     metrics: SupervisorMetrics
     history: History
@@ -72,22 +73,32 @@ class Completion:
     def restore(self, waiting: Waiting) -> None:
         """Take up a report that an earlier run still owed."""
         age_seconds = max(0.0, time.time() - waiting.finished_at_seconds)
-        self.outbox.add(waiting.report, self.clock() - age_seconds)
+        self.sender.outbox.add(waiting.report, self.clock() - age_seconds)
 
-    def answered(self, task_id: str, answer: ReportAnswer, *, shed: bool = False) -> None:
-        """The API answered a report, or did not. `shed`: it refused it because there are too many."""
-        if answer.outcome is ReportOutcome.GONE:
-            self.metrics.reports.labels(ReportOutcome.RETRY).inc()
-            self.gone_reports.add(task_id, answer)
-            entry = self.outbox.set_aside(task_id)
-            log.warning(LogEvent.REPORT_FAILED, **_about(entry.message, answer))
-        elif answer.outcome in (ReportOutcome.RETRY, ReportOutcome.FOREIGN):
-            self.metrics.reports.labels(answer.outcome).inc()
-            put_off = self.outbox.defer if shed else self.outbox.postpone
-            entry = put_off(task_id, self.clock(), answer.retry_after_seconds)
-            log.warning(LogEvent.REPORT_FAILED, **_about(entry.message, answer))
-        else:
+    def send_reports(self) -> None:
+        """Hand over what may be reported now. Call after the commit: what is sent must be on disk."""
+        for report in self.sender.take():
+            try:
+                body = self.journal.body(report.task_id)
+            except OSError as error:
+                # Its disk has a bad spot, or the process no file to spare: the others need not suffer.
+                log.error(LogEvent.REPORT_UNREADABLE, task_id=report.task_id, detail=str(error))
+                self.sender.outbox.defer(report.task_id, self.clock())
+            else:
+                self.sender.send(report, body)
+
+    def answered(self, task_id: str, answer: ReportAnswer) -> None:
+        """The API answered a report, or did not."""
+        report = self.sender.outbox.sent(task_id)
+        taken = self.sender.answered(task_id, answer)
+        if taken and answer.outcome is not ReportOutcome.GONE:
             self._end(task_id, answer)
+            return
+        self.metrics.reports.labels(ReportOutcome.RETRY if taken else answer.outcome).inc()
+        log.warning(LogEvent.REPORT_FAILED, **_about(report, answer))
+        if taken:
+            self.gone_reports.add(task_id, answer)
+            self.sender.outbox.set_aside(task_id)
 
     def paged(self, answer: PollAnswer) -> None:
         """A page came: it decides about the reports that were answered as if their tasks were gone."""
@@ -100,7 +111,7 @@ class Completion:
                     detail = f"{said.detail} (yet the task API lists the task as pending)"
                     self._end(decision.task_id, replace(said, outcome=ReportOutcome.REJECTED, detail=detail))
                 case Verdict.SEND_AGAIN:
-                    self.outbox.send_again(decision.task_id, self.clock() + decision.wait_seconds)
+                    self.sender.outbox.send_again(decision.task_id, self.clock() + decision.wait_seconds)
 
     def stale(self, task_id: str, requested_at: float) -> bool:
         """Is a page asked for at `requested_at` wrong to list the task as pending?
@@ -134,14 +145,14 @@ class Completion:
 
     def _finish(self, report: Report, body: bytes) -> None:
         self.journal.note_finished(report, body)
-        self.outbox.add(report, self.clock())
+        self.sender.outbox.add(report, self.clock())
         self.metrics.processed.labels(report.task_type, report.status).inc()
 
     def _end(self, task_id: str, answer: ReportAnswer) -> None:
         """Nothing more is sent: the report was accepted, its task is gone, or a person must look at it."""
         self.metrics.reports.labels(answer.outcome).inc()
         self.gone_reports.forget(task_id)
-        entry = self.outbox.settle(task_id)
+        entry = self.sender.outbox.settle(task_id)
         if answer.outcome is ReportOutcome.REJECTED:
             log.error(LogEvent.REPORT_REJECTED, **_about(entry.message, answer))
             self.journal.note_rejected(task_id, answer.detail)
@@ -182,5 +193,5 @@ def _about(report: Report, answer: ReportAnswer) -> dict[str, object]:
         "correlation_id": report.correlation_id,
         "status_code": answer.status,
         "outcome": answer.outcome,
-        "detail": loggable_detail(answer, tells_output=report.status is TaskStatus.SUCCEEDED),
+        "detail": loggable_detail(answer, tells_output=report.tells_output),
     }

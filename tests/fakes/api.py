@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from supervisor.task_api.answers import PollRequest
 from supervisor.task_api.outbox import Message
 from supervisor.task_api.poller import Poller
-from supervisor.task_api.sender import Sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +37,20 @@ class HeldPoller(Poller):
         self.requests.append(request)
 
 
-class HeldSender(Sender):
+class HeldPatches:
     """`jobs` holds what the wire has not begun to send; `send_one` begins."""
 
     def __init__(self) -> None:
         self.jobs: list[SendJob] = []
 
-    def send(self, message: Message, body: bytes) -> None:
+    def put(self, message: Message, body: bytes) -> None:
         self.jobs.append(SendJob(message, body))
 
     def send_one(self) -> SendJob:
         """What the wire would take up now."""
         return self.jobs.pop(0)
 
-    def recall(self) -> list[str]:
+    def take_back(self) -> list[str]:
         task_ids = [job.task_id for job in self.jobs]
         self.jobs.clear()
         return task_ids

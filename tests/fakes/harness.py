@@ -34,7 +34,7 @@ from supervisor.task_api.outbox import Outbox
 from supervisor.task_api.wire_formats import parse_page
 from supervisor.tasks.backlog import Backlog
 from tests.builders import make_output, make_settings
-from tests.fakes.api import HeldPoller, HeldSender, SendJob
+from tests.fakes.api import HeldPatches, HeldPoller, SendJob
 from tests.fakes.clock import Clock
 from tests.fakes.disk import Disk
 from tests.fakes.journals import IN_MEMORY, open_task_journal
@@ -77,8 +77,8 @@ class Harness:
         self.metrics = SupervisorMetrics(CollectorRegistry())
         self.pool = FakePool()
         self.poller = HeldPoller()
-        self.report_sender = HeldSender()
-        self.claim_sender = HeldSender()
+        self.report_queue = HeldPatches()
+        self.claim_queue = HeldPatches()
         self.notices: list[str] = []
         self.board = StatusBoard()
         self.journal = open_task_journal(path)
@@ -95,8 +95,8 @@ class Harness:
                 inbox=Inbox(),
                 journal=self.journal,
                 poller=self.poller,
-                report_sender=self.report_sender,
-                claim_sender=self.claim_sender,
+                report_queue=self.report_queue,
+                claim_queue=self.claim_queue,
                 pool=self.pool,
                 metrics=self.metrics,
                 board=self.board,
@@ -249,14 +249,14 @@ class Harness:
         answer: ReportAnswer | None = None,
     ) -> SendJob:
         """Send the oldest waiting report (or take one already sent) and let the API answer it."""
-        job = job or self.report_sender.send_one()
+        job = job or self.report_queue.send_one()
         self.turn(ReportDone(job.task_id, self._just_begun(answer or _ANSWERS[outcome])))
         return job
 
     def answer_all(self) -> list[SendJob]:
         """Let the API accept every report there is."""
         jobs: list[SendJob] = []
-        while self.report_sender.jobs:
+        while self.report_queue.jobs:
             jobs.append(self.answer())
         return jobs
 
@@ -264,7 +264,7 @@ class Harness:
         self, outcome: ReportOutcome = ReportOutcome.DONE, answer: ReportAnswer | None = None
     ) -> SendJob:
         """Send the oldest waiting claim (or return of one) and let the API answer it."""
-        job = self.claim_sender.send_one()
+        job = self.claim_queue.send_one()
         self.turn(ClaimDone(job.task_id, self._just_begun(answer or _ANSWERS[outcome])))
         return job
 

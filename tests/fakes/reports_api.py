@@ -64,8 +64,8 @@ class ReportsAPI:
 
     def _send(self) -> None:
         now = self._harness.clock()
-        while self._harness.report_sender.jobs and len(self._answers) < self._connections:
-            job: SendJob = self._harness.report_sender.send_one()
+        while self._harness.report_queue.jobs and len(self._answers) < self._connections:
+            job: SendJob = self._harness.report_queue.send_one()
             answer = replace(self._judge(now), began_at=now)
             self.outcomes.append((now, answer.outcome))
             done = ReportDone(job.task_id, answer)

@@ -82,7 +82,7 @@ class SimulatedProvider:
             _, _, slot, done = heapq.heappop(self._answers)
             events.append(UnitFinished(slot, done))
         harness.turn(*events)
-        while harness.report_sender.jobs:
+        while harness.report_queue.jobs:
             job = harness.answer()
             self.reports[job.task_id] = job.body
             self._pending.pop(job.task_id, None)

@@ -68,7 +68,7 @@ def _places(harness: Harness) -> list[str]:
         *(record.task.id for record in supervisor.backlog.records()),
         *(record.task.id for slot in harness.table if slot.assignment for record in slot.assignment.records),
         *_waiting_in(supervisor.outbox),
-        *_waiting_in(supervisor.claims.outbox),
+        *_waiting_in(supervisor.claims.sender.outbox),
         *harness.journal._rejected,
     ]
 

@@ -15,7 +15,7 @@ from supervisor.loop import Supervisor
 from supervisor.task_api.answers import PollRequest
 from supervisor.task_api.outbox import Message
 from tests.builders import make_task
-from tests.fakes.api import HeldPoller, HeldSender
+from tests.fakes.api import HeldPatches, HeldPoller
 from tests.fakes.clock import Clock
 from tests.fakes.harness import Harness
 from tests.fakes.pool import FakePool
@@ -58,10 +58,10 @@ class WatchedHarness(Harness):
         self.journal._db = cast("sqlite3.Connection", FusedDisk(self.journal._db, self._fuse))
         self.pool = WatchedPool(self._fuse, self._on_disk, self._alive, self._drains, self._inputs)
         self.poller = FusedPoller(self._fuse)
-        self.report_sender = WatchedReporter(
+        self.report_queue = WatchedPatches(
             "finished", self._on_disk, self._fuse, Place.BEFORE_REPORT, Place.AFTER_REPORT
         )
-        self.claim_sender = WatchedReporter(
+        self.claim_queue = WatchedPatches(
             "ready", self._on_disk, self._fuse, Place.BEFORE_CLAIM, Place.AFTER_CLAIM
         )
         return super()._compose()
@@ -149,7 +149,7 @@ class FusedPoller(HeldPoller):
         super().poll(request)
 
 
-class WatchedReporter(HeldSender):
+class WatchedPatches(HeldPatches):
     """What goes to the API must stand on the disk in the state `wanted`."""
 
     def __init__(self, wanted: str, on_disk: Look, fuse: Fuse, before: Place, after: Place) -> None:
@@ -160,11 +160,11 @@ class WatchedReporter(HeldSender):
         self._before = before
         self._after = after
 
-    def send(self, message: Message, body: bytes) -> None:
+    def put(self, message: Message, body: bytes) -> None:
         row = self._on_disk(message.task_id)
         assert row is not None, f"the API is told of {message.task_id}, which has no row on disk"
         assert row.state == self._wanted, f"the API is told of {message.task_id}, which is {row} on disk"
         assert row.state != "finished" or row.body == body, f"{message.task_id}: another body than on disk"
         self._fuse.pass_by(self._before)
-        super().send(message, body)
+        super().put(message, body)
         self._fuse.pass_by(self._after)

@@ -31,7 +31,7 @@ from supervisor.task_api.answers import (
 )
 from supervisor.task_api.wire_formats import parse_page
 from tests.builders import make_output
-from tests.fakes.api import HeldSender, SendJob
+from tests.fakes.api import HeldPatches, SendJob
 from tests.fakes.clock import Clock
 from tests.model.fuse import Fuse, SuddenEndError
 from tests.model.model_api import ApiTask, ModelApi
@@ -192,10 +192,10 @@ class World:
 
     def begin_requests(self, *, claim: bool) -> list[Request]:
         """Threads take up what waits to be sent, as many as there are."""
-        report_sender: HeldSender = self.harness.claim_sender if claim else self.harness.report_sender
+        report_queue: HeldPatches = self.harness.claim_queue if claim else self.harness.report_queue
         free = self.settings.report_concurrency - len(self.requests)
         begun = [
-            Request(report_sender.send_one(), claim, self.clock()) for _ in report_sender.jobs[: max(0, free)]
+            Request(report_queue.send_one(), claim, self.clock()) for _ in report_queue.jobs[: max(0, free)]
         ]
         self.requests += begun
         return begun

@@ -101,13 +101,13 @@ def test_nothing_new_is_bought_while_reports_fail() -> None:
 def test_what_waited_long_for_the_api_is_sent_as_soon_as_it_takes_another_report() -> None:
     harness = make_harness(1)
     while harness.supervisor.api_gate.reports.breaker.state is BreakerState.CLOSED:
-        if harness.report_sender.jobs:
+        if harness.report_queue.jobs:
             harness.answer(answer=NO_ANSWER)
         harness.pass_time(0.5)
     harness.list_tasks("late")  # the answer to a poll from before
     harness.finish(0)
-    while not harness.report_sender.jobs:
+    while not harness.report_queue.jobs:
         harness.pass_time(0.5)
     harness.answer()
     harness.turn()
-    assert [job.task_id for job in harness.report_sender.jobs] == ["t0"]
+    assert [job.task_id for job in harness.report_queue.jobs] == ["t0"]

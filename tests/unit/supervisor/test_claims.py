@@ -24,7 +24,7 @@ def make_harness(path: Path = Path(":memory:"), **fields: object) -> Harness:
 
 
 def claims(harness: Harness) -> list[str]:
-    return sorted(job.task_id for job in harness.claim_sender.jobs)
+    return sorted(job.task_id for job in harness.claim_queue.jobs)
 
 
 def held(harness: Harness) -> list[str]:
@@ -146,7 +146,7 @@ def test_replicas_do_not_all_begin_with_the_same_task() -> None:
 def test_drain_gives_back_what_no_worker_has() -> None:
     harness = make_harness(batch_max_tasks=1)
     harness.list_tasks("a", "b")
-    while harness.claim_sender.jobs:
+    while harness.claim_queue.jobs:
         harness.answer_claim()
     (running,) = held(harness)
     harness.stop()
@@ -154,9 +154,9 @@ def test_drain_gives_back_what_no_worker_has() -> None:
     assert returned != running
     assert json.loads(harness.answer_claim().body) == {"status": "pending"}
     assert harness.finish(0) is None
-    job = harness.report_sender.send_one()
+    job = harness.report_queue.send_one()
     assert job.task_id == running
-    harness.report_sender.jobs.append(job)
+    harness.report_queue.jobs.append(job)
     harness.answer()
     assert harness.turn() is ExitCode.DRAINED
     assert len(harness.journal) == 0
@@ -191,7 +191,7 @@ def test_drain_does_not_forget_a_task_whose_claim_may_have_been_heard() -> None:
 def test_claims_not_given_back_in_time_are_kept_for_the_next_run(tmp_path: Path) -> None:
     harness = make_harness(tmp_path / "journal", batch_max_tasks=1)
     harness.list_tasks("a", "b")
-    while harness.claim_sender.jobs:
+    while harness.claim_queue.jobs:
         harness.answer_claim()
     harness.stop()
     assert harness.pass_time(26.0) is ExitCode.LEFT_OVER

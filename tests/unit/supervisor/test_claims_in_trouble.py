@@ -17,13 +17,13 @@ def make_harness() -> Harness:
 
 
 def claims(harness: Harness) -> list[str]:
-    return sorted(job.task_id for job in harness.claim_sender.jobs)
+    return sorted(job.task_id for job in harness.claim_queue.jobs)
 
 
 def test_claims_that_fail_again_and_again_leave_the_api_alone() -> None:
     harness = make_harness()
     harness.list_tasks(*[f"t{number}" for number in range(50)])
-    begun = [harness.claim_sender.send_one() for _ in range(5)]
+    begun = [harness.claim_queue.send_one() for _ in range(5)]
     for job in begun:
         harness.turn(ClaimDone(job.task_id, NO_ANSWER))
     assert claims(harness) == []
@@ -57,7 +57,7 @@ def test_api_that_denies_access_gets_one_claim_after_each_pause() -> None:
     began_at = harness.clock()
     answered = 0
     while harness.clock() < began_at + 120.0:
-        if harness.claim_sender.jobs:
+        if harness.claim_queue.jobs:
             harness.answer_claim(answer=ReportAnswer(ReportOutcome.RETRY, Health.UNKNOWN, 401, "no"))
             answered += 1
         if harness.poller.limits:

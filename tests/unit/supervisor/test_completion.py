@@ -29,7 +29,7 @@ def test_success_is_told_in_the_shape_the_task_came_in(
 ) -> None:
     completion.succeed(make_record("a", shape=shape), make_output(b"[1,2]"), started_at=harness.clock())
     harness.turn()
-    told = json.loads(harness.report_sender.send_one().body)
+    told = json.loads(harness.report_queue.send_one().body)
     if shape is WireShape.NESTJS:
         assert told == {"state": "succeeded", "result": [1, 2]}
     else:
@@ -42,7 +42,7 @@ def test_failure_is_told_in_the_shape_the_task_came_in(
 ) -> None:
     completion.fail(make_record("a", shape=shape), "no good", started_at=harness.clock())
     harness.turn()
-    told = json.loads(harness.report_sender.send_one().body)
+    told = json.loads(harness.report_queue.send_one().body)
     field = "error" if shape is WireShape.NESTJS else "error_message"
     assert told[field] == "no good"
 
@@ -51,10 +51,10 @@ def test_result_is_written_down_before_it_is_told(harness: Harness) -> None:
     harness.list_tasks("a")
     harness.disk.full = True
     harness.finish(0)
-    assert harness.report_sender.jobs == []
+    assert harness.report_queue.jobs == []
     harness.disk.full = False
     harness.turn()
-    assert [job.task_id for job in harness.report_sender.jobs] == ["a"]
+    assert [job.task_id for job in harness.report_queue.jobs] == ["a"]
 
 
 def test_accepted_report_is_forgotten(harness: Harness) -> None:
@@ -72,7 +72,7 @@ def test_rejected_report_is_kept_and_never_retried_by_itself(harness: Harness, l
     assert harness.journal.rejected == 1
     assert harness.journal.holds("a")
     harness.pass_time(100.0)
-    assert harness.report_sender.jobs == []
+    assert harness.report_queue.jobs == []
     assert "report_rejected" in [line["event"] for line in log_lines]
 
 
@@ -83,8 +83,8 @@ def test_report_that_failed_is_tried_again_for_as_long_as_it_takes(harness: Harn
         first = harness.answer(outcome=ReportOutcome.RETRY)
         assert harness.journal.holds("a")
         harness.pass_time(130.0)
-        assert [job.task_id for job in harness.report_sender.jobs] == ["a"]
-        assert harness.report_sender.jobs[0].body == first.body
+        assert [job.task_id for job in harness.report_queue.jobs] == ["a"]
+        assert harness.report_queue.jobs[0].body == first.body
     harness.answer()
     assert len(harness.journal) == 0
     assert reading(harness.metrics.reports, "retry") == 20
@@ -96,9 +96,9 @@ def test_api_that_names_a_wait_gets_it(harness: Harness) -> None:
     busy = ReportAnswer(ReportOutcome.RETRY, Health.UNKNOWN, 429, "busy", 40.0)
     harness.answer(answer=busy)
     harness.pass_time(39.0)
-    assert harness.report_sender.jobs == []
+    assert harness.report_queue.jobs == []
     harness.pass_time(1.1)
-    assert len(harness.report_sender.jobs) == 1
+    assert len(harness.report_queue.jobs) == 1
 
 
 def test_task_is_counted_once_under_its_final_status(harness: Harness, completion: Completion) -> None:

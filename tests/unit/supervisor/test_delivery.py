@@ -27,7 +27,7 @@ def make_harness(results: int) -> Harness:
 
 
 def under_way(harness: Harness) -> list[str]:
-    return [job.task_id for job in harness.report_sender.jobs]
+    return [job.task_id for job in harness.report_queue.jobs]
 
 
 def no_polls(harness: Harness) -> None:
@@ -37,7 +37,7 @@ def no_polls(harness: Harness) -> None:
 
 def fail_all_begun(harness: Harness, begun: int) -> None:
     """The first reports were being sent; no answer came to any."""
-    jobs = [harness.report_sender.send_one() for _ in range(begun)]
+    jobs = [harness.report_queue.send_one() for _ in range(begun)]
     for job in jobs:
         harness.turn(ReportDone(job.task_id, NO_ANSWER))
 
@@ -76,7 +76,7 @@ def test_oldest_report_is_the_first_to_go_once_the_api_is_back() -> None:
     no_polls(harness)
     sent: list[str] = []
     harness.pass_time(130.0)
-    while harness.report_sender.jobs:
+    while harness.report_queue.jobs:
         sent.append(harness.answer().task_id)
         harness.pass_time(0.1)
     assert sent == [f"t{number}" for number in range(50)]
@@ -85,7 +85,7 @@ def test_oldest_report_is_the_first_to_go_once_the_api_is_back() -> None:
 def test_every_report_arrives_once_after_a_long_outage() -> None:
     harness = make_harness(50)
     for _ in range(20):
-        if harness.report_sender.jobs:
+        if harness.report_queue.jobs:
             harness.answer(outcome=ReportOutcome.RETRY)
         harness.pass_time(61.0)
         if harness.poller.limits:
@@ -128,10 +128,10 @@ def test_probe_is_the_only_call_however_wide_the_window_is() -> None:
     harness.finish(0)
     assert under_way(harness) == []
     harness.pass_time(60.0)
-    calls = len(harness.report_sender.jobs) + len(harness.poller.limits)
+    calls = len(harness.report_queue.jobs) + len(harness.poller.limits)
     assert calls == 1
     harness.pass_time(100.0)
-    assert len(harness.report_sender.jobs) + len(harness.poller.limits) == 1
+    assert len(harness.report_queue.jobs) + len(harness.poller.limits) == 1
     harness.answer()
     assert len(under_way(harness)) > 1
 
@@ -169,7 +169,7 @@ def test_api_that_refuses_all_gets_one_report_after_each_pause(status: int) -> N
     answered_at: list[float] = []
     began_at = harness.clock()
     while harness.clock() < began_at + 300.0:
-        if harness.report_sender.jobs:
+        if harness.report_queue.jobs:
             harness.answer(answer=refused(status))
             answered_at.append(harness.clock() - began_at)
         if harness.poller.limits:
@@ -194,7 +194,7 @@ def test_reports_that_are_always_refused_hold_up_no_others() -> None:
     refused_ids = {f"t{number}" for number in range(20)}
     arrived: set[str] = set()
     for _ in range(600):
-        for job in [harness.report_sender.send_one() for _ in under_way(harness)]:
+        for job in [harness.report_queue.send_one() for _ in under_way(harness)]:
             if job.task_id in refused_ids:
                 harness.answer(job, answer=refused(403))
             else:
@@ -211,7 +211,7 @@ def test_pace_is_kept_too_while_reports_are_refused() -> None:
     sent = 0
     for _ in range(100):
         harness.pass_time(0.1)
-        if harness.report_sender.jobs:
+        if harness.report_queue.jobs:
             sent += 1
             harness.answer(answer=ReportAnswer(ReportOutcome.RETRY, Health.UNKNOWN, 429, "busy"))
         if harness.poller.limits:

@@ -41,7 +41,7 @@ def poll(harness: Harness) -> None:
 def pages_until_sent(harness: Harness, *tasks: str) -> None:
     """Answer each poll with these, until a report is sent again."""
     for _ in range(100):
-        if harness.report_sender.jobs:
+        if harness.report_queue.jobs:
             return
         if harness.poller.limits:
             harness.list_tasks(*tasks)
@@ -63,7 +63,7 @@ def test_report_waits_for_a_page() -> None:
     harness = make_harness("a")
     assert kept(harness) == ["a"]
     assert len(harness.outbox) == 1
-    assert harness.report_sender.jobs == []
+    assert harness.report_queue.jobs == []
     assert reading(harness.metrics.reports, ReportOutcome.GONE) == 0
 
 
@@ -104,7 +104,7 @@ def test_after_three_pages_that_list_it_the_report_is_kept_for_a_person(log_line
     assert harness.journal.rejected == 1
     assert len(harness.outbox) == 0
     harness.pass_time(60.0)
-    assert harness.report_sender.jobs == []
+    assert harness.report_queue.jobs == []
     assert "report_rejected" in [line["event"] for line in log_lines]
 
 
@@ -135,7 +135,7 @@ def test_full_page_that_lists_it_has_it_sent_again() -> None:
     limit = harness.poller.limits[0]
     harness.list_tasks("a", *[f"other-{number}" for number in range(limit - 1)])
     harness.pass_time(2.1)
-    assert "a" in [job.task_id for job in harness.report_sender.jobs]
+    assert "a" in [job.task_id for job in harness.report_queue.jobs]
 
 
 def test_page_as_long_as_the_longest_may_be_capped_and_decides_nothing() -> None:
@@ -161,7 +161,7 @@ def test_while_there_is_no_page_the_report_waits(result: PollResult) -> None:
         poll(harness)
         harness.poll_fails(result, Health.UNKNOWN)
     assert kept(harness) == ["a"]
-    assert harness.report_sender.jobs == []
+    assert harness.report_queue.jobs == []
     page(harness, "a")
     harness.pass_time(2.1)
     harness.answer()
@@ -180,7 +180,7 @@ def test_redeployed_api_gets_all_reports_once() -> None:
     reported: list[str] = []
     for _ in range(400):
         well = harness.clock() - began_at > 4.0
-        while harness.report_sender.jobs:
+        while harness.report_queue.jobs:
             outcome = ReportOutcome.DONE if well else ReportOutcome.GONE
             job = harness.answer(outcome=outcome)
             reported += [job.task_id] if well else []
@@ -208,7 +208,7 @@ def test_drain_sends_again_what_is_listed_still() -> None:
     harness.stop()
     page(harness, "a")
     harness.pass_time(2.1)
-    job = harness.report_sender.send_one()
+    job = harness.report_queue.send_one()
     assert harness.answer(job).task_id == "a"
     assert len(harness.journal) == 0
 

@@ -138,7 +138,7 @@ def test_input_that_the_worker_cannot_read_is_tried_again_later(harness: Harness
     assert not harness.status.holds
     assert not harness.status.troubles
     harness.finish(0)
-    (job,) = harness.report_sender.jobs
+    (job,) = harness.report_queue.jobs
     assert json.loads(job.body)["status"] == "succeeded"
 
 
@@ -181,7 +181,7 @@ def max_turn_seconds(path: Path, listed: dict[str, object], text: str) -> float:
         for slot in list(harness.held):
             timed(partial(harness.fail, slot, said))
     timed(harness.turn)
-    while harness.report_sender.jobs:
+    while harness.report_queue.jobs:
         timed(harness.answer)
     harness.journal.close()
     return max(turns)

@@ -185,7 +185,7 @@ def test_item_with_nothing_to_report_to_is_counted_and_skipped(
     harness = make_harness()
     harness.list_tasks(broken, "a")
     assert waiting(harness) == ["a"]
-    assert harness.report_sender.jobs == []
+    assert harness.report_queue.jobs == []
     assert reading(harness.metrics.rejected, reason) == 1
 
 
@@ -266,7 +266,7 @@ def test_item_of_an_unclear_shape_is_left_and_said_once(log_lines: Lines) -> Non
         harness.list_tasks(UNCLEAR, item("a"))
         poll_again(harness)
     assert waiting(harness) == ["a"]
-    assert harness.report_sender.jobs == []
+    assert harness.report_queue.jobs == []
     (line,) = [line for line in log_lines if line["event"] == "task_refused"]
     assert (line["reason"], line["task_id"], line["items"]) == ("ambiguous_shape", "x", 1)
     assert reading(harness.metrics.rejected, "ambiguous_shape") == 1
@@ -328,7 +328,7 @@ def test_api_that_invents_unknown_tasks_and_takes_no_report_does_not_fill_the_me
             harness.list_tasks(
                 *[item(f"x{next(ids)}", type="paint") for _ in range(harness.poller.limits[0])]
             )
-        while harness.report_sender.jobs:
+        while harness.report_queue.jobs:
             harness.answer(outcome=outcome)
         harness.pass_time(0.2)
     assert harness.supervisor.conditions.outbox_full or outcome is ReportOutcome.FOREIGN

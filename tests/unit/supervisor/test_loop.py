@@ -133,7 +133,7 @@ def test_full_disk_stops_new_work_and_nothing_else(
     harness.pass_time(30.0)
     assert NotReady.JOURNAL_UNWRITABLE in harness.status.not_ready
     assert "c" not in [task.id for dispatch in harness.pool.dispatched for task in dispatch.unit.tasks]
-    assert harness.report_sender.jobs == []
+    assert harness.report_queue.jobs == []
     assert harness.poller.limits == []
     harness.disk.full = False
     harness.pass_time(1.0)
@@ -204,14 +204,14 @@ def test_restart_takes_up_what_an_earlier_run_left(tmp_path: Path, log_lines: Li
     assert first.serve_canaries() == 1
     first.finish(0)
     first.finish(2)
-    rejected = next(p for p in first.report_sender.jobs if p.task_id == "rejected")
-    first.report_sender.jobs.remove(rejected)
+    rejected = next(p for p in first.report_queue.jobs if p.task_id == "rejected")
+    first.report_queue.jobs.remove(rejected)
     first.answer(rejected, ReportOutcome.REJECTED)
     first.journal.close()
     second = Harness(path=tmp_path / "journal", clock=Clock(50.0))
     second.supervisor.recover()
     second.start_workers()
-    assert sorted(job.task_id for job in second.report_sender.jobs) == ["fails", "finished"]
+    assert sorted(job.task_id for job in second.report_queue.jobs) == ["fails", "finished"]
     assert held(second) == ["runs"]
     assert second.status.rejected == 1
     (line,) = [line for line in log_lines if line["event"] == "journal_recovered"]
@@ -223,7 +223,7 @@ def test_result_on_disk_is_never_computed_again(tmp_path: Path) -> None:
     first.start_workers()
     first.list_tasks("a")
     first.finish(0)
-    body = first.report_sender.jobs[0].body
+    body = first.report_queue.jobs[0].body
     first.journal.close()
     second = Harness(path=tmp_path / "journal")
     second.supervisor.recover()
@@ -241,7 +241,7 @@ def test_no_task_is_polled_for_until_a_report_is_accepted_again(harness: Harness
         harness.finish(slot)
     harness.pass_time(61.0)
     assert harness.poller.limits == []
-    assert len(harness.report_sender.jobs) == 1
+    assert len(harness.report_queue.jobs) == 1
     harness.answer()
     harness.turn()
     assert len(harness.poller.limits) == 1
@@ -253,4 +253,4 @@ def test_reports_go_on_while_polls_fail(harness: Harness) -> None:
         harness.supervisor.api_gate.polls.heard(Health.UNHEALTHY, harness.clock(), None)
     assert NotReady.API_CIRCUIT_OPEN in harness.status.not_ready
     harness.finish(0)
-    assert len(harness.report_sender.jobs) == 1
+    assert len(harness.report_queue.jobs) == 1

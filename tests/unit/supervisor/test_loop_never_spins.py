@@ -62,13 +62,13 @@ class SpinMachine(RuleBasedStateMachine):
         if result not in (PollResult.TASKS, PollResult.EMPTY):
             self.harness.poll_fails(result, health, retry_after)
 
-    @precondition(lambda self: self.harness.report_sender.jobs)
+    @precondition(lambda self: self.harness.report_queue.jobs)
     @rule(outcome=st.sampled_from(ReportOutcome), health=st.sampled_from(Health), retry_after=RETRY_AFTER)
     def report_answered(self, outcome: ReportOutcome, health: Health, retry_after: float | None) -> None:
         status = None if health is Health.UNHEALTHY else 400
         self.harness.answer(answer=ReportAnswer(outcome, health, status, "", retry_after))
 
-    @precondition(lambda self: self.harness.claim_sender.jobs)
+    @precondition(lambda self: self.harness.claim_queue.jobs)
     @rule(outcome=st.sampled_from(ReportOutcome), health=st.sampled_from(Health), retry_after=RETRY_AFTER)
     def claim_answered(self, outcome: ReportOutcome, health: Health, retry_after: float | None) -> None:
         self.harness.answer_claim(answer=ReportAnswer(outcome, health, None, "", retry_after))

@@ -39,8 +39,8 @@ def test_what_runs_is_finished_and_reported_first(harness: Harness) -> None:
     assert harness.finish(0) is None
     assert harness.finish(1) is None
     harness.answer()
-    job = harness.report_sender.send_one()
-    harness.report_sender.jobs.append(job)
+    job = harness.report_queue.send_one()
+    harness.report_queue.jobs.append(job)
     harness.answer()
     assert harness.turn() is ExitCode.DRAINED
     assert len(harness.journal) == 0
@@ -114,7 +114,7 @@ def test_full_disk_keeps_the_service_from_ending_well(harness: Harness) -> None:
     assert harness.pass_time(10.0) is None
     harness.disk.full = False
     assert harness.turn() is None
-    assert [job.task_id for job in harness.report_sender.jobs] == ["a"]
+    assert [job.task_id for job in harness.report_queue.jobs] == ["a"]
 
 
 def test_tasks_never_tried_are_left_to_whoever_polls_next(tmp_path: Path) -> None:
@@ -173,4 +173,4 @@ def test_worker_that_dies_during_the_drain_ends_no_task(harness: Harness) -> Non
     harness.die(0)
     assert harness.turn() is ExitCode.DRAINED
     assert on_disk(harness) == ["a"]
-    assert harness.report_sender.jobs == []
+    assert harness.report_queue.jobs == []

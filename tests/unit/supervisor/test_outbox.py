@@ -85,12 +85,11 @@ def test_api_that_asks_for_no_wait_at_all_is_not_called_without_a_pause(outbox: 
     assert outbox.take(10.0) == []
 
 
-def test_message_may_be_changed_while_it_waits(outbox: Outbox[Report]) -> None:
+def test_message_that_is_under_way_may_be_changed(outbox: Outbox[Report]) -> None:
     fill(outbox, 1)
     outbox.take(10.0)
-    outbox.postpone(
-        "r1", 10.0, 1.0, change=lambda report: make_report(report.task_id, created_at_seconds=7.0)
-    )
+    outbox.change(make_report("r1", created_at_seconds=7.0))
+    outbox.postpone("r1", 10.0, 1.0)
     assert outbox.take(11.0)[0].created_at_seconds == 7.0
 
 
@@ -118,7 +117,7 @@ def test_window_narrowed_by_trouble_still_lets_one_through(outbox: Outbox[Report
 def test_report_handed_over_but_not_sent_goes_first_again(outbox: Outbox[Report]) -> None:
     fill(outbox, 5)
     outbox.take(10.0)
-    outbox.recall(["r2", "r3", "r4"])
+    outbox.put_back(["r2", "r3", "r4"])
     assert outbox.under_way == 1
     assert ids(outbox.take(10.0)) == ["r2", "r3", "r4"]
 
