@@ -19,11 +19,11 @@ from supervisor.polling import Polling
 from supervisor.pool.base import WorkerPool
 from supervisor.pool.slot_table import SlotTable
 from supervisor.providers.canaries import Canaries
-from supervisor.providers.circuit_breaker import BreakerState, CircuitBreaker
 from supervisor.providers.evidence import Evidence
 from supervisor.providers.gate import ProviderGate
 from supervisor.providers.model_limits import ModelLimits
 from supervisor.providers.rate_limiter import RateLimiter
+from supervisor.runtime.circuit_breaker import BreakerState, CircuitBreaker
 from supervisor.runtime.events import Inbox
 from supervisor.runtime.shutdown import ShutdownManager
 from supervisor.runtime.trouble import TroubleRecord

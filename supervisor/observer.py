@@ -1,30 +1,32 @@
 """Looks at all that the loop owns and pins a status for everyone else to read."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import Report
 from supervisor.pool.base import WorkerPool
-from supervisor.pool.slot_table import SlotState, SlotTable
-from supervisor.providers.circuit_breaker import BreakerState, CircuitBreaker
-from supervisor.providers.gate import Blocked, ProviderGate
+from supervisor.pool.slot_table import SlotTable
+from supervisor.providers.gate import Hold, ProviderGate
 from supervisor.providers.model_limits import ModelLimits
 from supervisor.providers.rate_limiter import RateLimiter
+from supervisor.runtime.circuit_breaker import CircuitBreaker
 from supervisor.runtime.shutdown import ShutdownManager
-from supervisor.runtime.trouble import TroubleRecord
-from supervisor.status.causes import current_holds, current_troubles, waiting_retries
+from supervisor.runtime.trouble import Trouble, TroubleRecord
 from supervisor.status.history import History
-from supervisor.status.learned import learned_status
 from supervisor.status.status import (
-    BreakerPhase,
+    Blocked,
     BreakerStatus,
+    HoldStatus,
     Idle,
+    LearnedStatus,
     NotReady,
     Phase,
     PollStatus,
     ProviderStatus,
+    RetryStatus,
+    SlotState,
     Status,
     StatusBoard,
     WorkerStatus,
@@ -39,12 +41,7 @@ from supervisor.tasks.backlog import Backlog
 NO_POLL = "none"
 REFRESH_SECONDS = 0.1
 RSS_SAMPLE_SECONDS = 1.0
-
-_PHASES = {
-    BreakerState.CLOSED: BreakerPhase.CLOSED,
-    BreakerState.OPEN: BreakerPhase.OPEN,
-    BreakerState.HALF_OPEN: BreakerPhase.HALF_OPEN,
-}
+MAX_MODELS_SHOWN = 50
 
 
 @dataclass(slots=True)
@@ -132,7 +129,7 @@ class Observer:
                 _breaker("api", self.api_gate.breaker, now),
                 _breaker(self.provider, self.provider_gate.breaker, now),
             ),
-            holds=current_holds(self.provider, self.provider_gate, now),
+            holds=tuple(self._holds(now)),
             provider=ProviderStatus(self.provider, blocked, _until(self.provider_gate.opens_at(), now)),
             poll=self._poll(now),
             rate_limits=self.limiter.rates(),
@@ -140,14 +137,9 @@ class Observer:
             activity=self.history.activity(),
             failures=self.history.failures(),
             deaths=self.history.deaths(),
-            troubles=current_troubles(
-                self.conditions.journal_trouble,
-                self.api_gate,
-                self.provider_gate,
-                owes_reports=bool(len(self.outbox)),
-            ),
-            retry=waiting_retries(self.provider_gate, self.backlog),
-            learned=learned_status(self.scheduler, self.report_pace, self.model_limits),
+            troubles=self._troubles(),
+            retry=self._retry(),
+            learned=self._learned(),
             loop_silent_seconds=0.0,
         )
 
@@ -200,7 +192,7 @@ class Observer:
         if not len(self.backlog):
             return self._idle_without_tasks()
         if blocked is not None:
-            return Idle(blocked.value)
+            return blocked
         if self._only_held_models_wait():
             return Idle.PROVIDER_HOLD
         # The provider's gate is open and a worker is idle, so what is ready waits for the limiter.
@@ -255,9 +247,59 @@ class Observer:
             for number, slot in enumerate(self.table)
         )
 
+    def _troubles(self) -> tuple[Trouble, ...]:
+        """What has failed since the last success, for each kind of call."""
+        reports, polls = self.api_gate.reports, self.api_gate.polls
+        records = [self.conditions.journal_trouble, polls.trouble, self.provider_gate.trouble]
+        # A report that ended because its task is gone was no success. It is no trouble either.
+        if len(self.outbox) or reports.probing:
+            records.insert(2, reports.trouble)
+        return tuple(record.current for record in records if record.current is not None)
+
+    def _holds(self, now: float) -> Iterator[HoldStatus]:
+        """The hold of the whole provider first, then those of single models."""
+        gate = self.provider_gate
+        if gate.hold is not None:
+            yield self._hold(gate.hold, "", gate.trouble, _until(gate.opens_at(), now))
+        for hold in gate.model_holds[:MAX_MODELS_SHOWN]:
+            model = hold.key.model
+            retry_in_seconds = _until(gate.model_retry_at(model), now)
+            yield self._hold(hold, model, gate.model_trouble(model), retry_in_seconds)
+
+    def _hold(
+        self, hold: Hold, model: str, record: TroubleRecord | None, next_try_in_seconds: float | None
+    ) -> HoldStatus:
+        trouble = record.current if record else None
+        return HoldStatus(
+            provider=self.provider,
+            reason=hold.reason,
+            message=hold.message,
+            model=model,
+            times=trouble.times if trouble else 0,
+            since_seconds=trouble.since_seconds if trouble else 0.0,
+            next_try_in_seconds=next_try_in_seconds,
+        )
+
+    def _retry(self) -> RetryStatus | None:
+        """The tasks that wait for their retry; None if none does."""
+        last = self.provider_gate.trouble.last
+        tasks = self.backlog.delayed - self.backlog.set_aside
+        if not tasks or last is None:
+            return None
+        return RetryStatus(tasks, last.reason, last.detail, last.last_seconds)
+
+    def _learned(self) -> LearnedStatus:
+        page, reports_per_second = self.scheduler.learned_limit, self.report_pace.reports_per_second
+        return LearnedStatus(
+            tasks_a_page=None if page.fails_from is None else page.works_up_to,
+            poll_wait_seconds=self.scheduler.learned_wait_seconds,
+            reports_per_second=None if reports_per_second is None else round(reports_per_second, 1),
+            models=self.model_limits.learned(),
+        )
+
 
 def _breaker(service: str, breaker: CircuitBreaker, now: float) -> BreakerStatus:
-    return BreakerStatus(service, _PHASES[breaker.state], _until(breaker.reopens_at, now))
+    return BreakerStatus(service, breaker.state, _until(breaker.reopens_at, now))
 
 
 def _until(moment: float | None, now: float) -> float | None:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from supervisor.pool.slot_table import SlotState
-from supervisor.providers.circuit_breaker import BreakerState
-from supervisor.status.status import Idle, Status, StatusBoard
+from supervisor.runtime.circuit_breaker import BreakerState
+from supervisor.status.status import Idle, SlotState, Status, StatusBoard
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
+
+
+BREAKER_VALUES = {BreakerState.CLOSED: 0, BreakerState.OPEN: 1, BreakerState.HALF_OPEN: 2}
 
 
 class StatusGauges(Collector):
@@ -64,7 +66,7 @@ def _trouble(status: Status) -> Iterable["Metric"]:
         "circuit_breaker_state", "0 closed, 1 open, 2 half-open.", labels=["service"]
     )
     for breaker in status.breakers:
-        breakers.add_metric([breaker.service], BreakerState[breaker.state.name])
+        breakers.add_metric([breaker.service], BREAKER_VALUES[breaker.state])
     yield breakers
     holds = GaugeMetricFamily(
         "ai_provider_hold",

@@ -15,7 +15,8 @@ from supervisor.console.notices.learned import learned_rows
 from supervisor.console.notices.notice import Notice, Severity
 from supervisor.console.notices.summary import all_notices
 from supervisor.console.notices.trouble import calls_of, failure_of
-from supervisor.status.status import Activity, BreakerPhase, Bucket, Status
+from supervisor.runtime.circuit_breaker import BreakerState
+from supervisor.status.status import Activity, Bucket, Status
 
 COLOURS = {Severity.GOOD: "green", Severity.CALM: "blue", Severity.CAUTION: "yellow", Severity.ALARM: "red"}
 BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -128,7 +129,7 @@ def _workers(status: Status) -> Table:
 def _connections(status: Status) -> Text:
     line = Text(" ")
     for row in status.breakers:
-        severity = Severity.GOOD if row.state is BreakerPhase.CLOSED else Severity.ALARM
+        severity = Severity.GOOD if row.state is BreakerState.CLOSED else Severity.ALARM
         line.append(f"breaker of {visible(row.service)} ").append(
             row.state.replace("_", "-"), COLOURS[severity]
         )

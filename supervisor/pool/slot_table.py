@@ -2,19 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from shared.messages import Unit
 from supervisor.journal.task_record import TaskRecord
-
-
-class SlotState(StrEnum):
-    """The `state` label of `ai_workers`."""
-
-    STARTING = "starting"
-    IDLE = "idle"
-    BUSY = "busy"
-    RECYCLING = "recycling"
+from supervisor.status.status import SlotState
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,14 @@
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from shared.errors import HOLD_REASONS, RetryReason
 from shared.logs import LogEvent, get_logger
 from shared.messages import Failure
 from shared.models import BatchKey
-from supervisor.providers.circuit_breaker import BreakerState, CircuitBreaker
+from supervisor.runtime.circuit_breaker import BreakerState, CircuitBreaker
 from supervisor.runtime.trouble import Cause, TroubleRecord
+from supervisor.status.status import Blocked, Idle
 
 MIN_PAUSE_SECONDS = 0.1
 FIRST_PAUSE_SECONDS = 1.0
@@ -28,14 +28,6 @@ _SETTINGS: Mapping[RetryReason, str] = {
 }
 
 log = get_logger("provider_gate")
-
-
-class Blocked(StrEnum):
-    """Why nothing goes to the provider."""
-
-    HOLD = "provider_hold"
-    RATE_LIMITED = "rate_limited"
-    CIRCUIT_OPEN = "provider_circuit_open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +101,12 @@ class ProviderGate:
         """Why no unit may go out now; None if one may."""
         now = self._clock()
         if self._hold is not None and now < self._next_probe_at:
-            return Blocked.HOLD
+            return Idle.PROVIDER_HOLD
         # After a pause one call goes first: all workers at once would meet the limit again.
         if now < self._paused_until or self._throttled_call_out:
-            return Blocked.RATE_LIMITED
+            return Idle.RATE_LIMITED
         if not self._breaker.allows():
-            return Blocked.CIRCUIT_OPEN
+            return Idle.PROVIDER_CIRCUIT_OPEN
         return None
 
     def opens_at(self) -> float | None:

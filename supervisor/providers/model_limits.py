@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from supervisor.runtime.learned_limit import LearnedLimit
+from supervisor.status.status import LearnedAboutModel
 
 MAX_MODELS = 200
 SHARE_OF_TIMEOUT = 0.5
@@ -28,17 +29,6 @@ class Allowance:
 
 
 NOTHING = Allowance(0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class LearnedAboutModel:
-    """What is known of one model, for people to look at. None: not limited, or not known."""
-
-    model: str
-    inputs_a_call: int | None
-    bytes_a_call: int | None
-    calls_at_once: int | None
-    seconds_an_input: float | None
 
 
 @dataclass(slots=True)

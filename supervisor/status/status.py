@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Literal, TypeAlias
 
-from supervisor.pool.slot_table import SlotState
-from supervisor.providers.gate import Blocked
-from supervisor.providers.model_limits import LearnedAboutModel
+from supervisor.runtime.circuit_breaker import BreakerState
 from supervisor.runtime.trouble import Trouble
 
 
@@ -45,12 +44,17 @@ class Idle(StrEnum):
     RETRY_WAIT = "retry_wait"
 
 
-class BreakerPhase(StrEnum):
-    """A breaker's state by name."""
+Blocked: TypeAlias = Literal[Idle.PROVIDER_HOLD, Idle.RATE_LIMITED, Idle.PROVIDER_CIRCUIT_OPEN]
+"""Why nothing goes to the provider."""
 
-    CLOSED = "closed"
-    OPEN = "open"
-    HALF_OPEN = "half_open"
+
+class SlotState(StrEnum):
+    """The `state` label of `ai_workers`."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+    RECYCLING = "recycling"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class WorkerStatus:
 @dataclass(frozen=True, slots=True)
 class BreakerStatus:
     service: str
-    state: BreakerPhase
+    state: BreakerState
     probe_in_seconds: float | None
 
 
@@ -99,6 +103,17 @@ class RetryStatus:
     reason: str
     detail: str
     failed_at_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedAboutModel:
+    """What the provider takes at once for one model. None: not limited, or not known."""
+
+    model: str
+    inputs_a_call: int | None
+    bytes_a_call: int | None
+    calls_at_once: int | None
+    seconds_an_input: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from supervisor.providers.circuit_breaker import BreakerState, CircuitBreaker
+from supervisor.runtime.circuit_breaker import BreakerState, CircuitBreaker
 from supervisor.runtime.trouble import Cause, TroubleRecord
 from supervisor.task_api.answers import Health
 

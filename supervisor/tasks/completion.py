@@ -46,7 +46,8 @@ class Completion:
     def succeed(self, record: TaskRecord, output: Output, started_at: float) -> None:
         report = self._report(record, TaskStatus.SUCCEEDED, started_at, output.usage.total_tokens)
         self._finish(report, success_body(record.task.shape, output))
-        self.history.succeeded(report, record.task.key.model)
+        seconds = report.queue_seconds + report.run_seconds
+        self.history.succeeded(record.task.key.model, seconds, report.tokens)
 
     def fail(self, record: TaskRecord, message: str, started_at: float, shown: str = "") -> None:
         """`message` reaches the API: it says what happened and what to do. Where it may quote a text, `shown`
@@ -56,7 +57,7 @@ class Completion:
         shown = one_line(shown or message, MAX_SHOWN_CHARACTERS)
         report = replace(self._report(record, TaskStatus.FAILED, started_at), message=shown)
         self._finish(report, failure_body(task.shape, message))
-        self.history.failed(report)
+        self.history.failed(report.task_id, report.task_type, report.message)
 
     def refuse(self, address: TaskAddress, message: str) -> None:
         """Fail an item of a page that never became a task."""
@@ -68,7 +69,7 @@ class Completion:
             message=one_line(message, MAX_SHOWN_CHARACTERS),
         )
         self._finish(report, failure_body(address.shape, message))
-        self.history.failed(report)
+        self.history.failed(report.task_id, report.task_type, report.message)
 
     def restore(self, waiting: Waiting) -> None:
         """Take up a report that an earlier run still owed."""

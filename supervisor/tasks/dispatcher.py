@@ -12,13 +12,14 @@ from shared.models import BatchKey, JsonValue, Task
 from supervisor.journal.journal import InputUnreadableError, TaskJournal
 from supervisor.journal.task_record import TaskRecord
 from supervisor.pool.base import WorkerPool
-from supervisor.pool.slot_table import Assignment, Slot, SlotState, SlotTable
+from supervisor.pool.slot_table import Assignment, Slot, SlotTable
 from supervisor.providers.canaries import Canaries
 from supervisor.providers.gate import ProviderGate
 from supervisor.providers.model_limits import NOTHING, Allowance, ModelLimits
 from supervisor.providers.rate_limiter import RateLimiter
 from supervisor.runtime.events import UnitFinished, WorkerDied, WorkerStarted
 from supervisor.status.history import History
+from supervisor.status.status import SlotState
 from supervisor.tasks.backlog import Backlog, Group
 from supervisor.tasks.outcomes import UNREADABLE_SECONDS, OutcomeHandler, describe_death
 

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from supervisor.console.formatting import count, duration, rate
-from supervisor.providers.model_limits import LearnedAboutModel
-from supervisor.status.status import LearnedStatus
+from supervisor.status.status import LearnedAboutModel, LearnedStatus
 
 API_NAME = "the task API"
 

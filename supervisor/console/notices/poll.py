@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from supervisor.console.formatting import duration
 from supervisor.console.notices.notice import Notice, Severity
 from supervisor.console.notices.trouble import API, POLLS, as_sentence, trouble_of, where_and_when
-from supervisor.status.status import BreakerPhase, Status
+from supervisor.runtime.circuit_breaker import BreakerState
+from supervisor.status.status import Status
 from supervisor.task_api.answers import PollResult
 
 UNDER_WAY_SECONDS = 0.5
@@ -40,7 +41,7 @@ _POLL_FAULTS: Mapping[str, tuple[Severity, str, str]] = {
 
 
 def poll_trouble(status: Status) -> Notice | None:
-    if status.breakers[0].state is not BreakerPhase.CLOSED or status.poll.last_result not in _POLL_FAULTS:
+    if status.breakers[0].state is not BreakerState.CLOSED or status.poll.last_result not in _POLL_FAULTS:
         return None
     severity, fault, advice = _POLL_FAULTS[status.poll.last_result]
     trouble = trouble_of(status, API, POLLS)

@@ -8,8 +8,8 @@ from supervisor.console.notices.idle import SENTENCES
 from supervisor.console.notices.notice import Notice, Severity
 from supervisor.console.notices.poll import poll_trouble
 from supervisor.console.notices.trouble import API, REPORTS, cause, trouble_of
-from supervisor.providers.gate import Blocked
-from supervisor.status.status import BreakerPhase, Idle, NotReady, Phase, Status
+from supervisor.runtime.circuit_breaker import BreakerState
+from supervisor.status.status import Idle, NotReady, Phase, Status
 
 LOOP_SILENT_SECONDS = 5.0
 OUTBOX_OLD_SECONDS = 60.0
@@ -63,9 +63,9 @@ def _active(status: Status) -> list[Idle]:
         Idle.JOURNAL_UNWRITABLE: NotReady.JOURNAL_UNWRITABLE in status.not_ready,
         Idle.NO_WORKERS: NotReady.NO_WORKERS in status.not_ready,
         Idle.PROVIDER_HOLD: any(not hold.model for hold in status.holds),
-        Idle.API_CIRCUIT_OPEN: api.state is not BreakerPhase.CLOSED,
-        Idle.PROVIDER_CIRCUIT_OPEN: any(row.state is not BreakerPhase.CLOSED for row in providers),
-        Idle.RATE_LIMITED: status.provider.blocked is Blocked.RATE_LIMITED,
+        Idle.API_CIRCUIT_OPEN: api.state is not BreakerState.CLOSED,
+        Idle.PROVIDER_CIRCUIT_OPEN: any(row.state is not BreakerState.CLOSED for row in providers),
+        Idle.RATE_LIMITED: status.provider.blocked is Idle.RATE_LIMITED,
     }
     return [reason for reason, holds in held.items() if holds]
 
@@ -90,7 +90,7 @@ def _stuck(status: Status) -> Notice:
 
 def _old_outbox(status: Status) -> Notice | None:
     age = status.outbox_oldest_age_seconds
-    if age < OUTBOX_OLD_SECONDS or status.breakers[0].state is not BreakerPhase.CLOSED:
+    if age < OUTBOX_OLD_SECONDS or status.breakers[0].state is not BreakerState.CLOSED:
         return None
     why = cause(trouble_of(status, API, REPORTS), status)
     return Notice(

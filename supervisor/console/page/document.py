@@ -18,7 +18,8 @@ from supervisor.console.notices.notice import Notice, Severity
 from supervisor.console.notices.summary import all_notices
 from supervisor.console.notices.trouble import calls_of, failure_of
 from supervisor.console.page.charts import latency_chart, throughput_chart
-from supervisor.status.status import BreakerPhase, BreakerStatus, PollStatus, Status, WorkerStatus
+from supervisor.runtime.circuit_breaker import BreakerState
+from supervisor.status.status import BreakerStatus, PollStatus, Status, WorkerStatus
 
 REFRESH_SECONDS = 2
 
@@ -33,11 +34,11 @@ _LAMP_COLOURS = {
 }
 _NOT_YET = Notice(Severity.CALM, "Starting", "The journal is being read. This page fills in a moment.")
 _BREAKER_TONES = {
-    BreakerPhase.CLOSED: Severity.GOOD,
-    BreakerPhase.OPEN: Severity.ALARM,
-    BreakerPhase.HALF_OPEN: Severity.CAUTION,
+    BreakerState.CLOSED: Severity.GOOD,
+    BreakerState.OPEN: Severity.ALARM,
+    BreakerState.HALF_OPEN: Severity.CAUTION,
 }
-_BREAKER_WORDS = {BreakerPhase.HALF_OPEN: "trying"}
+_BREAKER_WORDS = {BreakerState.HALF_OPEN: "trying"}
 _POLL_WORDS = {"tasks": "brought tasks", "empty": "no task listed"}
 _WORKER_TONES = {
     "busy": Severity.GOOD,

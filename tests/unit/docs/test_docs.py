@@ -16,10 +16,9 @@ from shared.models import TaskStatus
 from shared.settings import Settings
 from supervisor.cli import main
 from supervisor.console.gauges import StatusGauges
-from supervisor.pool.slot_table import SlotState
 from supervisor.runtime.exit_codes import ExitCode
 from supervisor.runtime.signals import EVENTS
-from supervisor.status.status import Idle, NotReady, StatusBoard
+from supervisor.status.status import Idle, NotReady, SlotState, StatusBoard
 from supervisor.task_api.answers import PollResult, ReportOutcome
 from supervisor.task_api.task_item import RefusalReason
 from tests.unit.docs.markdown import ROOT, Document, documents

@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
-from supervisor.pool.slot_table import SlotState
+from supervisor.runtime.circuit_breaker import BreakerState
 from supervisor.status.history import BUCKET_SECONDS, BUCKETS, EMPTY_BUCKET
 from supervisor.status.status import (
     Activity,
-    BreakerPhase,
     BreakerStatus,
     Bucket,
     HoldStatus,
@@ -15,6 +14,7 @@ from supervisor.status.status import (
     Phase,
     PollStatus,
     ProviderStatus,
+    SlotState,
     Status,
     TokensStatus,
     WorkerStatus,
@@ -58,8 +58,8 @@ WORKING = Status(
     rejected=0,
     workers=(IDLE_WORKER, BUSY_WORKER),
     breakers=(
-        BreakerStatus("api", BreakerPhase.CLOSED, None),
-        BreakerStatus("openai", BreakerPhase.CLOSED, None),
+        BreakerStatus("api", BreakerState.CLOSED, None),
+        BreakerStatus("openai", BreakerState.CLOSED, None),
     ),
     holds=(),
     provider=ProviderStatus("openai", None, None),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from supervisor.providers.circuit_breaker import CircuitBreaker
+from supervisor.runtime.circuit_breaker import CircuitBreaker
 from supervisor.runtime.trouble import TroubleRecord
 from supervisor.task_api.answers import Health
 from supervisor.task_api.gate import APIGate, GateSide

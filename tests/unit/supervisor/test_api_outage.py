@@ -2,7 +2,7 @@
 
 import pytest
 
-from supervisor.providers.circuit_breaker import BreakerState
+from supervisor.runtime.circuit_breaker import BreakerState
 from supervisor.task_api.answers import Health, PollResult, ReportAnswer, ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.harness import Harness

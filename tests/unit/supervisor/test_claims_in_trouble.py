@@ -1,6 +1,6 @@
 """Claims knock at the same door as polls and reports, and keep away from it while the API is ill."""
 
-from supervisor.providers.circuit_breaker import BreakerState
+from supervisor.runtime.circuit_breaker import BreakerState
 from supervisor.runtime.events import ClaimDone
 from supervisor.status.status import NotReady
 from supervisor.task_api.answers import Health, ReportAnswer, ReportOutcome

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from shared.errors import RetryReason
 from supervisor.console.gauges import StatusGauges
-from supervisor.pool.slot_table import SlotState
-from supervisor.status.status import Idle, StatusBoard
+from supervisor.runtime.circuit_breaker import BreakerState
+from supervisor.status.status import BreakerStatus, Idle, SlotState, StatusBoard
 from tests.builders import make_settings
 from tests.fakes.harness import Harness
 from tests.unit.supervisor.statuses import LOST_MODEL, WORKING
@@ -69,6 +70,17 @@ def test_gauges_show_what_is_so(harness: Harness) -> None:
     assert value("ai_worker_rss_bytes", {"slot": "3"}) == 5_000_000
     assert value("circuit_breaker_state", {"service": "api"}) == 0
     assert value("circuit_breaker_state", {"service": "openai"}) == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"), [(BreakerState.CLOSED, 0), (BreakerState.OPEN, 1), (BreakerState.HALF_OPEN, 2)]
+)
+def test_state_of_a_breaker_is_a_number(state: BreakerState, expected: float) -> None:
+    board = StatusBoard()
+    board.pin(replace(WORKING, breakers=(BreakerStatus("api", state, None),)), 0.0)
+    registry = CollectorRegistry()
+    registry.register(StatusGauges(board))
+    assert registry.get_sample_value("circuit_breaker_state", {"service": "api"}) == expected
 
 
 def test_every_state_of_a_worker_has_a_value(harness: Harness) -> None:

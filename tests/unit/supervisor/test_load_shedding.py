@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from supervisor.providers.circuit_breaker import BreakerState
+from supervisor.runtime.circuit_breaker import BreakerState
 from supervisor.task_api.answers import Health, ReportAnswer, ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.harness import Harness

@@ -4,9 +4,9 @@ import pytest
 
 from shared.errors import RetryReason
 from supervisor.console.notices.summary import all_notices
-from supervisor.providers.gate import Blocked
+from supervisor.runtime.circuit_breaker import BreakerState
 from supervisor.runtime.events import PauseRequested
-from supervisor.status.status import BreakerPhase, Idle, NotReady, Phase
+from supervisor.status.status import Idle, NotReady, Phase
 from supervisor.task_api.answers import Health, PollResult, ReportOutcome
 from tests.builders import make_output, make_settings
 from tests.fakes.harness import Harness
@@ -48,7 +48,7 @@ def test_rate_limited_service_says_for_how_long(harness: Harness) -> None:
     harness.list_tasks("a")
     harness.fail(0, retry=RetryReason.RATE_LIMIT, retry_after_seconds=12.0)
     status = harness.status
-    assert (status.idle, status.provider.blocked) == (Idle.RATE_LIMITED, Blocked.RATE_LIMITED)
+    assert (status.idle, status.provider.blocked) == (Idle.RATE_LIMITED, Idle.RATE_LIMITED)
     assert status.wait_seconds == pytest.approx(12.0)
 
 
@@ -84,7 +84,7 @@ def test_service_whose_api_is_down_says_until_when() -> None:
     status = harness.status
     assert status.idle is Idle.API_CIRCUIT_OPEN
     assert status.wait_seconds == pytest.approx(42.0 / 16)
-    assert status.breakers[0].state is BreakerPhase.OPEN
+    assert status.breakers[0].state is BreakerState.OPEN
     assert status.breakers[0].probe_in_seconds == pytest.approx(42.0 / 16)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shared.errors import HOLD_REASONS, Blame, RetryReason
 from shared.messages import Failure, UnitDone
 from shared.models import Output
-from supervisor.providers.circuit_breaker import BreakerState
+from supervisor.runtime.circuit_breaker import BreakerState
 from supervisor.runtime.events import UnitFinished
 from tests.builders import make_output, make_settings
 from tests.fakes.harness import Harness

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from shared.settings import UnknownTaskPolicy
+from supervisor.runtime.circuit_breaker import BreakerState
 from supervisor.status.status import Idle, NotReady
 from supervisor.task_api.answers import Health, PollResult
 from tests.builders import make_settings
@@ -207,7 +208,7 @@ def test_proxy_that_holds_no_poll_is_polled_plainly() -> None:
         harness.pass_time(1.0)
     assert not harness.poller.requests or harness.poller.requests[0].wait_seconds == 0
     assert polls < 20
-    assert harness.supervisor.api_gate.breaker.state == 0
+    assert harness.supervisor.api_gate.breaker.state is BreakerState.CLOSED
 
 
 def test_many_cut_polls_open_no_breaker_and_never_hurry() -> None:
@@ -218,7 +219,7 @@ def test_many_cut_polls_open_no_breaker_and_never_hurry() -> None:
             polls += 1
             cut_off(harness, min(5.0, harness.poller.requests[0].wait_seconds or 1.0))
         harness.pass_time(1.0)
-    assert harness.supervisor.api_gate.breaker.state == 0
+    assert harness.supervisor.api_gate.breaker.state is BreakerState.CLOSED
     assert polls < 40
 
 

@@ -8,9 +8,10 @@ import pytest
 from shared.errors import HOLD_REASONS, RetryReason
 from shared.messages import Failure
 from shared.models import BatchKey, TaskType
-from supervisor.providers.circuit_breaker import BreakerState, CircuitBreaker
-from supervisor.providers.gate import Blocked, Hold, ProviderGate
+from supervisor.providers.gate import Hold, ProviderGate
+from supervisor.runtime.circuit_breaker import BreakerState, CircuitBreaker
 from supervisor.runtime.trouble import TroubleRecord
+from supervisor.status.status import Idle
 from tests.fakes.clock import Clock
 
 THRESHOLD = 5
@@ -38,7 +39,7 @@ def refuse(gate: ProviderGate, retry_after_seconds: float | None = None) -> None
 
 
 def pause_of(gate: ProviderGate, clock: Clock) -> float:
-    assert gate.blocked() is Blocked.RATE_LIMITED
+    assert gate.blocked() is Idle.RATE_LIMITED
     opens_at = gate.opens_at()
     assert opens_at is not None
     return opens_at - clock()
@@ -116,7 +117,7 @@ def test_repeated_trouble_opens_the_breaker(gate: ProviderGate, clock: Clock, re
         assert gate.blocked() is None
         assert gate.is_up
     fail(gate, reason)
-    assert gate.blocked() is Blocked.CIRCUIT_OPEN
+    assert gate.blocked() is Idle.PROVIDER_CIRCUIT_OPEN
     assert not gate.is_up
     assert gate.opens_at() == clock() + RECOVERY_SECONDS / 16
 
@@ -128,7 +129,7 @@ def test_open_breaker_lets_one_probe_through(gate: ProviderGate, clock: Clock) -
     assert gate.blocked() is None
     assert gate.probing
     gate.begin()
-    assert gate.blocked() is Blocked.CIRCUIT_OPEN
+    assert gate.blocked() is Idle.PROVIDER_CIRCUIT_OPEN
     assert gate.opens_at() is None
     gate.succeeded()
     assert gate.blocked() is None
@@ -151,7 +152,7 @@ def test_refusal_of_the_service_as_a_whole_is_a_hold(
 ) -> None:
     fail(gate, reason)
     assert gate.hold == Hold(reason, f"because of {reason}", KEY)
-    assert gate.blocked() is Blocked.HOLD
+    assert gate.blocked() is Idle.PROVIDER_HOLD
     assert not gate.is_up
     assert gate.breaker.state is BreakerState.CLOSED
     assert [line["event"] for line in log_lines] == ["provider_held"]
@@ -163,19 +164,19 @@ def test_hold_is_probed_once_a_minute(gate: ProviderGate, clock: Clock) -> None:
         opens_at = gate.opens_at()
         assert opens_at == clock() + 60
         clock.advance(59.9)
-        assert gate.blocked() is Blocked.HOLD
+        assert gate.blocked() is Idle.PROVIDER_HOLD
         clock.advance(0.1)
         assert gate.blocked() is None
         assert gate.probing
         fail(gate, RetryReason.UNAUTHORIZED)
-        assert gate.blocked() is Blocked.HOLD
+        assert gate.blocked() is Idle.PROVIDER_HOLD
 
 
 def test_probe_under_way_is_the_only_one(gate: ProviderGate, clock: Clock) -> None:
     fail(gate, RetryReason.QUOTA)
     clock.advance(60)
     gate.begin()
-    assert gate.blocked() is Blocked.HOLD
+    assert gate.blocked() is Idle.PROVIDER_HOLD
 
 
 def test_units_that_were_out_when_the_hold_began_do_not_put_the_probe_off(
@@ -213,16 +214,16 @@ def test_probe_of_a_hold_that_meets_other_trouble_leaves_the_hold(gate: Provider
     clock.advance(60)
     fail(gate, RetryReason.TIMEOUT)
     assert gate.hold is not None
-    assert gate.blocked() is Blocked.HOLD
+    assert gate.blocked() is Idle.PROVIDER_HOLD
     assert gate.opens_at() == clock() + 60
 
 
 def test_rate_limit_during_a_hold_is_named_after_it(gate: ProviderGate, clock: Clock) -> None:
     fail(gate, RetryReason.UNAUTHORIZED)
     refuse(gate, 600.0)
-    assert gate.blocked() is Blocked.HOLD
+    assert gate.blocked() is Idle.PROVIDER_HOLD
     clock.advance(60)
-    assert gate.blocked() is Blocked.RATE_LIMITED
+    assert gate.blocked() is Idle.RATE_LIMITED
 
 
 @pytest.mark.parametrize("reason", [RetryReason.RATE_LIMIT, RetryReason.UNAUTHORIZED])

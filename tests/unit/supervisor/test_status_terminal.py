@@ -5,9 +5,15 @@ from dataclasses import replace
 from rich.console import Console
 
 from supervisor.console.terminal import render_status
-from supervisor.providers.model_limits import LearnedAboutModel
 from supervisor.runtime.trouble import Trouble
-from supervisor.status.status import DeathStatus, FailureStatus, LearnedStatus, RateLimitStatus, Status
+from supervisor.status.status import (
+    DeathStatus,
+    FailureStatus,
+    LearnedAboutModel,
+    LearnedStatus,
+    RateLimitStatus,
+    Status,
+)
 from tests.unit.supervisor.statuses import WORKING
 
 REFUSED = Trouble(

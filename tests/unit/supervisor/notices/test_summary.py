@@ -7,10 +7,9 @@ import pytest
 from supervisor.console.notices.notice import Notice, Severity
 from supervisor.console.notices.summary import all_notices
 from supervisor.console.notices.trouble import cause
-from supervisor.providers.gate import Blocked
+from supervisor.runtime.circuit_breaker import BreakerState
 from supervisor.runtime.trouble import Trouble
 from supervisor.status.status import (
-    BreakerPhase,
     BreakerStatus,
     Bucket,
     DeathStatus,
@@ -41,7 +40,7 @@ def headline(status: Status) -> Notice:
     return all_notices(status)[0]
 
 
-def with_breaker(status: Status, service: str, phase: BreakerPhase) -> Status:
+def with_breaker(status: Status, service: str, phase: BreakerState) -> Status:
     rows = (replace(row, state=phase) if row.service == service else row for row in status.breakers)
     return replace(status, breakers=tuple(rows))
 
@@ -81,7 +80,7 @@ def test_idle_once_all_is_done_does_not_say_that_nothing_was_listed() -> None:
 
 
 def test_hold_says_the_reason_the_providers_message_and_the_next_try() -> None:
-    provider = ProviderStatus("openai", Blocked.HOLD, 41.0)
+    provider = ProviderStatus("openai", Idle.PROVIDER_HOLD, 41.0)
     told = headline(replace(idle(Idle.PROVIDER_HOLD), holds=(QUOTA,), provider=provider))
     assert told.severity is Severity.ALARM
     assert told.title == "Provider openai on hold: the quota is used up"
@@ -96,7 +95,7 @@ def test_rate_limit_says_for_how_long() -> None:
 
 
 def test_rate_limit_is_told_also_while_units_are_still_out() -> None:
-    provider = ProviderStatus("openai", Blocked.RATE_LIMITED, 12.0)
+    provider = ProviderStatus("openai", Idle.RATE_LIMITED, 12.0)
     _, notice = all_notices(replace(WORKING, provider=provider))
     assert notice.title == "Rate-limited for 12 s"
 
@@ -108,7 +107,7 @@ def test_full_disk_is_the_headline_also_while_tasks_are_in_hand() -> None:
 
 def test_open_circuit_of_the_api_says_until_when_and_that_results_are_safe() -> None:
     status = idle(Idle.API_CIRCUIT_OPEN)
-    status = replace(status, breakers=(BreakerStatus("api", BreakerPhase.OPEN, 42.0), status.breakers[1]))
+    status = replace(status, breakers=(BreakerStatus("api", BreakerState.OPEN, 42.0), status.breakers[1]))
     told, *others = all_notices(status)
     assert told.title == "The task API does not answer"
     assert (
@@ -150,7 +149,7 @@ def test_probe_under_way_does_not_hide_the_hold() -> None:
 
 
 def test_work_goes_on_but_an_api_that_is_down_turns_the_light_red() -> None:
-    told, trouble = all_notices(with_breaker(WORKING, "api", BreakerPhase.OPEN))
+    told, trouble = all_notices(with_breaker(WORKING, "api", BreakerState.OPEN))
     assert told.title.startswith("Working on 100 tasks")
     assert told.severity is Severity.ALARM
     assert trouble.title == "The task API does not answer"
@@ -200,7 +199,7 @@ def test_many_failures_are_told_with_the_last_reason() -> None:
 
 
 def test_alarms_come_before_the_rest() -> None:
-    status = with_breaker(replace(WORKING, rejected=1), "api", BreakerPhase.HALF_OPEN)
+    status = with_breaker(replace(WORKING, rejected=1), "api", BreakerState.HALF_OPEN)
     assert [notice.severity for notice in all_notices(status)[1:]] == [Severity.ALARM, Severity.CAUTION]
 
 

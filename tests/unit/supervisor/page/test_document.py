@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 
 from supervisor.console.page.document import CONTENT_SECURITY_POLICY, render_page
-from supervisor.providers.model_limits import LearnedAboutModel
 from supervisor.runtime.trouble import Trouble
 from supervisor.status.status import (
     DeathStatus,
     FailureStatus,
     HoldStatus,
     Idle,
+    LearnedAboutModel,
     LearnedStatus,
     RateLimitStatus,
     RetryStatus,

@@ -2,7 +2,8 @@
 
 import pytest
 
-from supervisor.pool.slot_table import SlotState, SlotTable
+from supervisor.pool.slot_table import SlotTable
+from supervisor.status.status import SlotState
 from tests.builders import make_assignment, make_record, make_records
 
 

@@ -1,20 +1,16 @@
 """Stops calls to a service that keeps failing, and tries one call at a time until it is well again."""
 
 from collections.abc import Callable
-from enum import IntEnum
+from enum import StrEnum
 
 FIRST_PROBE_SHARE = 1 / 16
 """The first probe comes after this share of the recovery time. Each later one waits twice as long."""
 
-Clock = Callable[[], float]
 
-
-class BreakerState(IntEnum):
-    """The values are those of the metric `circuit_breaker_state`."""
-
-    CLOSED = 0
-    OPEN = 1
-    HALF_OPEN = 2
+class BreakerState(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
 
 
 class CircuitBreaker:
@@ -32,7 +28,7 @@ class CircuitBreaker:
         self,
         threshold: int,
         recovery_seconds: float,
-        clock: Clock,
+        clock: Callable[[], float],
         on_change: Callable[[BreakerState], None] = lambda _: None,
     ) -> None:
         self._threshold = threshold
