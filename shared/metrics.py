@@ -6,7 +6,7 @@ respawned worker goes on where the dead one stopped, so no counter falls and no 
 
 import mmap
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -74,51 +74,41 @@ def use_metric_files(directory: Path, process: str) -> None:
     prometheus_client.values.ValueClass = value_class
 
 
+def _makers(
+    registry: CollectorRegistry,
+) -> tuple[Callable[..., Counter], Callable[..., Histogram]]:
+    def counter(name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=registry)
+
+    def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=registry)
+
+    return counter, histogram
+
+
 class WorkerMetrics:
-    """What a worker counts: its calls to the provider."""
+    """Counts a worker's calls to the provider."""
 
     def __init__(self) -> None:
-        registry = CollectorRegistry()
-        self.requests = Counter(
-            "openai_requests_total",
-            "Calls to the provider by status: ok, or why not.",
-            ["model", "status"],
-            registry=registry,
+        counter, histogram = _makers(CollectorRegistry())
+        self.requests = counter(
+            "openai_requests_total", "Calls to the provider by status: ok, or why not.", "model", "status"
         )
-        self.duration = Histogram(
-            "openai_request_duration_seconds",
-            "Time of one call to the provider.",
-            ["model"],
-            buckets=FAST_BUCKETS,
-            registry=registry,
+        self.duration = histogram(
+            "openai_request_duration_seconds", "Time of one call to the provider.", FAST_BUCKETS, "model"
         )
-        self.tokens = Counter(
-            "openai_tokens_used_total",
-            "Tokens billed by the provider.",
-            ["model", "type"],
-            registry=registry,
-        )
-        self.batch = Histogram(
-            "openai_batch_size",
-            "Texts in one call to the provider.",
-            ["model"],
-            buckets=BATCH_BUCKETS,
-            registry=registry,
+        self.tokens = counter("openai_tokens_used_total", "Tokens billed by the provider.", "model", "type")
+        self.batch = histogram(
+            "openai_batch_size", "Texts in one call to the provider.", BATCH_BUCKETS, "model"
         )
 
 
 class SupervisorMetrics:
-    """What the supervisor counts. Gauges are not here: they are drawn from the status at each scrape."""
+    """What the supervisor counts. Gauges are not here: they are made from the status at each scrape."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's own gap
-
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(name, text, labels, registry=registry)
-
-        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-            return Histogram(name, text, labels, buckets=buckets, registry=registry)
-
+        counter, histogram = _makers(registry)
         self.processed = counter(
             "ai_tasks_processed_total", "Tasks brought to a final status.", "task_type", "status"
         )

@@ -145,7 +145,7 @@ def test_signals_to_the_group_end_neither_worker_nor_forkserver(worker: Started)
 
 def test_sigquit_shows_the_stacks_and_the_process_goes_on() -> None:
     script = (
-        "import os, signal, workers.process.signals as s;"
+        "import os, signal, workers.process.entrypoint as s;"
         " s.show_stacks(); os.kill(os.getpid(), signal.SIGQUIT)"
     )
     done = subprocess.run(

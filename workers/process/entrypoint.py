@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import faulthandler
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.forkserver
@@ -20,13 +21,12 @@ from shared.messages import WorkerReady, WorkerUnfit
 from shared.metrics import WorkerMetrics, use_metric_files
 from workers.config import WorkerConfig
 from workers.process.pipe import send_message
-from workers.process.signals import leave_signals_to_supervisor, show_stacks
-from workers.process.worker import Worker
 from workers.providers.calls import ProviderCalls
 
 EXIT_UNFIT = 2
 _EXIT_WITHOUT_SUPERVISOR = 1
 _PR_SET_PDEATHSIG = 1
+_FOR_THE_SUPERVISOR = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def worker_main(slot: int, pipe: Connection, config: WorkerConfig) -> None:
@@ -34,7 +34,9 @@ def worker_main(slot: int, pipe: Connection, config: WorkerConfig) -> None:
 
     Its first message is WorkerReady, or WorkerUnfit before it exits with 2.
     """
-    from workers.factory import build_factory  # noqa: PLC0415  with numpy, which the supervisor does not need
+    # With numpy, which the supervisor does not need.
+    from workers.factory import build_factory  # noqa: PLC0415
+    from workers.process.worker import Worker  # noqa: PLC0415
 
     name = f"worker-{slot}"
     setproctitle(f"ai-task-processor: {name}")
@@ -66,6 +68,21 @@ def worker_main(slot: int, pipe: Connection, config: WorkerConfig) -> None:
         calls=calls,
         clock=time.monotonic,
     ).run()
+
+
+def leave_signals_to_supervisor() -> None:
+    """Ignore what a terminal or service manager sends to the whole group: a drain needs its workers alive.
+
+    The supervisor ends a worker by closing its pipe, or by SIGKILL.
+    """
+    for number in _FOR_THE_SUPERVISOR:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def show_stacks() -> None:
+    """Stacks to stderr on SIGQUIT, and before a native crash ends the process."""
+    faulthandler.enable()
+    faulthandler.register(signal.SIGQUIT, all_threads=True)
 
 
 def _die_with_parent(parent_sentinel: int) -> None:

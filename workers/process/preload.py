@@ -12,8 +12,8 @@ import sys
 from setproctitle import setproctitle
 
 from shared.models import Provider
+from workers.process.entrypoint import leave_signals_to_supervisor
 from workers.process.forkserver import PRELOAD_VARIABLE
-from workers.process.signals import leave_signals_to_supervisor
 
 SINGLE_THREADED = {
     "OMP_NUM_THREADS": "1",
@@ -47,8 +47,8 @@ signal.signal(signal.SIGQUIT, signal.SIG_IGN)
 os.environ.update(SINGLE_THREADED)
 os.fork = fork_or_refuse
 
-import workers.process.entrypoint  # noqa: E402, F401  brings libraries with native threads: only now may it
-from workers.factory import preload_provider  # noqa: E402
+import workers.process.worker  # noqa: E402, F401
+from workers.factory import preload_provider  # noqa: E402  brings numpy, so after the variables are set
 
 preload_provider(Provider(os.environ[PRELOAD_VARIABLE]))
 # Keeps the garbage collector from touching, and so from copying, what the workers share.

@@ -5,19 +5,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import orjson
 
 from shared.messages import Failure, Unit, UnitDone
 from shared.models import InputPlace, JsonValue, Task
+from workers.factory import ProcessorFactory
 from workers.process.pipe import receive_unit, send_message
 from workers.process.redaction import with_shown_words
 from workers.processors.base import attempt
 from workers.providers.calls import ProviderCalls
-
-if TYPE_CHECKING:
-    from workers.factory import ProcessorFactory
 
 
 class Worker:
@@ -33,7 +30,7 @@ class Worker:
         pipe: Connection,
         parent_sentinel: int,
         inputs_directory: Path,
-        factory: "ProcessorFactory",
+        factory: ProcessorFactory,
         calls: ProviderCalls,
         clock: Callable[[], float],
     ) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from shared.errors import RetryableError, RetryReason
 from workers.providers.openai import http
-from workers.providers.openai.http import BoundedBody, ProviderHttp, RefusalBody
+from workers.providers.openai.http import BoundedBody, ProviderHttp
 
 
 class Body(httpx2.SyncByteStream):
@@ -62,12 +62,12 @@ def test_the_bound_counts_what_a_compressed_body_inflates_to(monkeypatch: pytest
 
 def test_a_refusal_that_breaks_off_keeps_what_came_of_it() -> None:
     body = Body(b"ab", error=httpx2.RemoteProtocolError("peer closed connection"))
-    assert b"".join(RefusalBody(body)) == b"ab"
+    assert b"".join(BoundedBody(body, is_refusal=True)) == b"ab"
 
 
 def test_a_refusal_is_read_no_further_than_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "MAX_REFUSAL_BYTES", 3)
-    assert b"".join(RefusalBody(Body(b"ab", b"cd", b"ef"))) == b"ab"
+    assert b"".join(BoundedBody(Body(b"ab", b"cd", b"ef"), is_refusal=True)) == b"ab"
 
 
 def test_closing_reaches_the_connection() -> None:

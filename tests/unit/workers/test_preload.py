@@ -27,4 +27,4 @@ def test_the_forkserver_loads_what_its_workers_use_and_no_more(
     modules = done.stdout.split()
     assert loaded in modules
     assert absent not in modules
-    assert modules.index("workers.process.signals") < modules.index("numpy"), "threads are limited first"
+    assert modules.index("workers.process.entrypoint") < modules.index("numpy"), "threads are limited first"

@@ -23,16 +23,21 @@ MAX_REFUSAL_BYTES = 4 * 1024 * 1024
 
 MAX_CONNECT_SECONDS = 10.0
 
+_GZIP = b"\x1f\x8b"
+_GZIP_ONLY, _ZLIB_ONLY, _RAW_DEFLATE = 31, 15, -15
+_PIECE_BYTES = 256 * 1024
+_MAX_CODINGS = 3
+_PLAIN = frozenset({"", "identity", "none", "gzip", "x-gzip"})
 _LOST = (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError)
 
 
 class ProviderHttp(openai.DefaultHttpxClient):
-    """A client that carries the key to no other host and reads no more and no longer than it should.
+    """A client that sends the key to no other host, and bounds the size and the time of an answer.
 
-    Redirects are not followed. Answers are asked for uncompressed, since base64 vectors hardly shrink
-    and cost more to inflate than to fetch; one that comes compressed all the same is inflated. Proxy and
-    certificate variables of the environment work as with the SDK's own client. Close it after use.
-    Raises httpx2's errors: a ConnectError, whatever went wrong, where nothing of the request was sent.
+    Redirects are not followed. Answers are asked for uncompressed: base64 vectors hardly shrink, and cost
+    more to inflate than to fetch. A compressed answer is inflated all the same. Proxy and certificate
+    variables of the environment work as with the SDK's own client. Close it after use. Raises httpx2's
+    errors: a ConnectError or ConnectTimeout where nothing of the request was sent.
     """
 
     def __init__(self, timeout_seconds: float, clock: Clock) -> None:
@@ -92,23 +97,32 @@ def tls_context() -> ssl.SSLContext:
 
 
 class BoundedBody(httpx2.SyncByteStream):
-    """A body, inflated, that ends in an error once it is too large or broken off.
+    """An inflated body that ends in an error when it is too large or broken off.
 
-    Raises RetryableError from within the SDK, which lets it pass.
+    Raises RetryableError from within the SDK, which lets it pass. A refusal ends without an error: its
+    status alone says what to do.
     """
 
-    def __init__(self, body: httpx2.SyncByteStream, encoding: str = "") -> None:
+    def __init__(self, body: httpx2.SyncByteStream, encoding: str = "", *, is_refusal: bool = False) -> None:
         self._body = body
         self._encoding = encoding
+        self._is_refusal = is_refusal
 
     def __iter__(self) -> Iterator[bytes]:
+        if not self._is_refusal:
+            yield from self._pieces(MAX_ANSWER_BYTES)
+            return
+        with contextlib.suppress(httpx2.TransportError, RetryableError):
+            yield from self._pieces(MAX_REFUSAL_BYTES)
+
+    def _pieces(self, max_bytes: int) -> Iterator[bytes]:
         size_bytes = 0
         try:
-            for chunk in inflate(self._body, self._encoding):
-                size_bytes += len(chunk)
-                if size_bytes > MAX_ANSWER_BYTES:
-                    raise bad_answer(f"it is larger than {MAX_ANSWER_BYTES} bytes")
-                yield chunk
+            for piece in inflate(self._body, self._encoding):
+                size_bytes += len(piece)
+                if size_bytes > max_bytes:
+                    raise bad_answer(f"it is larger than {max_bytes} bytes")
+                yield piece
         except httpx2.TimeoutException:
             raise
         except httpx2.TransportError as error:
@@ -121,42 +135,14 @@ class BoundedBody(httpx2.SyncByteStream):
         self._body.close()
 
 
-class RefusalBody(httpx2.SyncByteStream):
-    """The body of a refusal, as much of it as comes: the status alone says what to do."""
-
-    def __init__(self, body: httpx2.SyncByteStream) -> None:
-        self._body = body
-
-    def __iter__(self) -> Iterator[bytes]:
-        size_bytes = 0
-        with contextlib.suppress(httpx2.TransportError, RetryableError):
-            for chunk in self._body:
-                size_bytes += len(chunk)
-                if size_bytes > MAX_REFUSAL_BYTES:
-                    return
-                yield chunk
-
-    def close(self) -> None:
-        self._body.close()
-
-
 def _guard(response: httpx2.Response) -> None:
     if not isinstance(response.stream, httpx2.SyncByteStream):
         return
     encoding = response.headers.get("content-encoding", "")
     if encoding:
-        # Else the client would inflate without a bound, and only what the header names rightly.
+        # The client would inflate without a bound, and believe a wrong header.
         del response.headers["content-encoding"]
-    response.stream = BoundedBody(response.stream, encoding)
-    if not response.is_success:
-        response.stream = RefusalBody(response.stream)
-
-
-_GZIP = b"\x1f\x8b"
-_GZIP_ONLY, _ZLIB_ONLY, _RAW_DEFLATE = 31, 15, -15
-_PIECE_BYTES = 256 * 1024
-_MAX_CODINGS = 3
-_PLAIN = frozenset({"", "identity", "none", "gzip", "x-gzip"})
+    response.stream = BoundedBody(response.stream, encoding, is_refusal=not response.is_success)
 
 
 def inflate(chunks: Iterable[bytes], content_encoding: str) -> Iterator[bytes]:

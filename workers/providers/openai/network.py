@@ -7,11 +7,14 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import httpcore2
 from httpcore2 import SOCKET_OPTION
 
+STAGGER_SECONDS = 0.25
+"""How long an address may take before the next is tried beside it. Source: RFC 8305, "Happy Eyeballs"."""
+MAX_ADDRESSES = 8
 _PIECE_BYTES = 64 * 1024
 _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")
 """How an answer begins that is TLS: an alert, or a handshake."""
@@ -119,23 +122,28 @@ class _Stream(httpcore2.NetworkStream):
         return self._inner.get_extra_info(info)
 
 
-STAGGER_SECONDS = 0.25
-"""How long an address may take before the next is tried beside it. Source: RFC 8305, "Happy Eyeballs"."""
-MAX_ADDRESSES = 8
-
-Result = TypeVar("Result")
-
-
 def resolve(host: str, port: int, timeout_seconds: float) -> list[str]:
-    """The addresses of `host`, of both families in turn. Raises ConnectError or ConnectTimeout."""
+    """The addresses of `host`, of both families in turn. Raises ConnectError or ConnectTimeout.
+
+    A thread asks: the C library's resolver knows no time limit.
+    """
+    answer: queue.SimpleQueue[list[tuple[Any, ...]] | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answer.put([*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)])
+        except Exception as error:  # noqa: BLE001  raised in the thread that waits
+            answer.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
     try:
-        found = _within(timeout_seconds, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    except TimeoutError as error:
+        found = answer.get(timeout=max(0.0, timeout_seconds))
+    except queue.Empty as error:
         raise httpcore2.ConnectTimeout(
             f"the name {host} is not resolved within {timeout_seconds:g} s"
         ) from error
-    except (OSError, UnicodeError) as error:
-        raise httpcore2.ConnectError(f"the name {host} is not resolved ({error})") from error
+    if isinstance(found, Exception):
+        raise httpcore2.ConnectError(f"the name {host} is not resolved ({found})") from found
     families: dict[int, list[str]] = {}
     for family, _, _, _, place in found:
         known = families.setdefault(family, [])
@@ -150,7 +158,7 @@ def first_to_connect(
     connect: Callable[[str], httpcore2.NetworkStream],
     timeout_seconds: float,
 ) -> httpcore2.NetworkStream:
-    """What `connect` gives for the address that answers first. Raises ConnectError or ConnectTimeout."""
+    """The connection to the address that answers first. Raises ConnectError or ConnectTimeout."""
     if len(addresses) == 1:
         return connect(addresses[0])
     return _Race(connect).run(addresses, time.monotonic() + timeout_seconds)
@@ -207,29 +215,3 @@ class _Race:
                 ended = self._ended.get()
                 if not isinstance(ended, Exception):
                     ended.close()
-
-
-class _Answer(Generic[Result]):
-    """What a thread came to."""
-
-    def __init__(self) -> None:
-        self.box: queue.SimpleQueue[Result | Exception] = queue.SimpleQueue()
-
-    def fill(self, work: Callable[[], Result]) -> None:
-        try:
-            self.box.put(work())
-        except Exception as error:  # noqa: BLE001  raised again in the thread that waits
-            self.box.put(error)
-
-
-def _within(timeout_seconds: float, work: Callable[[], Result]) -> Result:
-    """What `work` returns or raises, or TimeoutError. The C library's resolver knows no time limit."""
-    answer: _Answer[Result] = _Answer()
-    threading.Thread(target=answer.fill, args=(work,), daemon=True).start()
-    try:
-        result = answer.box.get(timeout=max(0.0, timeout_seconds))
-    except queue.Empty:
-        raise TimeoutError from None
-    if isinstance(result, Exception):
-        raise result
-    return result

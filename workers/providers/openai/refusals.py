@@ -9,22 +9,17 @@ from typing import TypeAlias
 from shared.errors import Blame, RetryReason
 from workers.providers.openai.api_error import ApiError, BodyKind
 
-QUOTA_NAMES = frozenset(
-    {
-        "insufficient_quota",
-        "insufficient_credits",
-        "insufficient_balance",
-        "insufficient_funds",
-        "billing_hard_limit_reached",
-        "billing_not_active",
-        "billing_error",
-        "budget_exceeded",
-        "quota_exceeded",
-        "exceeded_current_quota_error",
-        "payment_required",
-        "access_terminated",
-        "arrearage",
-    }
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+QUOTA_NAMES = _words(
+    """
+    insufficient_quota insufficient_credits insufficient_balance insufficient_funds
+    billing_hard_limit_reached billing_not_active billing_error budget_exceeded quota_exceeded
+    exceeded_current_quota_error payment_required access_terminated arrearage
+    """
 )
 QUOTA_WORDS = re.compile(
     r"exceeded your (?:current|monthly) quota"
@@ -43,17 +38,11 @@ PASSES_SOON = re.compile(
     r"(?:retry|try again|wait)\b.{0,20}?\b\d|rate.?limit|per.?(?:second|minute|hour|day)\b|\b[rt]p[smd]\b",
     re.IGNORECASE,
 )
-KEY_NAMES = frozenset(
-    {
-        "invalid_api_key",
-        "api_key_invalid",
-        "authentication_error",
-        "invalid_authentication",
-        "unauthenticated",
-        "unauthorized",
-        "invalid_token",
-        "expired_api_key",
-    }
+KEY_NAMES = _words(
+    """
+    invalid_api_key api_key_invalid authentication_error invalid_authentication unauthenticated unauthorized
+    invalid_token expired_api_key
+    """
 )
 _KEY = r"(?:(?:api|access|auth|authentication|bearer)[ _-]?(?:key|token)|subscription key|credentials)"
 KEY_WORDS = re.compile(
@@ -63,39 +52,19 @@ KEY_WORDS = re.compile(
     r"|\bauthentication (?:failed|error|required)\b",
     re.IGNORECASE,
 )
-RATE_NAMES = frozenset(
-    {
-        "rate_limit_exceeded",
-        "rate_limit_error",
-        "rate_limited",
-        "too_many_requests",
-        "throttlingexception",
-        "throttling",
-        "ratelimitreached",
-    }
+RATE_NAMES = _words(
+    """
+    rate_limit_exceeded rate_limit_error rate_limited too_many_requests throttlingexception throttling
+    ratelimitreached
+    """
 )
-MODEL_NAMES = frozenset(
-    {
-        "model_not_found",
-        "model_not_available",
-        "model_not_supported",
-        "model_not_exist",
-        "model_decommissioned",
-        "model_permission_blocked_org",
-        "model_permission_blocked_project",
-        "model_terms_required",
-        "modelnotfound",
-        "invalid_model",
-        "invalid_model_id",
-        "unknown_model",
-        "unsupported_model",
-        "unknownmodelerror",
-        "deploymentnotfound",
-        "deployment_not_found",
-        "operationnotsupported",
-        "key_model_access_denied",
-        "team_model_access_denied",
-    }
+MODEL_NAMES = _words(
+    """
+    model_not_found model_not_available model_not_supported model_not_exist model_decommissioned
+    model_permission_blocked_org model_permission_blocked_project model_terms_required modelnotfound
+    invalid_model invalid_model_id unknown_model unsupported_model unknownmodelerror deploymentnotfound
+    deployment_not_found operationnotsupported key_model_access_denied team_model_access_denied
+    """
 )
 _MODEL = r"(?:models?|deployments?|engines?)"
 MODEL_WORD = re.compile(rf"\b{_MODEL}\b", re.IGNORECASE)
@@ -119,34 +88,20 @@ TLS_WORDS = re.compile(
     r"plain http request|http request to an https|client sent an http request", re.IGNORECASE
 )
 QUOTED = re.compile(r"\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)|`[^`]*`")
-STATUS_OF_NAME = {
-    "invalid_request_error": 400,
-    "invalid_argument": 400,
-    "badrequesterror": 400,
-    "authentication_error": 401,
-    "unauthenticated": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "permission_denied": 403,
-    "not_found_error": 404,
-    "not_found": 404,
-    "notfounderror": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-    "resource_exhausted": 429,
-    "too_many_requests": 429,
-    "server_error": 500,
-    "api_error": 500,
-    "internal": 500,
-    "unavailable": 503,
-    "service_unavailable": 503,
-    "deadline_exceeded": 504,
-    "overloaded_error": 529,
+NAMES_OF_STATUS = {
+    400: _words("invalid_request_error invalid_argument badrequesterror"),
+    401: _words("authentication_error unauthenticated"),
+    402: _words("billing_error"),
+    403: _words("permission_error permission_denied"),
+    404: _words("not_found_error not_found notfounderror"),
+    413: _words("request_too_large"),
+    429: _words("rate_limit_error rate_limit_exceeded resource_exhausted too_many_requests"),
+    500: _words("server_error api_error internal"),
+    503: _words("unavailable service_unavailable"),
+    504: _words("deadline_exceeded"),
+    529: _words("overloaded_error"),
 }
-"""The status that belongs to an error which came with a status of success."""
-
-
+"""The status of an error that came with a status of success."""
 _END_OF_STATUSES = 600
 _INPUT = frozenset({400, 413, 422})
 _OF_THE_SERVER = frozenset({408, 409, 425, 498, 499})
@@ -324,4 +279,4 @@ def refusal_in_success(
 def _status_of(name: str) -> int | None:
     if name.isascii() and name.isdigit() and HTTPStatus.BAD_REQUEST <= int(name) < _END_OF_STATUSES:
         return int(name)
-    return STATUS_OF_NAME.get(name)
+    return next((status for status, names in NAMES_OF_STATUS.items() if name in names), None)
