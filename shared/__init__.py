@@ -1,1 +1,4 @@
-"""The words both sides speak; no state, no I/O but logs and metric files."""
+"""The words both sides speak, the settings, logs and metrics.
+
+May import neither side. No state, and no I/O but settings, logs and metric files.
+"""

@@ -1,4 +1,4 @@
-"""What travels over a lane, between the supervisor and one worker process."""
+"""The messages between the supervisor and one worker process."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ MAX_SHOWN_CHARACTERS = 300
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What a worker does at one time: tasks of one batch key, run by one provider call."""
+    """The work of one dispatch: tasks of one batch key, run by one provider call."""
 
     id: int
     tasks: tuple[Task, ...]
@@ -42,8 +42,8 @@ class Unit:
 class Failure:
     """Why a task or a whole unit has no output. `retry` is None for a final failure.
 
-    The task API is told `message`, of which no more is kept than fits. It may quote a text. `shown` are the
-    words for logs and status, which quote none; not given, they are those of the message.
+    `message` goes to the task API, cut to its limit, and may quote a text. `shown` goes to logs and status,
+    and quotes none; it defaults to the message.
     """
 
     message: str

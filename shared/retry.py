@@ -2,19 +2,11 @@
 
 import email.utils
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 MAX_BACKOFF_SECONDS = 60.0
 MAX_RETRY_AFTER_SECONDS = 3600.0
-
-
-class Headers(Protocol):
-    """Headers of an answer, by name without regard to case."""
-
-    def get(self, name: str, /) -> str | None:
-        """The header's value, if it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +33,12 @@ class Backoff:
             return self.ceiling_seconds
 
 
-def parse_retry_after(headers: Headers, wall_seconds: float) -> float | None:
+def parse_retry_after(headers: Mapping[str, str], wall_seconds: float) -> float | None:
     """Seconds that an answer asks to wait; None when it does not say, or says nonsense.
 
     Knows `retry-after-ms` (milliseconds), and `Retry-After` as seconds or as an HTTP date, which is
-    compared with `wall_seconds` (epoch). A wait of nothing, or one that is over, says nothing: obeyed, it
-    would have us call again at once, for ever. Never above an hour: a header is no reason to stand still
-    for a day.
+    compared with `wall_seconds` (epoch). `headers` ignore the case of names. A wait of 0 or a date in the
+    past counts as not said: obeyed, it would make a busy loop. An hour at most: no header stops us for a day.
     """
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None and milliseconds > 0:

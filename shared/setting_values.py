@@ -16,6 +16,28 @@ MAX_LABEL_CHARACTERS = 63
 _HOST_AND_PORT = re.compile(r"(\[[^\[\]@]+\]|[^\[\]:@]+)(:\d*)?")
 _ADDRESS_SAFE = re.compile(r"[!-~]+")
 _HOST_SAFE = re.compile(r"[0-9A-Za-z._-]+")
+_TEMPLATE = re.compile(
+    r"""
+    <.*> | \[.*\] | \{.*\} | \$\{.*\} | \$\(.*\) | \$[a-z-]+ | %[a-z-]+%    # an example's marks, unexpanded
+    | .*(\.\.\.|…) | (sk-)?(proj-)?[.*…]+                                   # sk-..., ***
+    | ([a-z]+-){0,3}your(-.*|(api|openai|open|key|token|secret).*)?         # put-your-key-here, yourkey
+    | (insert|enter|paste|put|fill)-.*(key|token|secret|here)(-.*)?
+    | (.*-)?(key|token|secret)(-goes)?-here
+    """,
+    re.VERBOSE,
+)
+_TO_BE_CHANGED = re.compile(r"(change|replace)-?(me|this|it|with-.*)?|to-?do|fix-?me|tbd|placeholder")
+_NO_KEY = re.compile(
+    r"(sk-)?(proj-)?(x{3,}(-x+)*|0+|1234\d*)"
+    r"|none|null|nil|undefined|empty|dummy|fake|(sk-)?no-?key(-required)?|not-needed|n/?a|ollama|lm-studio"
+    r"|((my|the|openai|api|secret)-)*(key|token|secret)"
+)
+_HEADER_LINE = re.compile(r"[ -~]+")
+_CERTIFICATE_FILES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_SENT_AS_HEADERS = ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_ADMIN_KEY")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_PROXY_SCHEMES = ("http", "https")
+_SOCKS_SCHEMES = ("socks5", "socks5h")
 
 
 def checked_url(text: str) -> str:
@@ -94,26 +116,8 @@ def _is_ipv4(host: str) -> bool:
     return True
 
 
-_TEMPLATE = re.compile(
-    r"""
-    <.*> | \[.*\] | \{.*\} | \$\{.*\} | \$\(.*\) | \$[a-z-]+ | %[a-z-]+%    # an example's marks, unexpanded
-    | .*(\.\.\.|…) | (sk-)?(proj-)?[.*…]+                                   # sk-..., ***
-    | ([a-z]+-){0,3}your(-.*|(api|openai|open|key|token|secret).*)?         # put-your-key-here, yourkey
-    | (insert|enter|paste|put|fill)-.*(key|token|secret|here)(-.*)?
-    | (.*-)?(key|token|secret)(-goes)?-here
-    """,
-    re.VERBOSE,
-)
-_TO_BE_CHANGED = re.compile(r"(change|replace)-?(me|this|it|with-.*)?|to-?do|fix-?me|tbd|placeholder")
-_NO_KEY = re.compile(
-    r"(sk-)?(proj-)?(x{3,}(-x+)*|0+|1234\d*)"
-    r"|none|null|nil|undefined|empty|dummy|fake|(sk-)?no-?key(-required)?|not-needed|n/?a|ollama|lm-studio"
-    r"|((my|the|openai|api|secret)-)*(key|token|secret)"
-)
-
-
 def is_template(secret: str) -> bool:
-    """Is it the text of an example, as `your-api-token` or `<token>`? No secret looks like that."""
+    """Is it the text of an example, such as `your-api-token` or `<token>`?"""
     return _TEMPLATE.fullmatch(_plain(secret)) is not None
 
 
@@ -131,16 +135,8 @@ def _plain(secret: str) -> str:
     return re.sub(r"[-_\s]+", "-", secret.strip().lower()).strip("-")
 
 
-_HEADER_LINE = re.compile(r"[ -~]+")
-_CERTIFICATE_FILES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-_SENT_AS_HEADERS = ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_ADMIN_KEY")
-_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-_PROXY_SCHEMES = ("http", "https")
-_SOCKS_SCHEMES = ("socks5", "socks5h")
-
-
 def faults_of_library_variables(variables: Mapping[str, str], *, sdk: bool) -> Iterator[str]:
-    """A sentence for each variable that cannot work; `sdk`: the provider's SDK is used, too."""
+    """A sentence for each variable that cannot work. `sdk`: the provider's SDK is used as well."""
     for name in _CERTIFICATE_FILES:
         if path := variables.get(name):
             yield from _faults_of_certificates(name, Path(path), may_be_directory=name != "SSL_CERT_FILE")

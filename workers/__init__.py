@@ -1,1 +1,4 @@
-"""What runs inside a worker process; never imports the supervisor."""
+"""What runs inside a worker process.
+
+May import shared, never the supervisor.
+"""

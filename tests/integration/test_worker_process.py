@@ -1,4 +1,4 @@
-"""A worker as a real process, started from a real forkserver, on a real lane."""
+"""A worker as a real process, started from a real forkserver, on a real pipe."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 class Started:
-    """A worker process and the supervisor's end of its lane."""
+    """A worker process and the supervisor's end of its pipe."""
 
     def __init__(self, context: ForkServerContext, config: WorkerConfig) -> None:
         self.pipe, theirs = context.Pipe()
@@ -154,7 +154,7 @@ def test_sigquit_shows_the_stacks_and_the_process_goes_on() -> None:
     assert "most recent call first" in done.stderr
 
 
-def test_a_killed_worker_is_an_end_of_file_on_its_lane(worker: Started) -> None:
+def test_a_killed_worker_is_an_end_of_file_on_its_pipe(worker: Started) -> None:
     os.kill(worker.process.pid or 0, signal.SIGKILL)
     assert worker.pipe.poll(PATIENCE_SECONDS)
     with pytest.raises((EOFError, ConnectionError)):

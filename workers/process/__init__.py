@@ -1,1 +1,4 @@
-"""A worker process: its start, its loop, its pipe to the supervisor, its end."""
+"""A worker process and the forkserver it comes from: start, loop, pipe to the supervisor, end.
+
+May import the factory and all beneath it.
+"""

@@ -1,1 +1,4 @@
-"""One class a task type."""
+"""One class for each task type.
+
+May import providers and shared.
+"""

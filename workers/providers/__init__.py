@@ -1,1 +1,4 @@
-"""Sources of embeddings: what each offers, the embedded model, and what all of them share."""
+"""Sources of embeddings: what each offers, the embedded model, counted calls.
+
+May import shared. A worker loads only the provider that it uses.
+"""

@@ -1,4 +1,4 @@
-"""What a lane carries: it survives the trip, and knows what a batch shares."""
+"""What a pipe carries: it survives the trip, and knows what a batch shares."""
 
 import pickle
 

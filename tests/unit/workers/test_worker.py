@@ -58,7 +58,7 @@ def worker_of(
     clock: Callable[[], float],
     inputs_directory: Path = Path(),
 ) -> Worker:
-    # The lane is not touched by work().
+    # The pipe is not touched by work().
     return Worker(
         pipe=None,  # type: ignore[arg-type]
         parent_sentinel=-1,
