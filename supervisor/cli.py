@@ -64,14 +64,13 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _check(_: argparse.Namespace) -> int:
-    from supervisor.console.check import run_check  # noqa: PLC0415
+    from supervisor.console.preflight.check import run_check  # noqa: PLC0415
 
     return run_check()
 
 
 def _status(options: argparse.Namespace) -> int:
-    from supervisor.console.service_address import service_url  # noqa: PLC0415
-    from supervisor.console.status_command import run_status  # noqa: PLC0415
+    from supervisor.console.status_command import run_status, service_url  # noqa: PLC0415
 
     url = options.url or service_url(load_service_location())
     return run_status(url, as_json=options.json, watch=options.watch)

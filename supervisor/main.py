@@ -23,6 +23,7 @@ from supervisor.composition import Outside, compose
 from supervisor.console.connections import MAX_CONNECTIONS
 from supervisor.console.gauges import StatusGauges
 from supervisor.console.http_server import MetricsServer
+from supervisor.console.wake import WakeEndpoint
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.report_bodies import BodyFiles
 from supervisor.journal.state_directory import StateDirectory
@@ -38,7 +39,6 @@ from supervisor.status.status import StatusBoard
 from supervisor.task_api.client import WirePatchQueue
 from supervisor.task_api.connection import connect
 from supervisor.task_api.poller import Poller
-from supervisor.task_api.wake import WakeEndpoint
 from supervisor.task_api.wire import Wire
 from workers.config import WorkerConfig
 from workers.process.forkserver import check_socket_directory

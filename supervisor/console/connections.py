@@ -28,6 +28,7 @@ MAX_CONNECTIONS_OF_A_SOURCE = 32
 ACCEPT_PAUSE_SECONDS = 0.1
 READ_BYTES = 65_536
 TEXT = "text/plain; charset=utf-8"
+JSON = "application/json"
 NOTHING_INSIDE = "default-src 'none'; frame-ancestors 'none'"
 HEADERS = (
     ("Connection", "close"),

@@ -1,32 +1,30 @@
 """What the HTTP port answers to probes, to Prometheus, to people, and to whoever wakes the service."""
 
+import re
+import socket
 import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
+from ipaddress import ip_address
 
 import orjson
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from shared.plain_text import escaped_json
-from supervisor.console.allowed_hosts import AllowedHosts
-from supervisor.console.connections import TEXT, Answer, Connections, Render, Request
+from supervisor.console.connections import JSON, TEXT, Answer, Connections, Render, Request
 from supervisor.console.listening import listen
 from supervisor.console.page.document import CONTENT_SECURITY_POLICY, render_page
+from supervisor.console.wake import WakeEndpoint
 from supervisor.runtime.events import Event
 from supervisor.status.status import NotReady, StatusBoard
-from supervisor.task_api.wake import Ring, WakeEndpoint
 
 LOOP_SILENT_SECONDS = 30.0
-JSON = "application/json"
 HTML = "text/html; charset=utf-8"
 WAKE_PATH = "/wake"
-RINGS = {
-    Ring.HEARD: Answer(HTTPStatus.ACCEPTED, JSON, b'{"status":"polling"}'),
-    Ring.REFUSED: Answer(HTTPStatus.UNAUTHORIZED, JSON, b'{"status":"wrong_token"}'),
-    Ring.TOO_OFTEN: Answer(HTTPStatus.TOO_MANY_REQUESTS, JSON, b'{"status":"too_often"}'),
-    Ring.NO_BELL: Answer(HTTPStatus.NOT_FOUND, JSON, b'{"status":"no_wake_token_set"}'),
-}
+ANY_HOST = "*"
+PRIVATE_ENDINGS = (".localhost", ".local", ".internal", ".svc", ".home.arpa")
+"""Names that are not in the public DNS: no web page can have one."""
 READ_ONLY = Answer(HTTPStatus.METHOD_NOT_ALLOWED, TEXT, b"this server is read only\n")
 WRONG_HOST = Answer(
     HTTPStatus.FORBIDDEN,
@@ -34,6 +32,8 @@ WRONG_HOST = Answer(
     b"this service does not answer to the name in the Host header: ask by address, or name it in"
     b" METRICS_ALLOWED_HOSTS\n",
 )
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(?::[0-9]*)?")
 
 
 class MetricsServer:
@@ -52,7 +52,7 @@ class MetricsServer:
     ) -> None:
         """Binds at once. Raises ConfigurationError where the address cannot be had."""
         self._board = board
-        self._doorbell = wake_endpoint
+        self._wake_endpoint = wake_endpoint
         self._clock = clock
         self._registry = registry
         self._allowed_hosts = AllowedHosts((host, *allowed_hosts))
@@ -75,14 +75,14 @@ class MetricsServer:
         self._connections.start(post)
 
     def close(self) -> None:
-        """Hang up. The service itself never does: it answers until the process ends."""
+        """Listen no more. Only tests do so: the service answers until the process ends."""
         self._connections.close()
 
     def _route(self, request: Request) -> Answer | Render:
         """Probes are answered at once, so that no page holds them up. A page is rendered beside them."""
         method, path = request.method, request.path
         if path == WAKE_PATH and method == "POST":
-            return RINGS[self._doorbell.ring(request.authorization or "")]
+            return self._wake_endpoint.wake(request.authorization or "")
         if path not in self._probes and path not in self._pages:
             paths = ", ".join((*self._probes, *self._pages))
             return Answer(HTTPStatus.NOT_FOUND, TEXT, f"no such page; there are {paths}\n".encode())
@@ -119,3 +119,35 @@ class MetricsServer:
     def _page(self) -> Answer:
         body = render_page(self._board.read_aged(self._clock()))
         return Answer(HTTPStatus.OK, HTML, body, CONTENT_SECURITY_POLICY)
+
+
+class AllowedHosts:
+    """The names that the port answers to, so that no web page reads it by a name of its own (DNS rebinding).
+
+    They are addresses, names without a dot, names of private networks, this machine's name and `named` ones.
+    """
+
+    def __init__(self, named: Iterable[str]) -> None:
+        self._named = frozenset(map(_plain, (*named, socket.gethostname())))
+
+    def allows(self, host: str | None) -> bool:
+        """`host` is the header `Host`; browsers never leave it out."""
+        if host is None or ANY_HOST in self._named:
+            return True
+        read = _HOST.fullmatch(host)
+        if read is None:
+            return False
+        name = _plain(read[1])
+        return name in self._named or "." not in name or _is_address(name) or name.endswith(PRIVATE_ENDINGS)
+
+
+def _plain(name: str) -> str:
+    return name.strip().strip("[]").rstrip(".").lower()
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

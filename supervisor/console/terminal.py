@@ -10,13 +10,23 @@ from rich.table import Table
 from rich.text import Text
 
 from shared.plain_text import visible
-from supervisor.console.formatting import ago, clock_time, count, duration, megabytes, rate
-from supervisor.console.notices.learned import learned_rows
+from supervisor.console.formatting import (
+    ago,
+    calls_of,
+    clock_time,
+    count,
+    duration,
+    failure_of,
+    latency,
+    learned_rows,
+    megabytes,
+    rate,
+    tasks_of,
+)
 from supervisor.console.notices.notice import Notice, Severity
 from supervisor.console.notices.summary import all_notices
-from supervisor.console.notices.trouble import calls_of, failure_of
 from supervisor.runtime.circuit_breaker import BreakerState
-from supervisor.status.status import Activity, Bucket, Status
+from supervisor.status.status import Activity, Status
 
 COLOURS = {Severity.GOOD: "green", Severity.CALM: "blue", Severity.CAUTION: "yellow", Severity.ALARM: "red"}
 BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -89,14 +99,8 @@ def _charts(activity: Activity) -> Table:
     finished = [float(bucket.succeeded + bucket.failed) for bucket in activity.buckets]
     medians = [bucket.median_seconds or 0.0 for bucket in activity.buckets]
     grid.add_row("throughput", Text(_sparkline(finished), "green"), done)
-    grid.add_row("latency", Text(_sparkline(medians), "blue"), _latency(total))
+    grid.add_row("latency", Text(_sparkline(medians), "blue"), latency(total))
     return grid
-
-
-def _latency(bucket: Bucket) -> str:
-    if bucket.median_seconds is None or bucket.p95_seconds is None:
-        return "nothing done yet"
-    return f"half within {duration(bucket.median_seconds)}, 95 % within {duration(bucket.p95_seconds)}"
 
 
 def _sparkline(values: list[float]) -> str:
@@ -112,9 +116,7 @@ def _workers(status: Status) -> Table:
         (
             str(row.slot),
             row.state,
-            (count(row.tasks_held, "task") + (f" of {row.model}" if row.model else ""))
-            if row.tasks_held
-            else "-",
+            tasks_of(row),
             duration(row.seconds_in_state),
             f"{row.tasks_done:,}",
             f"{row.restarts:,}",

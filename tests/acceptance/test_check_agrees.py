@@ -7,8 +7,7 @@ import orjson
 import pytest
 
 from shared.settings import Settings
-from supervisor.console.preflight.machine import Held
-from supervisor.console.preflight.task_api import look_at_task_api
+from supervisor.console.preflight.task_api import JournalTasks, look_at_task_api
 from tests.acceptance.command import Outcome, run_command
 from tests.acceptance.conftest import StartService
 from tests.acceptance.scripted_api import PENDING, ScriptedApi, flat_task
@@ -79,7 +78,7 @@ def settings(provider: StubProvider, monkeypatch: pytest.MonkeyPatch) -> dict[st
 def look(settings: Mapping[str, str]) -> dict[str, str]:
     """What check says of the task API, by subject."""
     given = Settings.model_validate({name.lower(): value for name, value in settings.items()})
-    return {finding.subject: finding.text for finding in look_at_task_api(given, Held()).findings}
+    return {finding.subject: finding.text for finding in look_at_task_api(given, JournalTasks()).findings}
 
 
 def lines_of(outcome: Outcome, subject: str) -> list[str]:

@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry
 
 from supervisor.console.gauges import StatusGauges
 from supervisor.console.http_server import MetricsServer
+from supervisor.console.wake import WakeEndpoint
 from supervisor.status.status import Status, StatusBoard
-from supervisor.task_api.wake import WakeEndpoint
 
 
 @dataclass(frozen=True, slots=True)

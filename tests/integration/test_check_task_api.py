@@ -12,8 +12,7 @@ from shared.models import Provider
 from shared.settings import Settings, UnknownTaskPolicy
 from supervisor.console.preflight import task_api
 from supervisor.console.preflight.finding import Mark
-from supervisor.console.preflight.machine import Held
-from supervisor.console.preflight.task_api import TaskApiReport, look_at_task_api
+from supervisor.console.preflight.task_api import JournalTasks, TaskApiReport, look_at_task_api
 from supervisor.journal.task_record import TaskState
 from tests.acceptance.scripted_api import flat_task, page_of
 from tests.stubs.proxy import StubProxy
@@ -41,9 +40,9 @@ def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Look:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
 
-    def look(url: str, held: Held | None = None, **settings: object) -> TaskApiReport:
+    def look(url: str, held: JournalTasks | None = None, **settings: object) -> TaskApiReport:
         given = {"api_base_url": url, "embedding_provider": Provider.LOCAL, "api_token": SecretStr(TOKEN)}
-        return look_at_task_api(Settings.model_validate({**given, **settings}), held or Held())
+        return look_at_task_api(Settings.model_validate({**given, **settings}), held or JournalTasks())
 
     return look
 
@@ -90,7 +89,7 @@ def test_it_asks_with_the_path_the_share_and_the_long_poll_of_the_settings(
 
 def test_what_is_in_the_journal_is_asked_for_again_and_not_taken(server: ScriptedServer, look: Look) -> None:
     server.script = lambda _: page_of([flat_task("1", "a"), flat_task("2", "b")])
-    held = Held({"1": TaskState.READY, "3": TaskState.FINISHED})
+    held = JournalTasks({"1": TaskState.READY, "3": TaskState.FINISHED})
     report = look(server.url, held)
     # One waits to run, so there is room for one less; two are listed until they are reported.
     assert server.requests[0].target.endswith("?limit=2001")

@@ -16,9 +16,9 @@ from pydantic import SecretStr
 from shared.errors import ConfigurationError
 from supervisor.console.gauges import StatusGauges
 from supervisor.console.http_server import LOOP_SILENT_SECONDS, MetricsServer
+from supervisor.console.wake import WakeEndpoint
 from supervisor.runtime.events import Event, WakeRequested
 from supervisor.status.status import NotReady, StatusBoard
-from supervisor.task_api.wake import WakeEndpoint
 from tests.fakes.clock import Clock
 from tests.unit.supervisor.statuses import WORKING
 

@@ -33,8 +33,8 @@ from supervisor.console.connections import (
 from supervisor.console.gauges import StatusGauges
 from supervisor.console.http_server import MetricsServer
 from supervisor.console.listening import listen
+from supervisor.console.wake import WakeEndpoint
 from supervisor.status.status import StatusBoard
-from supervisor.task_api.wake import WakeEndpoint
 from tests.eventually import eventually
 from tests.unit.supervisor.statuses import BUSY_WORKER, WORKING
 

@@ -10,8 +10,7 @@ import pytest
 from shared.errors import ConfigurationError
 from shared.plain_text import is_plain
 from supervisor.cli import main
-from supervisor.console.status_client import StatusClient
-from supervisor.console.status_command import run_status
+from supervisor.console.status_command import fetch_status, run_status
 from supervisor.runtime.exit_codes import ExitCode
 from supervisor.status.status import TokensStatus
 from tests.integration.status_server import StatusServer, status_server
@@ -80,7 +79,7 @@ def test_no_service_is_exit_2_and_one_line_that_says_what_to_do(
 
 def test_starting_service_is_told_apart_from_none() -> None:
     with status_server() as server, pytest.raises(ConfigurationError, match="only starting"):
-        StatusClient(server.url).status()
+        fetch_status(server.url)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +87,7 @@ def test_starting_service_is_told_apart_from_none() -> None:
 )
 def test_another_service_on_that_port_is_told_as_such(answer: Answer) -> None:
     with ScriptedServer(lambda _: answer) as server, pytest.raises(ConfigurationError, match="/status"):
-        StatusClient(server.url).status()
+        fetch_status(server.url)
 
 
 class Interrupted:

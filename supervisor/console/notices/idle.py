@@ -1,40 +1,118 @@
-"""Why the service does what it does, in words: a sentence for each reason to be idle."""
+"""Why no task runs, a notice for each reason; failing polls and held models, which may stop nothing."""
 
 from collections.abc import Callable, Mapping
 
 from shared.errors import RetryReason
 from supervisor.console.formatting import count, duration, moment, waits
-from supervisor.console.notices.holds import model_hold
-from supervisor.console.notices.notice import Notice, Severity
-from supervisor.console.notices.poll import next_poll, poll_trouble
-from supervisor.console.notices.trouble import (
+from supervisor.console.notices.notice import (
     API,
     JOURNAL,
+    POLLS,
     REPORTS,
+    Notice,
+    Severity,
     advice,
     as_sentence,
     cause,
+    how_often,
     next_try,
     sentences,
     trouble_of,
     where_and_when,
 )
+from supervisor.runtime.circuit_breaker import BreakerState
 from supervisor.status.status import Idle, Status
-from supervisor.task_api.answers import PollResult
+
+UNDER_WAY_SECONDS = 0.5
+
+_CHECK_URL = "Check API_BASE_URL."
+_POLL_FAULTS: Mapping[str, tuple[Severity, str, str]] = {
+    "unreachable": (Severity.CAUTION, "cannot be reached", "Check API_BASE_URL and the network."),
+    "timeout": (Severity.CAUTION, "does not answer in time", "REQUEST_TIMEOUT says how long it may take."),
+    "server_error": (Severity.CAUTION, "answers with a server error", "Its own logs say more."),
+    "client_error": (Severity.ALARM, "refuses the request for tasks", _CHECK_URL),
+    "unauthorized": (Severity.ALARM, "does not let us in", "Check API_TOKEN."),
+    "rate_limited": (Severity.CAUTION, "asks us to poll less often", "That is obeyed."),
+    "redirect": (Severity.ALARM, "answers with a redirect, which is not followed", _CHECK_URL),
+    "bad_page": (Severity.ALARM, "answers with something that is no list of tasks", _CHECK_URL),
+    "foreign": (
+        Severity.ALARM,
+        "is hidden behind something that answers in its place",
+        "A gateway, a firewall or a login page: check what stands in front of the API, and API_BASE_URL.",
+    ),
+}
+_NO_ANSWER = "The task API does not answer"
+_API_TITLES: Mapping[str, str] = {
+    "server_error": "The task API answers with server errors",
+    "foreign": "Something else answers in place of the task API",
+}
+_HOLD_REASONS: Mapping[str, str] = {
+    RetryReason.QUOTA: "the quota is used up",
+    RetryReason.UNAUTHORIZED: "the key is not accepted",
+    RetryReason.WRONG_URL: "there is no such API at OPENAI_BASE_URL",
+    RetryReason.REFUSED: "it refuses whatever it is asked",
+}
+_PROVIDER_FAULTS: Mapping[str, str] = {
+    RetryReason.CONNECTION: "cannot be reached",
+    RetryReason.DISCONNECTED: "ends the connection before it has answered",
+    RetryReason.TIMEOUT: "does not answer in time",
+    RetryReason.SERVER_ERROR: "answers with server errors",
+    RetryReason.BAD_RESPONSE: "sends answers that cannot be used",
+}
+
+
+def failing_polls(status: Status) -> Notice | None:
+    """The last poll failed, while polls go on."""
+    if status.breakers[0].state is not BreakerState.CLOSED or status.poll.last_result not in _POLL_FAULTS:
+        return None
+    severity, fault, what_to_do = _POLL_FAULTS[status.poll.last_result]
+    trouble = trouble_of(status, API, POLLS)
+    words = ""
+    if trouble is not None:
+        words = f"{as_sentence(trouble.detail)} {where_and_when(trouble, status)}"
+        if trouble.setting and trouble.setting in trouble.detail:
+            what_to_do = ""
+    return Notice(severity, f"The task API {fault}", sentences(words, what_to_do, _next_poll(status)))
+
+
+def held_models(status: Status) -> Notice | None:
+    """The provider seems not to have some models."""
+    held = [hold for hold in status.holds if hold.model]
+    if not held:
+        return None
+    first = held[0]
+    models = f"Model {first.model}" if len(held) == 1 else f"{len(held)} models"
+    return Notice(
+        Severity.ALARM if status.idle is Idle.PROVIDER_HOLD else Severity.CAUTION,
+        f"{models} on hold: the provider has nothing there",
+        sentences(
+            f"Of {first.model} it says “{first.message}”",
+            f"Refused {how_often(first.times, first.since_seconds, status.at_seconds)}.",
+            "Check OPENAI_BASE_URL, and the model that the tasks ask for.",
+            "Its tasks wait; those of other models go on.",
+            next_try(first.next_try_in_seconds),
+        ),
+    )
 
 
 def _polls_failing(status: Status) -> Notice:
-    return poll_trouble(status) or Notice(
-        Severity.CAUTION, "The task API lists no tasks: polls fail", next_poll(status)
-    )
+    general = Notice(Severity.CAUTION, "The task API lists no tasks: polls fail", _next_poll(status))
+    return failing_polls(status) or general
 
 
 def _no_work(status: Status) -> Notice:
     if status.poll.last_result == "none":
         return Notice(Severity.CALM, "Idle: the first poll is on its way", "")
-    done = status.poll.last_result == PollResult.TASKS
+    done = status.poll.last_result == "tasks"
     listed = "All that the task API listed is done." if done else "The task API lists no pending task."
-    return Notice(Severity.CALM, "Idle: there is no work", f"{listed} {next_poll(status)}")
+    return Notice(Severity.CALM, "Idle: there is no work", f"{listed} {_next_poll(status)}")
+
+
+def _next_poll(status: Status) -> str:
+    seconds = status.poll.next_in_seconds
+    if status.poll.under_way or seconds < UNDER_WAY_SECONDS:
+        return "A poll is under way."
+    return f"The next poll is in {duration(seconds)}."
 
 
 def _starting(_: Status) -> Notice:
@@ -67,7 +145,7 @@ def _journal_unwritable(status: Status) -> Notice:
         "Disk: the journal cannot be written",
         sentences(
             cause(trouble_of(status, JOURNAL), status),
-            "No new work starts and results are held in memory. Free some space on STATE_DIR or make it"
+            "No new work starts, and results are kept in memory. Free some space on STATE_DIR or make it"
             " writable again; all is written down as soon as that works.",
         ),
     )
@@ -97,22 +175,21 @@ def _outbox_full(status: Status) -> Notice:
 def _api_circuit_open(status: Status) -> Notice:
     troubles = [row for row in status.troubles if row.service == API]
     trouble = max(troubles, key=lambda row: row.times, default=None)
-    safe = f"{waits(status.outbox, 'result')} safe in the journal." if status.outbox else ""
     return Notice(
         Severity.ALARM,
         _API_TITLES.get(trouble.reason, _NO_ANSWER) if trouble else _NO_ANSWER,
         sentences(
             cause(trouble, status) or "Its circuit breaker is open.",
             next_try(status.breakers[0].probe_in_seconds),
-            safe,
+            f"{waits(status.outbox, 'result')} safe in the journal." if status.outbox else "",
         ),
     )
 
 
 def _provider_hold(status: Status) -> Notice:
     hold = status.holds[0]
-    if hold.model:
-        return model_hold(status)
+    if hold.model and (models := held_models(status)):
+        return models
     trouble = trouble_of(status, hold.provider)
     when = (where_and_when(trouble, status), *advice(trouble)) if trouble else ()
     return Notice(
@@ -180,26 +257,7 @@ def _last_failure(status: Status) -> str:
     return f"{as_sentence(status.retry.detail)} Last at {failed_at}; other calls were served since."
 
 
-_NO_ANSWER = "The task API does not answer"
-_API_TITLES: Mapping[str, str] = {
-    PollResult.SERVER_ERROR: "The task API answers with server errors",
-    PollResult.FOREIGN: "Something else answers in place of the task API",
-}
-_HOLD_REASONS: Mapping[str, str] = {
-    RetryReason.QUOTA: "the quota is used up",
-    RetryReason.UNAUTHORIZED: "the key is not accepted",
-    RetryReason.WRONG_URL: "there is no such API at OPENAI_BASE_URL",
-    RetryReason.REFUSED: "it refuses whatever it is asked",
-}
-_PROVIDER_FAULTS: Mapping[str, str] = {
-    RetryReason.CONNECTION: "cannot be reached",
-    RetryReason.DISCONNECTED: "ends the connection before it has answered",
-    RetryReason.TIMEOUT: "does not answer in time",
-    RetryReason.SERVER_ERROR: "answers with server errors",
-    RetryReason.BAD_RESPONSE: "sends answers that cannot be used",
-}
-
-SENTENCES: Mapping[Idle, Callable[[Status], Notice]] = {
+NOTICES: Mapping[Idle, Callable[[Status], Notice]] = {
     Idle.NO_WORK: _no_work,
     Idle.POLLS_FAILING: _polls_failing,
     Idle.STARTING: _starting,

@@ -3,11 +3,8 @@
 from dataclasses import replace
 
 from supervisor.console.formatting import ago, count, duration, rate, waits
-from supervisor.console.notices.holds import model_hold_notice
-from supervisor.console.notices.idle import SENTENCES
-from supervisor.console.notices.notice import Notice, Severity
-from supervisor.console.notices.poll import poll_trouble
-from supervisor.console.notices.trouble import API, REPORTS, cause, trouble_of
+from supervisor.console.notices.idle import NOTICES, failing_polls, held_models
+from supervisor.console.notices.notice import API, REPORTS, Notice, Severity, cause, trouble_of
 from supervisor.runtime.circuit_breaker import BreakerState
 from supervisor.status.status import Idle, NotReady, Phase, Status
 
@@ -26,13 +23,13 @@ def all_notices(status: Status) -> tuple[Notice, ...]:
     The headline is an alarm if anything is.
     """
     reason = _headline_reason(status)
-    headline = _working(status) if reason is None else SENTENCES[reason](status)
-    found = [SENTENCES[trouble](status) for trouble in _active(status) if trouble is not reason]
+    headline = _working(status) if reason is None else NOTICES[reason](status)
+    found = [NOTICES[trouble](status) for trouble in _active(status) if trouble is not reason]
     if status.loop_silent_seconds > LOOP_SILENT_SECONDS:
         headline = _stuck(status)
     notices = (
-        poll_trouble(status),
-        model_hold_notice(status),
+        failing_polls(status),
+        held_models(status),
         _slowed_reports(status),
         _old_outbox(status),
         _rejected(status),
@@ -57,9 +54,9 @@ def _headline_reason(status: Status) -> Idle | None:
 
 
 def _active(status: Status) -> list[Idle]:
-    """What is wrong now, be it in the way of work or not, the gravest first."""
+    """What is wrong now, the gravest first, whether work goes on or not."""
     api, *providers = status.breakers
-    held = {
+    wrong = {
         Idle.JOURNAL_UNWRITABLE: NotReady.JOURNAL_UNWRITABLE in status.not_ready,
         Idle.NO_WORKERS: NotReady.NO_WORKERS in status.not_ready,
         Idle.PROVIDER_HOLD: any(not hold.model for hold in status.holds),
@@ -67,7 +64,7 @@ def _active(status: Status) -> list[Idle]:
         Idle.PROVIDER_CIRCUIT_OPEN: any(row.state is not BreakerState.CLOSED for row in providers),
         Idle.RATE_LIMITED: status.provider.blocked is Idle.RATE_LIMITED,
     }
-    return [reason for reason, holds in held.items() if holds]
+    return [reason for reason, is_so in wrong.items() if is_so]
 
 
 def _working(status: Status) -> Notice:

@@ -4,7 +4,7 @@ import os
 import queue
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
@@ -14,7 +14,9 @@ from shared.metrics import SupervisorMetrics
 from shared.settings import Settings
 from supervisor.composition import make_intake_rules, make_scheduler
 from supervisor.console.preflight.finding import Finding, Mark, faults_of
-from supervisor.console.preflight.machine import Held
+from supervisor.journal.admin import JournalAdmin
+from supervisor.journal.state_directory import JOURNAL_FILE
+from supervisor.journal.task_record import TaskState
 from supervisor.polling import MAX_TASKS_ASKED
 from supervisor.runtime.events import Event, ThreadCrashed
 from supervisor.task_api.answers import PAGES, PollAnswer, PollRequest, PollResult
@@ -36,6 +38,26 @@ MAX_REASONS = 3
 
 
 @dataclass(frozen=True, slots=True)
+class JournalTasks:
+    """The tasks in the journal: a poll does not take them again."""
+
+    states: Mapping[str, TaskState] = field(default_factory=dict)
+
+    @property
+    def waiting(self) -> int:
+        """Tasks that wait to run."""
+        return len(self.states) - self.owed - self._in(TaskState.REJECTED)
+
+    @property
+    def owed(self) -> int:
+        """Reports that wait to be sent."""
+        return self._in(TaskState.FINISHED)
+
+    def _in(self, state: TaskState) -> int:
+        return sum(1 for found in self.states.values() if found is state)
+
+
+@dataclass(frozen=True, slots=True)
 class TaskApiReport:
     """`models` counts the models that the tasks ask for which the service would take."""
 
@@ -43,13 +65,22 @@ class TaskApiReport:
     models: Counter[str] = field(default_factory=Counter)
 
 
-def look_at_task_api(settings: Settings, held: Held) -> TaskApiReport:
+def read_journal(settings: Settings) -> JournalTasks:
+    """Raises ConfigurationError where there is a journal that cannot be read."""
+    path = settings.state_dir.absolute() / JOURNAL_FILE
+    if not path.exists():
+        return JournalTasks()
+    with JournalAdmin(path) as journal:
+        return JournalTasks(journal.states())
+
+
+def look_at_task_api(settings: Settings, in_journal: JournalTasks) -> TaskApiReport:
     """Poll as the service would when it starts. Changes nothing at the API."""
     scheduler = make_scheduler(settings, time.monotonic)
-    room = scheduler.room(held.waiting, held.owed)
-    wanted = min(len(held.states) + room * settings.shard_count, MAX_TASKS_ASKED)
+    room = scheduler.room(in_journal.waiting, in_journal.owed)
+    wanted = min(len(in_journal.states) + room * settings.shard_count, MAX_TASKS_ASKED)
     try:
-        answers = _poll(settings, scheduler, wanted, held)
+        answers = _poll(settings, scheduler, wanted, in_journal)
         proxy = make_target(settings.api_base_url, "API_BASE_URL", os.environ).proxy
     except ConfigurationError as error:
         return TaskApiReport(tuple(faults_of(error)))
@@ -69,7 +100,9 @@ def look_at_task_api(settings: Settings, held: Held) -> TaskApiReport:
     return TaskApiReport(tuple(findings), models)
 
 
-def _poll(settings: Settings, scheduler: TaskScheduler, wanted: int, held: Held) -> Sequence[PollAnswer]:
+def _poll(
+    settings: Settings, scheduler: TaskScheduler, wanted: int, in_journal: JournalTasks
+) -> Sequence[PollAnswer]:
     """The answers to one poll after another, each with a smaller limit, until one has a page.
 
     Raises ConfigurationError where the service would not start, and queue.Empty where no answer comes.
@@ -79,14 +112,14 @@ def _poll(settings: Settings, scheduler: TaskScheduler, wanted: int, held: Held)
     hold_seconds = min(scheduler.hold_seconds, MAX_HOLD_SECONDS)
     heard: queue.SimpleQueue[Exchange | Event] = queue.SimpleQueue()
     metrics = SupervisorMetrics(CollectorRegistry())
-    wire, api = connect(hasty, heard.put, metrics, lambda: "check", held.states.__contains__)
+    wire, api = connect(hasty, heard.put, metrics, lambda: "check", in_journal.states.__contains__)
     wire.start()
     answers: list[PollAnswer] = []
     give_up_at = time.monotonic() + MAX_SEARCH_SECONDS
     try:
         while True:
             request = PollRequest(scheduler.limit(wanted), hold_seconds)
-            scheduler.started(len(held.states), request, wanted)
+            scheduler.started(len(in_journal.states), request, wanted)
             api.get_pending_tasks(request, heard.put)
             got = heard.get(timeout=REQUESTS_A_POLL * timeout_seconds + hold_seconds + SLACK_SECONDS)
             if isinstance(got, ThreadCrashed):

@@ -9,8 +9,9 @@ from pydantic import SecretStr
 
 from shared.errors import ConfigurationError
 from shared.settings import Settings
+from supervisor.console.preflight.check import look_at_machine
 from supervisor.console.preflight.finding import Finding, Mark
-from supervisor.console.preflight.machine import look_at_machine, read_journal
+from supervisor.console.preflight.task_api import read_journal
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.report_bodies import BodyFiles
 from supervisor.journal.state_directory import StateDirectory

@@ -4,7 +4,7 @@ import pytest
 
 from shared.errors import ConfigurationError
 from shared.settings import ServiceLocation
-from supervisor.console.service_address import service_url
+from supervisor.console.status_command import service_url
 
 
 @pytest.mark.parametrize(

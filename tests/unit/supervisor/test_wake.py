@@ -1,13 +1,13 @@
-"""The wake_endpoint is heard with its token alone, and not without end."""
+"""The wake endpoint obeys its token alone, and not without end."""
 
 import pytest
 from pydantic import SecretStr
 
+from supervisor.console.wake import NO_TOKEN_SET, POLLING, TOO_OFTEN, WRONG_TOKEN, WakeEndpoint
 from supervisor.runtime.events import Event, WakeRequested
-from supervisor.task_api.wake import Ring, WakeEndpoint
 from tests.fakes.clock import Clock
 
-RIGHT = "Bearer ring-ring"
+RIGHT = "Bearer wake-token"
 
 
 @pytest.fixture
@@ -16,39 +16,37 @@ def posted() -> list[Event]:
 
 
 @pytest.fixture
-def bell(clock: Clock, posted: list[Event]) -> WakeEndpoint:
-    return WakeEndpoint(SecretStr("ring-ring"), posted.append, clock)
+def endpoint(clock: Clock, posted: list[Event]) -> WakeEndpoint:
+    return WakeEndpoint(SecretStr("wake-token"), posted.append, clock)
 
 
-def test_right_token_is_heard(bell: WakeEndpoint, posted: list[Event]) -> None:
-    assert bell.ring(RIGHT) is Ring.HEARD
+def test_right_token_wakes(endpoint: WakeEndpoint, posted: list[Event]) -> None:
+    assert endpoint.wake(RIGHT) == POLLING
     assert posted == [WakeRequested()]
 
 
 @pytest.mark.parametrize(
     "header",
-    ["", "ring-ring", "Bearer", "Bearer ring-rin", "bearer ring-ring", "Bearer \xff", "Basic ring-ring"],
+    ["", "wake-token", "Bearer", "Bearer wake-toke", "bearer wake-token", "Bearer \xff", "Basic wake-token"],
 )
-def test_anything_else_is_refused(bell: WakeEndpoint, posted: list[Event], header: str) -> None:
-    assert bell.ring(header) is Ring.REFUSED
+def test_anything_else_is_refused(endpoint: WakeEndpoint, posted: list[Event], header: str) -> None:
+    assert endpoint.wake(header) == WRONG_TOKEN
     assert posted == []
 
 
-def test_without_a_token_there_is_no_bell(clock: Clock, posted: list[Event]) -> None:
-    bell = WakeEndpoint(None, posted.append, clock)
-    assert bell.ring("Bearer ") is Ring.NO_BELL
-    assert bell.ring("") is Ring.NO_BELL
+@pytest.mark.parametrize("header", ["Bearer ", ""])
+def test_without_a_token_nothing_wakes(clock: Clock, posted: list[Event], header: str) -> None:
+    assert WakeEndpoint(None, posted.append, clock).wake(header) == NO_TOKEN_SET
     assert posted == []
 
 
 @pytest.mark.parametrize("header", [RIGHT, "Bearer guess"])
-def test_twenty_rings_a_second_are_the_most(bell: WakeEndpoint, clock: Clock, header: str) -> None:
-    rings = [bell.ring(header) for _ in range(50)]
-    assert rings.count(Ring.TOO_OFTEN) == 30
+def test_twenty_calls_a_second_are_the_most(endpoint: WakeEndpoint, clock: Clock, header: str) -> None:
+    assert [endpoint.wake(header) for _ in range(50)].count(TOO_OFTEN) == 30
     clock.advance(0.5)
-    assert [bell.ring(header) for _ in range(20)].count(Ring.TOO_OFTEN) == 10
+    assert [endpoint.wake(header) for _ in range(20)].count(TOO_OFTEN) == 10
 
 
-def test_rest_saves_up_no_more_than_one_burst(bell: WakeEndpoint, clock: Clock) -> None:
+def test_quiet_time_saves_up_no_more_than_one_burst(endpoint: WakeEndpoint, clock: Clock) -> None:
     clock.advance(10_000)
-    assert [bell.ring(RIGHT) for _ in range(50)].count(Ring.HEARD) == 20
+    assert [endpoint.wake(RIGHT) for _ in range(50)].count(POLLING) == 20

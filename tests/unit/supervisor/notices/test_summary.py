@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from supervisor.console.notices.notice import Notice, Severity
+from supervisor.console.notices.notice import Notice, Severity, cause
 from supervisor.console.notices.summary import all_notices
-from supervisor.console.notices.trouble import cause
 from supervisor.runtime.circuit_breaker import BreakerState
 from supervisor.runtime.trouble import Trouble
 from supervisor.status.status import (
@@ -140,6 +139,7 @@ def test_idle_because_polls_fail_is_not_told_as_no_work(result: PollResult) -> N
     status = replace(idle(Idle.POLLS_FAILING), poll=replace(WORKING.poll, last_result=result))
     told, *others = all_notices(status)
     assert told.title.startswith("The task API ")
+    assert told.title != "The task API lists no tasks: polls fail", f"{result} has no words of its own"
     assert told.severity in (Severity.CAUTION, Severity.ALARM)
     assert not others
 

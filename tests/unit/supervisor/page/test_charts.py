@@ -39,10 +39,12 @@ def test_bars_say_in_words_what_they_show() -> None:
     assert stretch.words == "20 s ago: 300 tasks done, 100 failed"
 
 
-def test_latency_line_breaks_where_nothing_ran() -> None:
-    paths = {path.kind: path.line for path in latency_chart(with_buckets(b1=FULL, b2=FULL, b4=FULL)).paths}
-    assert paths["median"].count("M") == 2
-    assert paths["median"].count("L") == 1
+def test_latency_has_the_median_before_the_95th_percentile_and_nothing_where_nothing_ran() -> None:
+    chart = latency_chart(with_buckets(b1=FULL, b3=FULL))
+    assert [stretch.words.partition(":")[0] for stretch in chart.stretches] == ["20 s ago", "now"]
+    p95, median = chart.stretches[0].bars
+    assert (p95.kind, p95.y, p95.height) == ("p95", 0.0, HEIGHT)
+    assert (median.kind, median.y, median.height) == ("median", HEIGHT * 0.5, HEIGHT * 0.5)
 
 
 def test_nothing_is_drawn_outside_the_chart() -> None:

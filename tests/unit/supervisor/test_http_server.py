@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from supervisor.console.allowed_hosts import AllowedHosts
+from supervisor.console.http_server import AllowedHosts
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,15 @@ from collections.abc import Callable, Iterator
 from shared.errors import ConfigurationError
 from shared.loading import find_unknown_names, load_settings
 from shared.settings import Settings
+from supervisor.console.connections import MAX_CONNECTIONS
+from supervisor.console.listening import listen
 from supervisor.console.preflight.finding import Finding, Mark, faults_of
-from supervisor.console.preflight.machine import Held, look_at_machine, read_journal
 from supervisor.console.preflight.provider import look_at_provider
-from supervisor.console.preflight.task_api import look_at_task_api
+from supervisor.console.preflight.task_api import JournalTasks, look_at_task_api, read_journal
+from supervisor.journal.state_directory import StateDirectory
 from supervisor.runtime.exit_codes import ExitCode
+from supervisor.runtime.limits import check_open_files, take_open_files
+from workers.process.forkserver import check_socket_directory
 
 
 def run_check(say: Callable[[str], None] = print) -> ExitCode:
@@ -32,11 +36,11 @@ def _findings() -> Iterator[Finding]:
     yield from _advice(settings)
     yield from look_at_machine(settings)
     try:
-        held = read_journal(settings)
+        in_journal = read_journal(settings)
     except ConfigurationError as error:
         yield from faults_of(error)
-        held = Held()
-    task_api = look_at_task_api(settings, held)
+        in_journal = JournalTasks()
+    task_api = look_at_task_api(settings, in_journal)
     yield from task_api.findings
     yield look_at_provider(settings, task_api.models)
 
@@ -57,3 +61,36 @@ def _advice(settings: Settings) -> Iterator[Finding]:
             "TASK_TIMEOUT_SECONDS",
             f"is not above OPENAI_TIMEOUT ({settings.openai_timeout:g} s): workers die in mid-call",
         )
+
+
+def look_at_machine(settings: Settings) -> Iterator[Finding]:
+    try:
+        check_socket_directory()
+    except ConfigurationError as error:
+        yield from faults_of(error)
+    try:
+        StateDirectory(settings.state_dir).close()
+        yield Finding(Mark.OK, "STATE_DIR", f"{settings.state_dir.absolute()} is writable and free")
+    except ConfigurationError as error:
+        yield from faults_of(error)
+    yield _port(settings)
+    yield from _open_files(settings)
+
+
+def _port(settings: Settings) -> Finding:
+    host, port = settings.metrics_host, settings.metrics_port
+    try:
+        sockets = listen(host, port)
+    except ConfigurationError as error:
+        return next(faults_of(error))
+    for bound in sockets:
+        bound.close()
+    return Finding(Mark.OK, "METRICS_PORT", f"{port or 'any port'} of {host} is free")
+
+
+def _open_files(settings: Settings) -> Iterator[Finding]:
+    take_open_files()
+    try:
+        check_open_files(settings.concurrency_limit, MAX_CONNECTIONS + settings.report_concurrency)
+    except ConfigurationError as error:
+        yield from faults_of(error)
