@@ -5,13 +5,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from deploy.verify.checklist import Checklist, main
+from deploy.verify.checks import Checklist, main, need, run, wait_for
 from deploy.verify.children import CHECKOUT, service, task_api
-from deploy.verify.commands import need, run
 from deploy.verify.prometheus import Prometheus
-from deploy.verify.tasks import create_tasks, wait_until_served
-from deploy.verify.waiting import wait_for
-from deploy.verify.web import free_port
+from deploy.verify.web import create_tasks, free_port, wait_until_served
 
 RULES = CHECKOUT / "deploy" / "prometheus"
 ALERT_SECONDS = 150.0

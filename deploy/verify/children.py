@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deploy.verify.commands import CheckFailedError
+from deploy.verify.checks import CheckFailedError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 END_SECONDS = 15.0

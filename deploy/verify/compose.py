@@ -2,16 +2,20 @@
 
 import importlib
 import os
+import re
 import shutil
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 import yaml
 
-from deploy.verify.checklist import Checklist, main
+from deploy.verify.checks import CheckFailedError, Checklist, main, run
 from deploy.verify.children import CHECKOUT
-from deploy.verify.commands import CheckFailedError, run
-from deploy.verify.compose_file import COMPOSE_FILE, DEMO_SETTINGS, read_compose, read_variables
 
+COMPOSE_FILE = CHECKOUT / "docker-compose.yml"
+DEMO_SETTINGS = CHECKOUT / "deploy" / "demo.env"
+VARIABLE = re.compile(r"\$\{([A-Z_]+):-([^}]*)\}")
 EXAMPLE_SETTINGS = ".env.example"
 
 
@@ -50,6 +54,20 @@ def _ask_client(checklist: Checklist) -> None:
     run(*command, "config", "--quiet", cwd=CHECKOUT, env=own)
     run(*command, "--env-file", DEMO_SETTINGS, "config", "--quiet", cwd=CHECKOUT, env={"PATH": own["PATH"]})
     checklist.ok(f"docker-compose {version} config takes it too, both ways")
+
+
+def read_compose(variables: Mapping[str, str]) -> dict[str, dict[str, dict[str, object]]]:
+    """Anchors merged, and `${NAME:-default}` replaced by the variable or its default."""
+    text = COMPOSE_FILE.read_text(encoding="utf-8")
+    text = VARIABLE.sub(lambda found: variables.get(found[1]) or found[2], text)
+    content: dict[str, dict[str, dict[str, object]]] = yaml.safe_load(text)
+    return content
+
+
+def read_variables(file: Path) -> dict[str, str]:
+    """NAME=value lines."""
+    lines = [line for line in file.read_text(encoding="utf-8").splitlines() if re.match(r"[A-Z_]+=", line)]
+    return dict(line.split("=", 1) for line in lines)
 
 
 if __name__ == "__main__":

@@ -10,15 +10,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from deploy.verify.checklist import Checklist, main
+from deploy.verify.checks import CheckFailedError, Checklist, main, need, run, wait_for
 from deploy.verify.children import CHECKOUT
-from deploy.verify.commands import CheckFailedError, need, run
-from deploy.verify.compose_file import DEMO_SETTINGS, read_compose
+from deploy.verify.compose import DEMO_SETTINGS, read_compose
 from deploy.verify.engine import PACKAGES, Engine
 from deploy.verify.stand_in import BASE_IMAGE, base_image, build_image
-from deploy.verify.tasks import wait_until_served
-from deploy.verify.waiting import wait_for
-from deploy.verify.web import ask
+from deploy.verify.web import ask, wait_until_served
 
 PROJECT = "verify"
 INSIDE = "--inside"
@@ -50,14 +47,14 @@ def check_demo(checklist: Checklist) -> None:
         with Engine(folder) as engine:
             try:
                 _compose(engine, "up", "--detach", "--no-build", *SERVICES)
-                _look(checklist, engine)
+                _check_service(checklist, engine)
             finally:
                 _compose(engine, "down", "--volumes")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _look(checklist: Checklist, engine: Engine) -> None:
+def _check_service(checklist: Checklist, engine: Engine) -> None:
     wait_until_served(STATUS_PORT, "/ready")
     checklist.ok("docker-compose up: the service is ready at port 8001")
     checklist.ok("the feeder waited until the task API was healthy")
@@ -68,9 +65,9 @@ def _look(checklist: Checklist, engine: Engine) -> None:
     checklist.require(
         answer is not None and "AiTaskProcessorDown" in answer.text, "it has read the alert rules"
     )
-    name = f"{PROJECT}_ai-task-processor_1"
+    container = _compose(engine, "ps", "--quiet", "ai-task-processor").strip()
     _compose(engine, "stop", "ai-task-processor")
-    state = engine.state(name)
+    state = engine.state(container)
     checklist.require(
         (state["Status"], state["ExitCode"]) == ("exited", 0),
         "docker-compose stop: drained, exit code 0",

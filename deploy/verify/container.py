@@ -7,8 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
+from deploy.verify.checks import CheckFailedError, run
 from deploy.verify.children import Child
-from deploy.verify.commands import CheckFailedError, run
 
 JsonObject = dict[str, "JsonObject | list[JsonObject] | list[str] | str | int | bool | None"]
 NEVER_CHANGED = ("network", "cgroup")

@@ -4,9 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-from deploy.verify.checklist import Checklist, main
+from deploy.verify.checks import CheckFailedError, Checklist, main, run
 from deploy.verify.children import CHECKOUT
-from deploy.verify.commands import CheckFailedError, run
 from deploy.verify.node_tools import node_workspace
 
 DASHBOARDS = CHECKOUT / "grafana" / "dashboards"

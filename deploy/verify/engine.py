@@ -9,9 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from deploy.verify.checks import run, wait_for
 from deploy.verify.children import Child
-from deploy.verify.commands import run
-from deploy.verify.waiting import wait_for
 
 CONFIGURATION = """\
 [engine]

@@ -6,14 +6,11 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.verify.checklist import Checklist, main
+from deploy.verify.checks import Checklist, main, need, run, wait_for
 from deploy.verify.children import CHECKOUT, stub_provider, task_api
-from deploy.verify.commands import need, run
 from deploy.verify.container import Container, read_config
 from deploy.verify.stand_in import base_image, build_image
-from deploy.verify.tasks import count_tasks, create_tasks, wait_until_served, wait_until_succeeded
-from deploy.verify.waiting import wait_for
-from deploy.verify.web import free_port
+from deploy.verify.web import count_tasks, create_tasks, free_port, wait_until_served, wait_until_succeeded
 
 SERVICE, LOCAL = "localhost/ai-task-processor:verify", "localhost/ai-task-processor:verify-local"
 TASKS = 200

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from deploy.verify.checklist import Checklist, main
+from deploy.verify.checks import CheckFailedError, Checklist, main, need, run
 from deploy.verify.children import CHECKOUT
-from deploy.verify.commands import CheckFailedError, need, run
 from deploy.verify.node_tools import node_workspace
 
 MANIFESTS = CHECKOUT / "deploy" / "kubernetes"

@@ -7,9 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from deploy.verify.checks import CheckFailedError, run, wait_for
 from deploy.verify.children import Child
-from deploy.verify.commands import CheckFailedError, run
-from deploy.verify.waiting import wait_for
 
 BOOT_SECONDS = 60.0
 HALT_SECONDS = 30.0

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from deploy.verify.commands import need, run
+from deploy.verify.checks import need, run
 from deploy.verify.stand_in import cache
 
 SOURCES = Path(__file__).with_name("node")

@@ -15,13 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from deploy.verify.checklist import Checklist, main
+from deploy.verify.checks import CheckFailedError, Checklist, main, need, wait_for
 from deploy.verify.children import CHECKOUT, service, stub_provider, task_api
-from deploy.verify.commands import CheckFailedError, need
 from deploy.verify.prometheus import Prometheus, Series
-from deploy.verify.tasks import create_tasks, wait_until_served
-from deploy.verify.waiting import wait_for
-from deploy.verify.web import fetch_json, free_port
+from deploy.verify.web import create_tasks, fetch_json, free_port, wait_until_served
 
 DASHBOARD = CHECKOUT / "grafana" / "dashboards" / "ai-task-processor.json"
 VARIABLES = {

@@ -9,10 +9,9 @@ from typing import Self
 import yaml
 from pydantic import BaseModel
 
+from deploy.verify.checks import CheckFailedError
 from deploy.verify.children import CHECKOUT, Child
-from deploy.verify.commands import CheckFailedError
-from deploy.verify.tasks import wait_until_served
-from deploy.verify.web import fetch_json, free_port
+from deploy.verify.web import fetch_json, free_port, wait_until_served
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+from deploy.verify.checks import need, run
 from deploy.verify.children import CHECKOUT
-from deploy.verify.commands import need, run
 
 RELEASE = "bookworm"
 PYTHON_PACKAGES = ("ca-certificates", "python3", "python3-venv")

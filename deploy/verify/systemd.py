@@ -1,19 +1,24 @@
 """`make verify-systemd`: boot a machine with a real systemd and the unit, and treat it badly. Needs root."""
 
 import re
+import shlex
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from deploy.verify.checklist import Checklist, main
+from deploy.verify.checks import CheckFailedError, Checklist, main, need, run, wait_for
 from deploy.verify.children import CHECKOUT, stub_provider, task_api
-from deploy.verify.commands import CheckFailedError, need, run
 from deploy.verify.machine import Machine
 from deploy.verify.stand_in import PYTHON_PACKAGES, SYSTEMD_PACKAGES, WHEELS_INSIDE, debian_tree, wheels
-from deploy.verify.tasks import count_tasks, create_tasks, wait_until_served, wait_until_succeeded
-from deploy.verify.waiting import wait_for
-from deploy.verify.web import ask, free_port
+from deploy.verify.web import (
+    ask,
+    count_tasks,
+    create_tasks,
+    free_port,
+    wait_until_served,
+    wait_until_succeeded,
+)
 
 UNIT = "ai-task-processor.service"
 UNIT_FILE = CHECKOUT / "deploy" / "systemd" / UNIT
@@ -74,7 +79,7 @@ def _install(folder: Path, api_port: int, provider_port: int, port: int) -> Path
 
 
 def _read(checklist: Checklist, tree: Path) -> None:
-    said = run("systemd-analyze", "verify", f"--root={tree}", UNIT).strip()
+    said = run("sh", "-c", f"systemd-analyze verify --root={shlex.quote(str(tree))} {UNIT} 2>&1").strip()
     checklist.require(not said, "systemd-analyze verify has nothing to say", said)
     rating = run("systemd-analyze", "security", "--offline=yes", UNIT_FILE)
     found = re.search(r"exposure level for .*: ([0-9.]+)", rating)

@@ -1,15 +1,17 @@
-"""HTTP to loopback, without proxies and without surprises."""
+"""HTTP to loopback, without proxies; and the tasks of the API under test."""
 
 import http.client
 import json
 import socket
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import urlencode
 
-from deploy.verify.commands import CheckFailedError
+from deploy.verify.checks import CheckFailedError, wait_for
 
 REQUEST_SECONDS = 10.0
 OK = 200
+CREATED = 201
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +55,34 @@ def fetch_json(port: int, path: str, **query: str) -> object:
     if answer is None or answer.status != OK:
         raise CheckFailedError(f"127.0.0.1:{port}{path} answered {answer}")
     return answer.json()
+
+
+def create_tasks(api_port: int, count: int, task_type: str = "text-embedding") -> None:
+    bodies = [{"type": task_type, "input_data": {"text": f"Text number {n}."}} for n in range(count)]
+    answer = ask(api_port, "/api/ai-tasks", "POST", bodies)
+    if answer is None or answer.status != CREATED:
+        raise CheckFailedError(f"the task API took no tasks: {answer}")
+
+
+def count_tasks(api_port: int, status: str) -> int:
+    summary = cast("dict[str, dict[str, int]]", fetch_json(api_port, "/api/ai-tasks/summary"))
+    return summary["by_status"].get(status, 0)
+
+
+def wait_until_succeeded(api_port: int, count: int, limit_seconds: float = 60.0) -> None:
+    """Until the task API has so many tasks with a result, of whatever time."""
+    wait_for(
+        f"{count} tasks with a result",
+        lambda: count_tasks(api_port, "succeeded") >= count,
+        limit_seconds,
+    )
+
+
+def wait_until_served(port: int, path: str, limit_seconds: float = 30.0) -> None:
+    """Until 127.0.0.1:port answers `path` with 200."""
+
+    def served() -> bool:
+        answer = ask(port, path)
+        return answer is not None and answer.status == OK
+
+    wait_for(f"200 from 127.0.0.1:{port}{path}", served, limit_seconds)

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from deploy.verify.children import CHECKOUT
-from deploy.verify.compose_file import DEMO_SETTINGS, read_compose, read_variables
+from deploy.verify.compose import DEMO_SETTINGS, read_compose, read_variables
 from shared.settings import Settings
 
 SERVICES = read_compose({})["services"]
