@@ -141,7 +141,7 @@ def _build(settings: Settings, state: StateDirectory, notifier: Notifier) -> Ser
         wake_endpoint,
         allowed_hosts=(settings.metrics_allowed_hosts or "").split(","),
     )
-    journal = TaskJournal(state.journal, BodyFiles(state.bodies))
+    journal = TaskJournal(state.journal, BodyFiles(state.bodies), time.time)
     wire, api = connect(settings, inbox.post, metrics, _new_correlation_id, journal.holds)
     outside = Outside(
         inbox=inbox,

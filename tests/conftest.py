@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-from tests.fakes.journals import close_journals
+from tests.fakes.disk import close_disks
 
 # No deadlines: how fast a busy machine is says nothing about the code. In CI the examples are the same
 # each time, so that a failure there can be seen again.
@@ -23,4 +23,4 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 def closed_journals() -> Iterator[None]:
     """From Python 3.13 on a database that is left open is a warning, and a warning fails the test."""
     yield
-    close_journals()
+    close_disks()

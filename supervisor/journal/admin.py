@@ -1,9 +1,9 @@
-"""The journal as a person sees and mends it, beside a running service or without one."""
+"""What a person sees of the journal, and may change in it, beside a running service or without one."""
 
 import contextlib
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,16 +12,15 @@ from urllib.parse import quote
 import orjson
 
 from shared.errors import ConfigurationError
-from supervisor.journal.body_file import READ, BodyFile
-from supervisor.journal.report_bodies import BODIES_DIRECTORY
-from supervisor.journal.schema import check_marks, read_place
+from supervisor.journal.report_bodies import READ, BodyFile
+from supervisor.journal.schema import LOCK_TIMEOUT_SECONDS, check_marks, read_location
+from supervisor.journal.state_directory import BODIES_DIRECTORY
 from supervisor.journal.task_record import TaskState
 
-PATIENCE_SECONDS = 5.0
-LOOKS = 3
-"""The service may move a body between the look at its row and the look at its file."""
+MAX_BODY_READS = 3
+"""The service may move a body after its row was read and before its file is."""
 
-_PLACE = "SELECT body_file, body_start, body_length FROM tasks WHERE id = ?"
+_LOCATION = "SELECT body_file, body_start, body_length FROM tasks WHERE id = ?"
 _COLUMNS = (
     "SELECT id, state, attempts, crashes, claim, task, report, coalesce(body_length, 0), rejection,"
     " changed_at FROM tasks"
@@ -46,17 +45,21 @@ class JournalEntry:
     """succeeded or failed; empty while the task has none."""
     tokens: int
     body_bytes: int
-    """Size of the report that the API is to get."""
+    """Size of the report."""
     rejection: str
     """What the API said when it rejected the report."""
 
 
 class JournalAdmin:
-    """Opens an existing journal. A context manager. Only rejected reports can be changed here."""
+    """Opens an existing journal. A context manager. Only rejected reports can be changed here.
 
-    def __init__(self, path: Path) -> None:
+    `wall` gives epoch seconds.
+    """
+
+    def __init__(self, path: Path, wall: Callable[[], float] = time.time) -> None:
         """Raises ConfigurationError where there is no journal or it cannot be read."""
         self._path = path
+        self._wall = wall
         self._bodies = BodyFile(path.with_name(BODIES_DIRECTORY), READ)
         if not path.is_file():
             raise ConfigurationError(
@@ -64,7 +67,10 @@ class JournalAdmin:
             )
         try:
             self._db = sqlite3.connect(
-                f"file:{quote(str(path))}?mode=rw", uri=True, isolation_level=None, timeout=PATIENCE_SECONDS
+                f"file:{quote(str(path))}?mode=rw",
+                uri=True,
+                isolation_level=None,
+                timeout=LOCK_TIMEOUT_SECONDS,
             )
         except sqlite3.Error as error:
             raise self._fault(error) from error
@@ -83,10 +89,10 @@ class JournalAdmin:
         self._db.close()
         self._bodies.close()
 
-    def entries(self, state: TaskState | None, most: int) -> list[JournalEntry]:
-        """Up to `most` tasks, the oldest first; of one state or of all."""
+    def entries(self, state: TaskState | None, max_entries: int) -> list[JournalEntry]:
+        """Up to `max_entries` tasks, the oldest first; of one state or of all."""
         where, values = ("", ()) if state is None else (" WHERE state = ?", (state.value,))
-        return self._select(f"{where} ORDER BY changed_at, number LIMIT ?", (*values, most))
+        return self._select(f"{where} ORDER BY changed_at, number LIMIT ?", (*values, max_entries))
 
     def counts(self) -> dict[TaskState, int]:
         """How many tasks are in each state."""
@@ -107,32 +113,32 @@ class JournalAdmin:
         return found[0]
 
     def body(self, task_id: str) -> bytes:
-        """The report as the API is to get it. Raises ConfigurationError where there is none yet."""
-        for _ in range(LOOKS):
-            row = self._run(_PLACE, (task_id,)).fetchone()
-            place = read_place(*row) if row else None
-            if place is None:
+        """The report. Raises ConfigurationError where there is none yet."""
+        for _ in range(MAX_BODY_READS):
+            row = self._run(_LOCATION, (task_id,)).fetchone()
+            location = read_location(*row) if row else None
+            if location is None:
                 raise ConfigurationError(f"{task_id!a}: has no report yet")
             with contextlib.suppress(OSError):
-                return self._bodies.read(place)
+                return self._bodies.read(location)
         raise ConfigurationError(f"{task_id!a}: its report cannot be read")
 
     def retry(self, task_ids: Sequence[str]) -> None:
-        """Let rejected reports be sent once more. All or, with a ConfigurationError, none."""
+        """Have rejected reports sent once more. All or, with a ConfigurationError, none."""
         self._amend(
             "UPDATE tasks SET state = 'finished', rejection = NULL, changed_at = ? WHERE number = ?",
             task_ids,
-            time.time(),
+            self._wall(),
         )
 
     def drop(self, task_ids: Sequence[str]) -> None:
-        """Give rejected reports up for good. All or, with a ConfigurationError, none."""
+        """Forget rejected reports. All or, with a ConfigurationError, none."""
         self._amend("DELETE FROM tasks WHERE number = ?", task_ids)
 
     def _amend(self, statement: str, task_ids: Sequence[str], *values: float) -> None:
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            # One look at the table, as ids have no index, and the service waits meanwhile.
+            # Ids have no index and the service waits meanwhile, so the table is read once.
             rows = {row[0]: row[1:] for row in self._db.execute("SELECT id, number, state FROM tasks")}
             faults = [fault for task_id in task_ids if (fault := _not_rejected(task_id, rows.get(task_id)))]
             if faults:

@@ -14,11 +14,10 @@ from pathlib import Path
 import orjson
 
 from shared.models import InputPlace, JsonValue, Task
+from supervisor.journal.state_directory import DIRECTORY_MODE, FILE_MODE, sync_directory
 
 MAX_BYTES_IN_TABLE = 2**20
 """Of one page's inputs, so much goes into the table, which the loop writes."""
-DIRECTORY_MODE = 0o700
-FILE_MODE = 0o600
 SUFFIX = ".inputs"
 PIECE_CHARACTERS = 256 * 2**10
 
@@ -92,7 +91,6 @@ class InputFiles:
             (self._directory / file).unlink()
 
     def _write(self, name: str, tasks: Sequence[Task]) -> list[InputPlace]:
-        """Lasting: the file's name is synced as well."""
         self._directory.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
         places: list[InputPlace] = []
         descriptor = os.open(self._directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
@@ -104,11 +102,7 @@ class InputFiles:
                 places.append(InputPlace(name, start, file.tell() - start))
             file.flush()
             os.fsync(descriptor)
-        directory = os.open(self._directory, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_directory(self._directory)
         return places
 
 

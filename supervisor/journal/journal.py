@@ -1,24 +1,30 @@
-"""The durable memory of the service: what was polled, what runs, what is to be reported.
+"""The service's memory on disk: which tasks were polled, which run, which are to be reported.
 
-Changes are noted as they happen and written together by `commit`, so that one disk sync serves a
-whole turn of the loop. Owned by the loop's thread. The table has a row for each task; what the API is
-to be told is in files beside it, and the row says where.
+Changes are noted as they happen and written together by `commit`: one disk sync serves a whole turn of the
+loop. The table has a row for each task. Bodies of reports are in files beside it, and the row says where.
 """
 
 import sqlite3
-import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import orjson
 
 from shared.models import INPUTS_DIRECTORY, JsonValue
-from supervisor.journal.body_file import Place
 from supervisor.journal.input_files import InputFiles
-from supervisor.journal.report_bodies import BodyFiles
-from supervisor.journal.schema import damaged, open_journal, read_place, read_report, read_task, unusable
+from supervisor.journal.report_bodies import BodyFiles, BodyLocation
+from supervisor.journal.schema import (
+    connect,
+    damaged,
+    prepare,
+    read_location,
+    read_report,
+    read_task,
+    unusable,
+)
 from supervisor.journal.task_record import MAX_BYTES_IN_MEMORY, Claim, Report, TaskRecord, TaskState
 
 _NEW = (
@@ -40,14 +46,14 @@ _FINISHED = (
 _MOVED = "UPDATE tasks SET body_file = ?, body_start = ?, body_length = ? WHERE number = ?"
 _REJECTED = "UPDATE tasks SET state = 'rejected', rejection = ?, changed_at = ? WHERE number = ?"
 _FORGET = "DELETE FROM tasks WHERE number = ?"
-_HELD = "SELECT number, id, body_file, body_start, body_length FROM tasks"
+_ALL = "SELECT number, id, body_file, body_start, body_length FROM tasks"
 _TASK = "SELECT task FROM tasks WHERE number = ?"
 
 Row = tuple[str | int | float | bytes | None, ...]
 
 
 class JournalUnwritableError(Exception):
-    """The disk did not take the changes. They are kept in memory; call `commit` again later."""
+    """The disk did not take the changes. They are kept in memory: call `commit` again later."""
 
 
 class InputUnreadableError(Exception):
@@ -64,12 +70,12 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What an earlier run left behind. Of the tasks, the first have their inputs, as far as memory allows."""
+    """What an earlier run left. The first tasks have their inputs, as far as memory allows."""
 
     records: tuple[TaskRecord, ...]
     """Tasks that are to run."""
     interrupted: tuple[TaskRecord, ...]
-    """Tasks that ran when the service died, without having been told to stop. They are to run again."""
+    """Tasks that ran when the service died without having been told to stop. They are to run again."""
     waiting: tuple[Waiting, ...]
     rejected: int
 
@@ -83,24 +89,35 @@ class JournalChanges:
 
 
 class TaskJournal:
-    """One SQLite file in WAL mode, synced at each commit, and the files of bodies."""
+    """One SQLite file in WAL mode, synced at each commit, and the files of bodies and of large inputs.
 
-    def __init__(self, path: Path, bodies: BodyFiles) -> None:
+    Owned by the loop's thread. `wall` gives epoch seconds.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        bodies: BodyFiles,
+        wall: Callable[[], float],
+        connect: Callable[[Path], sqlite3.Connection] = connect,
+    ) -> None:
         """Opens or creates the file. Raises ConfigurationError for a file that is damaged or foreign."""
         self._path = path
         self._bodies = bodies
+        self._wall = wall
         self._changes: list[tuple[str, Row]] = []
         self._uncommitted_tasks: dict[int, bytes] = {}
-        self._settled: list[Place] = []
+        self._unneeded: list[BodyLocation] = []
         self.inputs = InputFiles(path.with_name(INPUTS_DIRECTORY))
         self._rejected: set[str] = set()
         self._numbers: dict[str, int] = {}
-        self._places: dict[str, Place] = {}
+        self._locations: dict[str, BodyLocation] = {}
         try:
-            self._db = open_journal(path)
+            self._db = connect(path)
         except sqlite3.Error as error:
             raise unusable(path, error) from error
         try:
+            prepare(self._db)
             self._data_version = self._read_data_version()
             self._find_tasks()
         except sqlite3.Error as error:
@@ -119,13 +136,17 @@ class TaskJournal:
         """How many finished tasks the API has refused to take."""
         return len(self._rejected)
 
+    def __iter__(self) -> Iterator[str]:
+        """The ids of all its tasks."""
+        return iter(self._numbers)
+
     def holds(self, task_id: str) -> bool:
-        """Is there anything about this task, in whatever state? May be asked from any thread."""
+        """Is the task here, in whatever state? May be asked from any thread."""
         return task_id in self._numbers
 
     def note_ready(self, records: Iterable[TaskRecord]) -> None:
         """The tasks wait to run, for the first time or again."""
-        now = time.time()
+        now = self._wall()
         for record in records:
             task_id = record.task.id
             facts = (record.attempts, record.crashes, record.claim, now)
@@ -138,59 +159,59 @@ class TaskJournal:
             self._changes.append((_NEW, (*facts, number, task_id, task)))
 
     def note_running(self, task_ids: Iterable[str]) -> None:
-        now = time.time()
+        now = self._wall()
         self._changes.extend((_RUNNING, (now, self._numbers[task_id])) for task_id in task_ids)
 
     def note_stopping(self) -> None:
-        """The service was told to stop: whatever ends it now says nothing against the tasks that run."""
+        """The service was told to stop: its end is not held against the tasks that run."""
         self._changes.append((_STOPPING, ()))
 
     def note_finished(self, report: Report, body: bytes) -> None:
-        """The task's outcome is known; `body` is what the API is to be told."""
+        """The task's outcome is known. `body` is its report."""
         task_id = report.task_id
         self.inputs.let_go(task_id)
-        place = self._places[task_id] = self._bodies.add(body)
-        told = (orjson.dumps(report), place.file, place.start, place.length, time.time())
-        self._changes.append((_FINISHED, (self._number(task_id), task_id, *told)))
+        location = self._locations[task_id] = self._bodies.add(body)
+        values = (orjson.dumps(report), location.file, location.start, location.length, self._wall())
+        self._changes.append((_FINISHED, (self._number(task_id), task_id, *values)))
 
     def note_rejected(self, task_id: str, reason: str) -> None:
         """The API will not take the report; a person must look."""
         self._rejected.add(task_id)
-        self._changes.append((_REJECTED, (reason, time.time(), self._numbers[task_id])))
+        self._changes.append((_REJECTED, (reason, self._wall(), self._numbers[task_id])))
 
     def forget(self, task_id: str) -> None:
-        """The API has the report, or the task is no longer ours."""
+        """The API accepted the report, or the task is no longer ours."""
         number = self._numbers.pop(task_id)
         self.inputs.let_go(task_id)
-        if (place := self._places.pop(task_id, None)) is not None:
-            self._settled.append(place)
+        if (location := self._locations.pop(task_id, None)) is not None:
+            self._unneeded.append(location)
         self._changes.append((_FORGET, (number,)))
 
     def commit(self) -> None:
-        """Write and sync all that was noted; JournalUnwritableError, with all kept, if it cannot."""
+        """Write and sync all that was noted. Raises JournalUnwritableError, with all kept."""
         if not self._changes:
             return
         try:
             self._bodies.flush()
             self._db.execute("BEGIN IMMEDIATE")
-            for statement, changes in groupby(self._changes, key=_statement):
+            for statement, changes in groupby(self._changes, key=itemgetter(0)):
                 self._db.executemany(statement, [row for _, row in changes])
-            self._db.execute("COMMIT")
+            self._db.commit()
         except (sqlite3.Error, OSError) as error:
-            self._roll_back()
+            self._db.rollback()
             raise JournalUnwritableError(f"{self._path}: {error}") from error
         self._changes.clear()
         self._uncommitted_tasks.clear()
         # Only now: a file must not go before the last row that names it.
-        for place in self._settled:
-            self._bodies.release(place)
-        self._settled.clear()
+        for location in self._unneeded:
+            self._bodies.release(location)
+        self._unneeded.clear()
         self.inputs.committed()
-        self._gather()
+        self._move_from_sparse_file()
 
     def body(self, task_id: str) -> bytes:
         """The report's body of a finished task that was committed. Raises OSError."""
-        return self._bodies.read(self._places[task_id])
+        return self._bodies.read(self._locations[task_id])
 
     def input_of(self, record: TaskRecord) -> JsonValue:
         """The task's input, read from the disk if it is not in memory. Raises InputUnreadableError."""
@@ -208,8 +229,8 @@ class TaskJournal:
     ) -> Recovery:
         """What an earlier run left, oldest first. `now` (monotonic) is when it counts as received.
 
-        What began to run before `booted_at_seconds` (epoch) went down with the machine, not with the service.
-        The rows are read one by one, and inputs beyond `max_input_bytes` are left on the disk.
+        A task that began to run before `booted_at_seconds` (epoch) was ended by the machine, not by a crash
+        of the service. Inputs beyond `max_input_bytes` are left on the disk.
         """
         rows = self._db.execute(
             "SELECT id, state, task, attempts, crashes, claim, report, changed_at FROM tasks ORDER BY number"
@@ -253,7 +274,7 @@ class TaskJournal:
         retried = {key: row for key, row in left.items() if row[0] == TaskState.FINISHED}
         for task_id in dropped:
             self._numbers.pop(task_id)
-            self._bodies.release(self._places.pop(task_id))
+            self._bodies.release(self._locations.pop(task_id))
         self._rejected.difference_update(dropped, retried)
         return JournalChanges(
             tuple(Waiting(read_report(row[1]), row[2]) for row in retried.values()), dropped
@@ -264,11 +285,11 @@ class TaskJournal:
         self._bodies.close()
 
     def _find_tasks(self) -> None:
-        for number, task_id, *place in self._db.execute(_HELD):
+        for number, task_id, *columns in self._db.execute(_ALL):
             self._numbers[task_id] = number
-            if (body := read_place(*place)) is not None:
-                self._places[task_id] = body
-        self._bodies.keep(self._places.values())
+            if (location := read_location(*columns)) is not None:
+                self._locations[task_id] = location
+        self._bodies.keep(self._locations.values())
 
     def _number(self, task_id: str) -> int:
         """The row of the task, which may be a new one."""
@@ -277,30 +298,22 @@ class TaskJournal:
             number = self._numbers[task_id] = self._last_number = self._last_number + 1
         return number
 
-    def _gather(self) -> None:
-        """Move the bodies that keep an old file on the disk for little; the next commit makes it so."""
+    def _move_from_sparse_file(self) -> None:
+        """Move the few bodies that keep an old file on the disk. The next commit writes it down."""
         sparse = self._bodies.sparse()
         if sparse is None:
             return
         try:
-            for task_id, place in self._places.items():
-                if place.file == sparse:
-                    moved = self._bodies.add(self._bodies.read(place), sent_soon=False)
-                    self._places[task_id] = moved
-                    self._settled.append(place)
+            for task_id, location in self._locations.items():
+                if location.file == sparse:
+                    moved = self._bodies.add(self._bodies.read(location), sent_soon=False)
+                    self._locations[task_id] = moved
+                    self._unneeded.append(location)
                     row = (moved.file, moved.start, moved.length, self._numbers[task_id])
                     self._changes.append((_MOVED, row))
         except OSError:
-            self._bodies.leave(sparse)  # a report that is due says what is wrong
+            self._bodies.leave(sparse)  # sending such a report says what is wrong
 
     def _read_data_version(self) -> int:
         """Changes whenever another connection has committed."""
         return int(self._db.execute("PRAGMA data_version").fetchone()[0])
-
-    def _roll_back(self) -> None:
-        if self._db.in_transaction:
-            self._db.rollback()
-
-
-def _statement(change: tuple[str, Row]) -> str:
-    return change[0]

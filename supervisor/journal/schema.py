@@ -1,4 +1,4 @@
-"""The journal's file: its schema, how it is opened, and how its rows are read."""
+"""The journal's SQLite file: its schema, how it is opened, and how its rows are read."""
 
 import sqlite3
 from pathlib import Path
@@ -16,12 +16,13 @@ from shared.models import (
     TextLength,
     WireShape,
 )
-from supervisor.journal.body_file import Place
-from supervisor.journal.report_bodies import BODIES_DIRECTORY
+from supervisor.journal.report_bodies import BodyLocation
+from supervisor.journal.state_directory import BODIES_DIRECTORY
 from supervisor.journal.task_record import Report
 
 APPLICATION_ID = 0x41545031
 SCHEMA_VERSION = 2
+LOCK_TIMEOUT_SECONDS = 5.0
 IN_MEMORY = "memory"
 """The journal mode of a database without a file."""
 SCHEMA = """
@@ -43,19 +44,13 @@ CREATE TABLE IF NOT EXISTS tasks (
 """
 
 
-def open_journal(path: Path) -> sqlite3.Connection:
-    """Opens or creates it. Raises sqlite3.DatabaseError for a file that is damaged or foreign."""
-    db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
-    try:
-        _prepare(db)
-    except sqlite3.Error:
-        db.close()
-        raise
-    return db
+def connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None, timeout=LOCK_TIMEOUT_SECONDS)
 
 
-def _prepare(db: sqlite3.Connection) -> None:
-    # Ours without a table is a first start that was cut short.
+def prepare(db: sqlite3.Connection) -> None:
+    """Make the table where there is none. Raises sqlite3.Error for a file that is damaged or foreign."""
+    # A file with our mark and no table comes of a first start that was cut short.
     empty = not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     fresh = empty and _mark(db) in (0, APPLICATION_ID)
     if not fresh:
@@ -70,20 +65,20 @@ def _prepare(db: sqlite3.Connection) -> None:
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         db.execute(SCHEMA)
-    verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if verdict != "ok":
-        raise sqlite3.DatabaseError(verdict)
+    found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise sqlite3.DatabaseError(found)
 
 
 def unusable(path: Path, error: sqlite3.Error) -> ConfigurationError:
-    """What to tell whoever starts the service where the file cannot be opened."""
+    """The error for a file that cannot be opened."""
     if isinstance(error, sqlite3.OperationalError):
         return ConfigurationError(f"STATE_DIR: cannot use the journal {path}: {error}")
     return damaged(path, str(error))
 
 
 def damaged(path: Path, what: str) -> ConfigurationError:
-    """What to tell whoever starts the service on such a file."""
+    """The error for a file whose content cannot be used."""
     return ConfigurationError(
         f"STATE_DIR: {path} is damaged or no journal of this service ({what}). It was left as it is:"
         f" move it, its -wal and -shm files and the directories {BODIES_DIRECTORY}/ and {INPUTS_DIRECTORY}/"
@@ -115,9 +110,9 @@ def read_report(row: bytes) -> Report:
     return Report(**fields)
 
 
-def read_place(file: int | None, start: int | None, length: int | None) -> Place | None:
+def read_location(file: int | None, start: int | None, length: int | None) -> BodyLocation | None:
     """None for a task without a report."""
-    return None if file is None or start is None or length is None else Place(file, start, length)
+    return None if file is None or start is None or length is None else BodyLocation(file, start, length)
 
 
 def _mark(db: sqlite3.Connection) -> int:

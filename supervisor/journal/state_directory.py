@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shared.errors import ConfigurationError
-from supervisor.journal.report_bodies import BODIES_DIRECTORY
 
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 JOURNAL_FILE = "journal.sqlite3"
+BODIES_DIRECTORY = "bodies"
 ROOT = 0
 
 
@@ -89,8 +89,17 @@ class StateDirectory:
             ) from error
 
 
+def sync_directory(directory: Path) -> None:
+    """Make the names of new files in it last, as syncing a file does not. Raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _try_to_sync(directory: Path) -> None:
-    """What was paid for must be on the disk before it is reported, whatever happens to the machine."""
+    """A result that was paid for must be on the disk before it is reported."""
     trial = directory / "trial"
     try:
         descriptor = os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
@@ -100,11 +109,7 @@ def _try_to_sync(directory: Path) -> None:
             trial.unlink()
         finally:
             os.close(descriptor)
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_directory(directory)
     except OSError as error:
         raise ConfigurationError(
             f"STATE_DIR: what is written to {directory} cannot be brought to its disk: {error.strerror};"

@@ -106,7 +106,7 @@ def slow_provider() -> Iterator[StubProvider]:
 def fill_journal(folder: Path, items: dict[str, bytes]) -> None:
     """As a run left it that died, with all tasks in the table."""
     state = StateDirectory(folder)
-    journal = TaskJournal(state.journal, BodyFiles(state.bodies))
+    journal = TaskJournal(state.journal, BodyFiles(state.bodies), time.time)
     for item in items.values():
         page = parse_page(b"[" + item + b"]", lambda: "made-here")
         journal.note_ready(TaskRecord(task, 0.0) for task in page.tasks)

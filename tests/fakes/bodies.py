@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from itertools import count
 
-from supervisor.journal.body_file import Place
-from supervisor.journal.report_bodies import BodyFiles
+from supervisor.journal.report_bodies import BodyFiles, BodyLocation
 
 
 class BodiesInMemory(BodyFiles):
@@ -12,26 +11,26 @@ class BodiesInMemory(BodyFiles):
 
     def __init__(self) -> None:
         self._starts = count()
-        self._added: dict[Place, bytes] = {}
-        self._flushed: dict[Place, bytes] = {}
+        self._added: dict[BodyLocation, bytes] = {}
+        self._flushed: dict[BodyLocation, bytes] = {}
 
-    def keep(self, places: Iterable[Place]) -> None:
-        assert not list(places)
+    def keep(self, locations: Iterable[BodyLocation]) -> None:
+        assert not list(locations)
 
-    def add(self, body: bytes, *, sent_soon: bool = True) -> Place:
-        place = Place(1, next(self._starts), len(body))
-        self._added[place] = body
-        return place
+    def add(self, body: bytes, *, sent_soon: bool = True) -> BodyLocation:
+        location = BodyLocation(1, next(self._starts), len(body))
+        self._added[location] = body
+        return location
 
     def flush(self) -> None:
         self._flushed |= self._added
         self._added.clear()
 
-    def read(self, place: Place) -> bytes:
-        return self._flushed[place]
+    def read(self, location: BodyLocation) -> bytes:
+        return self._flushed[location]
 
-    def release(self, place: Place) -> None:
-        del self._flushed[place]
+    def release(self, location: BodyLocation) -> None:
+        del self._flushed[location]
 
     def sparse(self) -> int | None:
         return None

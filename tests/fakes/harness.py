@@ -36,8 +36,8 @@ from supervisor.tasks.backlog import Backlog
 from tests.builders import make_output, make_settings
 from tests.fakes.api import HeldPatches, HeldPoller, SendJob
 from tests.fakes.clock import Clock
-from tests.fakes.disk import Disk
-from tests.fakes.journals import IN_MEMORY, open_task_journal
+from tests.fakes.disk import IN_MEMORY, Disk
+from tests.fakes.journals import open_task_journal
 from tests.fakes.pool import FakePool
 from workers.process.redaction import with_shown_words
 
@@ -71,6 +71,7 @@ class Harness:
         clock: Clock | None = None,
         draw: Callable[[float, float], float] = longest,
         max_bytes_in_memory: int = MAX_BYTES_IN_MEMORY,
+        disk: Disk | None = None,
     ) -> None:
         self.settings = settings or make_settings()
         self.clock = clock or Clock()
@@ -81,8 +82,8 @@ class Harness:
         self.claim_queue = HeldPatches()
         self.notices: list[str] = []
         self.board = StatusBoard()
-        self.journal = open_task_journal(path)
-        self.disk = Disk.under(self.journal)
+        self.disk = disk or Disk(path)
+        self.journal = open_task_journal(path, self.disk)
         self._draw = draw
         self._max_bytes_in_memory = max_bytes_in_memory
         self.supervisor = self._compose()

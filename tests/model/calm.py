@@ -11,7 +11,7 @@ MAX_IDLE_TURNS = 20
 
 def settle(world: World) -> None:
     """Every peer does its part without fault until nothing is left to do. AssertionError if it never ends."""
-    world.harness.disk.full = False
+    world.harness.disk.free()
     world.fuse.remove()
     world.post(ResumeRequested())
     for task in world.api.tasks.values():
@@ -32,7 +32,7 @@ def _unfinished(world: World) -> list[str]:
     rows = {task_id: world.on_disk(task_id) for task_id in world.api.tasks}
     rejected = {task_id for task_id, row in rows.items() if row is not None and row.state == "rejected"}
     open_tasks = {task.id for task in world.api.tasks.values() if not task.final and not task.deleted}
-    return sorted((open_tasks | world.harness.journal._numbers.keys()) - rejected)
+    return sorted((open_tasks | set(world.harness.journal)) - rejected)
 
 
 def go_well_with_poll(world: World) -> None:

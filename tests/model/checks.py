@@ -19,14 +19,12 @@ def check_every_held_task_has_one_place(world: World) -> None:
     """
     harness = world.harness
     places = Counter(_places(harness))
-    rows = harness.journal._numbers.keys()
+    rows = set(harness.journal)
     without = rows - places.keys()
     if harness.supervisor.shutdown_manager.draining:
         without = {task_id for task_id in without if not _may_be_claimed(world, task_id)}
     assert not without, f"without a place: {without}"
-    assert not places.keys() - harness.journal._numbers.keys(), (
-        f"without a row: {places.keys() - harness.journal._numbers.keys()}"
-    )
+    assert not places.keys() - rows, f"without a row: {places.keys() - rows}"
     twice = [task_id for task_id, count in places.items() if count > 1]
     assert not twice, f"in two places: {twice}"
 

@@ -17,6 +17,7 @@ from shared.models import Output, TaskStatus
 from supervisor.runtime.events import Event
 from supervisor.task_api.answers import ReportAnswer
 from tests.builders import make_settings
+from tests.fakes.disk import Step
 from tests.model.calm import go_well, go_well_with_poll, settle
 from tests.model.checks import (
     check_every_held_task_has_one_place,
@@ -195,10 +196,9 @@ class Promise(RuleBasedStateMachine):
         self.world.clock.advance(seconds)
         self._step(later=False)
 
-    @rule(full=st.booleans(), fails_at=st.sampled_from(["BEGIN", "INSERT", "COMMIT"]))
-    def the_disk_fills_up_or_has_room(self, full: bool, fails_at: str) -> None:
-        self.world.harness.disk.full = full
-        self.world.harness.disk.fails_at = fails_at
+    @rule(fails_at=st.none() | st.sampled_from([Step.BEGIN, Step.INSERT, Step.COMMIT]))
+    def the_disk_fills_up_or_has_room(self, fails_at: Step | None) -> None:
+        self.world.harness.disk.fill(fails_at)
         self._step(later=False)
 
     @rule(event=st.sampled_from(SIGNALS), later=LATER)

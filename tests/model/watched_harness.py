@@ -1,10 +1,8 @@
 """The supervisor on fakes, where whatever it sends out is checked against the disk, and where it can die."""
 
-import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import orjson
 
@@ -17,6 +15,7 @@ from supervisor.task_api.outbox import Message
 from tests.builders import make_task
 from tests.fakes.api import HeldPatches, HeldPoller
 from tests.fakes.clock import Clock
+from tests.fakes.disk import Disk
 from tests.fakes.harness import Harness
 from tests.fakes.pool import FakePool
 from tests.model.fuse import Fuse, Place
@@ -51,11 +50,11 @@ class WatchedHarness(Harness):
         self._on_disk = on_disk
         self._alive = alive
         self._inputs = path.with_name(INPUTS_DIRECTORY)
-        super().__init__(settings, path, clock, max_bytes_in_memory=BYTES_OF_TWO_INPUTS)
+        disk = FusedDisk(path, fuse)
+        super().__init__(settings, path, clock, max_bytes_in_memory=BYTES_OF_TWO_INPUTS, disk=disk)
 
     def _compose(self) -> Supervisor:
-        self.journal._db.execute("PRAGMA synchronous = OFF")  # the machine itself does not die here
-        self.journal._db = cast("sqlite3.Connection", FusedDisk(self.journal._db, self._fuse))
+        self.disk.execute("PRAGMA synchronous = OFF")  # the machine itself does not die here
         self.pool = WatchedPool(self._fuse, self._on_disk, self._alive, self._drains, self._inputs)
         self.poller = FusedPoller(self._fuse)
         self.report_queue = WatchedPatches(
@@ -74,33 +73,17 @@ class WatchedHarness(Harness):
         self.journal.close()
 
 
-class FusedDisk:
-    """Passes everything on; the commit is where the supervisor can die."""
+class FusedDisk(Disk):
+    """The commit is where the supervisor can die."""
 
-    def __init__(self, connection: sqlite3.Connection, fuse: Fuse) -> None:
-        self._connection = connection
+    def __init__(self, path: Path, fuse: Fuse) -> None:
+        super().__init__(path)
         self._fuse = fuse
 
-    @property
-    def in_transaction(self) -> bool:
-        return self._connection.in_transaction
-
-    def execute(self, statement: str, row: tuple[object, ...] = ()) -> sqlite3.Cursor:
-        if statement != "COMMIT":
-            return self._connection.execute(statement, row)
+    def commit(self) -> None:
         self._fuse.pass_by(Place.BEFORE_COMMIT)
-        cursor = self._connection.execute(statement)
+        super().commit()
         self._fuse.pass_by(Place.AFTER_COMMIT)
-        return cursor
-
-    def executemany(self, statement: str, rows: Iterable[tuple[object, ...]]) -> sqlite3.Cursor:
-        return self._connection.executemany(statement, rows)
-
-    def rollback(self) -> None:
-        self._connection.rollback()
-
-    def close(self) -> None:
-        self._connection.close()
 
 
 class WatchedPool(FakePool):

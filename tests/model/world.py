@@ -15,9 +15,9 @@ from shared.messages import Failure, UnitDone
 from shared.models import INPUTS_DIRECTORY, Output, TaskStatus
 from shared.settings import Settings
 from supervisor.journal.admin import JournalAdmin
-from supervisor.journal.body_file import READ, BodyFile
-from supervisor.journal.report_bodies import BODIES_DIRECTORY
-from supervisor.journal.schema import read_place
+from supervisor.journal.report_bodies import READ, BodyFile
+from supervisor.journal.schema import read_location
+from supervisor.journal.state_directory import BODIES_DIRECTORY
 from supervisor.journal.task_record import TaskState
 from supervisor.runtime.events import ClaimDone, Event, ReportDone, TasksPolled, UnitFinished
 from supervisor.runtime.exit_codes import ExitCode
@@ -101,12 +101,12 @@ class World:
         if row is None:
             return None
         state, claim, *columns = row
-        place = read_place(*columns)
-        if place is None:
+        location = read_location(*columns)
+        if location is None:
             return Row(state, claim, None)
         bodies = BodyFile(self._bodies, READ)  # opened anew: after a restart a number may be another file's
         with contextlib.closing(bodies):
-            return Row(state, claim, bodies.read(place))
+            return Row(state, claim, bodies.read(location))
 
     def input_files(self) -> list[Path]:
         """The files of inputs that are too large for the table."""

@@ -1,19 +1,16 @@
 """A journal with a task in each state, and what its table says."""
 
-import sqlite3
 from pathlib import Path
 
+from supervisor.journal.admin import JournalAdmin
 from supervisor.journal.journal import TaskJournal
 from tests.builders import make_record, make_report
 
 
 def states(path: Path) -> dict[str, str]:
     """Each task's state on disk, as another process sees it."""
-    db = sqlite3.connect(path)
-    try:
-        return dict(db.execute("SELECT id, state FROM tasks"))
-    finally:
-        db.close()
+    with JournalAdmin(path) as admin:
+        return {task_id: state.value for task_id, state in admin.states().items()}
 
 
 def fill(journal: TaskJournal) -> None:

@@ -243,11 +243,11 @@ def test_model_that_is_refused_again_is_held_since_the_first_time(harness: Harne
 
 
 def test_disk_that_takes_nothing_is_told_with_its_error(harness: Harness) -> None:
-    harness.disk.full = True
+    harness.disk.fill()
     harness.list_tasks("a")
     assert trouble(harness).service == "journal"
     assert trouble(harness).detail in headline(harness).text.lower() or "full" in headline(harness).text
-    harness.disk.full = False
+    harness.disk.free()
     harness.turn()
     assert harness.status.troubles == ()
 

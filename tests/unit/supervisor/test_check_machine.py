@@ -2,6 +2,7 @@
 
 import resource
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,7 @@ def test_tasks_in_the_journal_are_known_beside_the_running_service(tmp_path: Pat
     settings = settings_in(tmp_path)
     assert not read_journal(settings).states
     state = StateDirectory(settings.state_dir)
-    journal = TaskJournal(state.journal, BodyFiles(state.bodies))
+    journal = TaskJournal(state.journal, BodyFiles(state.bodies), time.time)
     journal.note_ready([TaskRecord(make_task("1"), 0.0), TaskRecord(make_task("2"), 0.0)])
     journal.commit()
     held = read_journal(settings)

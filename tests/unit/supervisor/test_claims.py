@@ -55,10 +55,10 @@ def test_no_work_starts_before_the_claim_is_granted() -> None:
 
 def test_claim_is_on_disk_before_it_is_sent() -> None:
     harness = make_harness()
-    harness.disk.full = True
+    harness.disk.fill()
     harness.list_tasks("a")
     assert claims(harness) == []
-    harness.disk.full = False
+    harness.disk.free()
     harness.turn()
     assert claims(harness) == ["a"]
     assert claim_on_disk(harness, "a") is Claim.ASKED

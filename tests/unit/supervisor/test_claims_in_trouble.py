@@ -39,11 +39,11 @@ def test_claims_that_fail_again_and_again_leave_the_api_alone() -> None:
 
 def test_claims_held_back_by_a_full_disk_are_not_sent_to_an_api_that_fell_ill_meanwhile() -> None:
     harness = make_harness()
-    harness.disk.full = True
+    harness.disk.fill()
     harness.list_tasks("a", "b")
     for _ in range(5):
         harness.supervisor.api_gate.reports.heard(Health.UNHEALTHY, harness.clock(), None)
-    harness.disk.full = False
+    harness.disk.free()
     harness.turn()
     assert claims(harness) == []
     assert harness.supervisor.api_gate.breaker.state is BreakerState.OPEN

@@ -49,10 +49,10 @@ def test_failure_is_told_in_the_shape_the_task_came_in(
 
 def test_result_is_written_down_before_it_is_told(harness: Harness) -> None:
     harness.list_tasks("a")
-    harness.disk.full = True
+    harness.disk.fill()
     harness.finish(0)
     assert harness.report_queue.jobs == []
-    harness.disk.full = False
+    harness.disk.free()
     harness.turn()
     assert [job.task_id for job in harness.report_queue.jobs] == ["a"]
 

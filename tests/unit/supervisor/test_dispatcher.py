@@ -48,20 +48,20 @@ def test_unit_is_given_to_the_worker_that_was_idle(harness: Harness) -> None:
 
 
 def test_task_is_on_disk_as_running_before_a_worker_gets_it(harness: Harness) -> None:
-    harness.disk.full = True
+    harness.disk.fill()
     harness.list_tasks("a")
     assert harness.pool.dispatched == []
-    harness.disk.full = False
+    harness.disk.free()
     harness.turn()
     assert len(harness.pool.dispatched) == 1
     assert state_on_disk(harness, "a") == TaskState.RUNNING
 
 
 def test_unit_held_back_by_a_full_disk_is_handed_over_once(harness: Harness) -> None:
-    harness.disk.full = True
+    harness.disk.fill()
     harness.list_tasks("a")
     harness.turn()
-    harness.disk.full = False
+    harness.disk.free()
     harness.turn()
     harness.turn()
     assert len(harness.pool.dispatched) == 1

@@ -93,10 +93,10 @@ def test_file_goes_with_the_last_of_its_tasks(harness: Harness, path: Path) -> N
 
 def test_file_stays_until_the_end_of_its_task_is_written_down(harness: Harness, path: Path) -> None:
     list_texts(harness, a=LONG)
-    harness.disk.full = True
+    harness.disk.fill()
     harness.finish(0)
     assert len(files(path)) == 1
-    harness.disk.full = False
+    harness.disk.free()
     harness.turn()
     assert files(path) == []
 

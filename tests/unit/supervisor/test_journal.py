@@ -1,6 +1,6 @@
 """What was noted and committed is there after a restart; what could not be written is not lost."""
 
-import time
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from shared.models import TaskStatus, WireShape
 from supervisor.journal.journal import JournalUnwritableError, TaskJournal
 from supervisor.journal.task_record import Claim
 from tests.builders import make_record, make_report
-from tests.fakes.disk import Disk
+from tests.fakes.disk import Disk, Step
 from tests.fakes.journals import open_task_journal
 from tests.unit.supervisor.journal_states import FILLED, fill, states
 
-STATEMENTS = ["BEGIN", "INSERT", "UPDATE", "DELETE", "COMMIT"]
+NOW_SECONDS = 1_700_000_000.0
 
 
 @pytest.fixture
@@ -23,8 +23,13 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def journal(path: Path) -> Iterator[TaskJournal]:
-    journal = open_task_journal(path)
+def disk(path: Path) -> Disk:
+    return Disk(path)
+
+
+@pytest.fixture
+def journal(path: Path, disk: Disk) -> Iterator[TaskJournal]:
+    journal = open_task_journal(path, disk, wall=lambda: NOW_SECONDS)
     yield journal
     journal.close()
 
@@ -110,8 +115,8 @@ def test_what_ran_before_the_machine_was_booted_was_not_interrupted(journal: Tas
     journal.note_ready([make_record("t")])
     journal.note_running(["t"])
     journal.commit()
-    assert journal.recover(0.0, booted_at_seconds=time.time() + 1).interrupted == ()
-    (interrupted,) = journal.recover(0.0, booted_at_seconds=time.time() - 60).interrupted
+    assert journal.recover(0.0, booted_at_seconds=NOW_SECONDS + 1).interrupted == ()
+    (interrupted,) = journal.recover(0.0, booted_at_seconds=NOW_SECONDS - 60).interrupted
     assert interrupted.task.id == "t"
 
 
@@ -164,75 +169,79 @@ def test_task_listed_again_after_it_was_forgotten_is_a_new_one(journal: TaskJour
     again.close()
 
 
-def test_finished_tasks_say_since_when_they_wait(
-    journal: TaskJournal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("supervisor.journal.journal.time.time", lambda: 1_700_000_000.0)
+def test_finished_tasks_say_since_when_they_wait(journal: TaskJournal) -> None:
     fill(journal)
     journal.commit()
     (waiting,) = journal.recover(0.0).waiting
-    assert waiting.finished_at_seconds == 1_700_000_000.0
+    assert waiting.finished_at_seconds == NOW_SECONDS
 
 
-def test_commit_of_nothing_touches_no_disk(journal: TaskJournal) -> None:
-    disk = Disk.under(journal)
-    disk.full, disk.fails_at = True, "BEGIN"
+def test_commit_of_nothing_touches_no_disk(journal: TaskJournal, disk: Disk) -> None:
+    disk.fill(Step.BEGIN)
     journal.commit()
 
 
-@pytest.mark.parametrize("statement", STATEMENTS)
+@pytest.mark.parametrize("fails_at", Step)
 def test_full_disk_loses_nothing_wherever_it_strikes(
-    journal: TaskJournal, path: Path, statement: str
+    journal: TaskJournal, path: Path, disk: Disk, fails_at: Step
 ) -> None:
-    disk = Disk.under(journal)
-    disk.full, disk.fails_at = True, statement
+    disk.fill(fails_at)
     fill(journal)
     for _ in range(3):
         with pytest.raises(JournalUnwritableError, match="disk is full"):
             journal.commit()
     assert states(path) == {}
     assert all(journal.holds(name) for name in FILLED)
-    disk.full = False
+    disk.free()
     journal.commit()
     assert states(path) == FILLED
 
 
-@pytest.mark.parametrize("statement", STATEMENTS)
+@pytest.mark.parametrize("fails_at", Step)
 def test_what_is_noted_while_the_disk_is_full_is_written_with_the_rest(
-    journal: TaskJournal, path: Path, statement: str
+    journal: TaskJournal, path: Path, disk: Disk, fails_at: Step
 ) -> None:
-    disk = Disk.under(journal)
-    disk.full, disk.fails_at = True, statement
+    disk.fill(fails_at)
     fill(journal)
     with pytest.raises(JournalUnwritableError):
         journal.commit()
     journal.note_ready([make_record("late")])
     journal.forget("finished")
-    disk.full = False
+    disk.free()
     journal.commit()
     assert states(path) == {name: state for name, state in FILLED.items() if name != "finished"} | {
         "late": "ready"
     }
 
 
-def test_commit_that_reached_the_disk_but_was_reported_as_failed_can_be_repeated(
-    journal: TaskJournal, path: Path
-) -> None:
+class LyingDisk(Disk):
+    """Its first commit reaches the file and is said to have failed."""
+
+    lies = True
+
+    def commit(self) -> None:
+        super().commit()
+        if self.lies:
+            self.lies = False
+            raise sqlite3.OperationalError("disk I/O error")
+
+
+def test_commit_that_reached_the_disk_but_was_reported_as_failed_can_be_repeated(path: Path) -> None:
+    journal = open_task_journal(path, LyingDisk(path))
     fill(journal)
-    changes = list(journal._changes)
-    journal.commit()
-    journal._changes.extend(changes)
+    with pytest.raises(JournalUnwritableError):
+        journal.commit()
     journal.commit()
     assert states(path) == FILLED
 
 
-def test_file_that_may_not_grow_is_a_full_disk(journal: TaskJournal, path: Path) -> None:
+def test_file_that_may_not_grow_is_a_full_disk(journal: TaskJournal, path: Path, disk: Disk) -> None:
     journal.commit()
-    journal._db.execute("PRAGMA max_page_count = 5")
+    disk.execute("PRAGMA max_page_count = 5")
     journal.note_ready([make_record("small"), make_record("large", text="x" * 1_000_000)])
     with pytest.raises(JournalUnwritableError, match=r"journal\.sqlite3: database or disk is full"):
         journal.commit()
     assert states(path) == {}
-    journal._db.execute("PRAGMA max_page_count = 100000")
+    disk.execute("PRAGMA max_page_count = 100000")
     journal.commit()
     assert states(path) == {"small": "ready", "large": "ready"}

@@ -8,11 +8,14 @@ import pytest
 
 from shared.errors import ConfigurationError
 from supervisor.journal.journal import JournalUnwritableError, TaskJournal
-from supervisor.journal.report_bodies import BODIES_DIRECTORY, FILE_BYTES, SETTLING_FILES
+from supervisor.journal.report_bodies import YOUNG_FILES
+from supervisor.journal.state_directory import BODIES_DIRECTORY
 from tests.builders import make_report
 from tests.fakes.disk import Disk
 from tests.fakes.journals import open_task_journal
 from tests.unit.supervisor.journal_states import FILLED, fill, states
+
+FILE_BYTES = 1000
 
 
 @pytest.fixture
@@ -21,8 +24,13 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def journal(path: Path) -> Iterator[TaskJournal]:
-    journal = open_task_journal(path)
+def disk(path: Path) -> Disk:
+    return Disk(path)
+
+
+@pytest.fixture
+def journal(path: Path, disk: Disk) -> Iterator[TaskJournal]:
+    journal = open_task_journal(path, disk)
     yield journal
     journal.close()
 
@@ -40,18 +48,20 @@ def test_body_that_was_not_written_is_not_spoken_of_on_disk(
     assert states(path) == FILLED
 
 
-def test_row_goes_before_the_file_that_it_names(journal: TaskJournal, path: Path) -> None:
-    disk = Disk.under(journal)
+@pytest.mark.usefixtures("small_files")
+def test_row_goes_before_the_file_that_it_names(journal: TaskJournal, path: Path, disk: Disk) -> None:
     fill(journal)
+    journal.note_finished(make_report("next"), b"x" * FILE_BYTES)
+    journal.note_finished(make_report("in the next file"), b"body")
     journal.commit()
-    _begin_next_file(journal)
-    disk.full, disk.fails_at = True, "COMMIT"
+    journal.forget("next")
+    disk.fill()
     for task_id in ("finished", "rejected"):
         journal.forget(task_id)
     with pytest.raises(JournalUnwritableError):
         journal.commit()
     open_task_journal(path).close()  # a crash here leaves rows whose bodies are still there
-    disk.full = False
+    disk.free()
     journal.commit()
     assert not (path.parent / BODIES_DIRECTORY / "00000001").exists()
 
@@ -78,7 +88,7 @@ def test_few_bodies_do_not_keep_large_files_on_the_disk(journal: TaskJournal, pa
             assert journal.body(f"t{kept_number}") == f"t{kept_number}".encode() * 100
     kept = [f"t{number}" for number in range(0, 100, 10)]
     assert {name: journal.body(name) for name in kept} == {name: name.encode() * 100 for name in kept}
-    assert len(list((path.parent / BODIES_DIRECTORY).iterdir())) <= SETTLING_FILES + 3
+    assert len(list((path.parent / BODIES_DIRECTORY).iterdir())) <= YOUNG_FILES + 3
     again = open_task_journal(path)
     assert [again.body(name) for name in kept] == [name.encode() * 100 for name in kept]
     again.close()
@@ -86,7 +96,7 @@ def test_few_bodies_do_not_keep_large_files_on_the_disk(journal: TaskJournal, pa
 
 @pytest.fixture
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("supervisor.journal.report_bodies.FILE_BYTES", 1000)
+    monkeypatch.setattr("supervisor.journal.report_bodies.FILE_BYTES", FILE_BYTES)
     monkeypatch.setattr("supervisor.journal.report_bodies.SPARSE_BYTES", 400)
     monkeypatch.setattr("supervisor.journal.report_bodies.MAX_RECENT_BYTES", 0)
 
@@ -122,9 +132,3 @@ def test_full_disk_among_large_results_is_over_when_there_is_room(
                 journal.commit()
     journal.commit()
     assert [journal.body(name) for name in names] == [name.encode() * 300 for name in names]
-
-
-def _begin_next_file(journal: TaskJournal) -> None:
-    journal._bodies._size = FILE_BYTES
-    journal.note_finished(make_report("next"), b"in the next file")
-    journal.commit()

@@ -1,14 +1,16 @@
 """A file that is no sound journal of ours is named, with a way out, and left exactly as it is."""
 
-import functools
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
 
 from shared.errors import ConfigurationError
+from supervisor.journal.journal import TaskJournal
 from supervisor.journal.schema import APPLICATION_ID, SCHEMA
 from tests.builders import make_record
+from tests.fakes.bodies import BodiesInMemory
 from tests.fakes.journals import open_task_journal
 
 PAGE_BYTES = 4096
@@ -124,13 +126,10 @@ def test_first_start_that_was_cut_short_does_not_bar_the_next(path: Path, statem
     journal.close()
 
 
-class WithoutSharedMemory(sqlite3.Connection):
-    """SQLite on a file system that has none: it stays with its older kind of journal."""
+def test_file_system_without_shared_memory_is_refused(path: Path) -> None:
+    def connect(path: Path) -> sqlite3.Connection:
+        # SQLite's own driver for file systems without locks has no shared memory either.
+        return sqlite3.connect(f"file:{path}?vfs=unix-dotfile", uri=True, isolation_level=None)
 
-    def execute(self, statement: str, *values: object) -> sqlite3.Cursor:
-        return super().execute(statement.replace("journal_mode = WAL", "journal_mode = DELETE"), *values)  # type: ignore[arg-type]  # passed on as they are
-
-
-def test_file_system_without_shared_memory_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite3, "connect", functools.partial(sqlite3.connect, factory=WithoutSharedMemory))
-    assert refusal(path).endswith("has no shared memory for a write-ahead log; use a local disk")
+    with pytest.raises(ConfigurationError, match="no shared memory for a write-ahead log; use a local disk"):
+        TaskJournal(path, BodiesInMemory(), time.time, connect)

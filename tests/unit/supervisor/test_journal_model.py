@@ -1,20 +1,19 @@
 """Any course of events, with a disk that fills up at any moment: after a commit the disk says what is so."""
 
 import contextlib
-from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.journal.journal import JournalUnwritableError, TaskJournal
 from tests.builders import make_record, make_report
-from tests.fakes.disk import Disk
+from tests.fakes.disk import IN_MEMORY, Disk, Step
 from tests.fakes.journals import open_task_journal
 
 IDS = st.sampled_from(["a", "b", "c", "d"])
 STEPS = st.one_of(
     st.tuples(st.sampled_from(["ready", "running", "finished", "rejected", "forget"]), IDS),
-    st.tuples(st.just("commit"), st.sampled_from(["", "BEGIN", "INSERT", "UPDATE", "DELETE", "COMMIT"])),
+    st.tuples(st.just("commit"), st.none() | st.sampled_from(Step)),
 )
 
 LAWFUL = {
@@ -41,14 +40,14 @@ def note(journal: TaskJournal, step: str, task_id: str, attempts: int) -> None:
 
 
 @given(st.lists(STEPS, max_size=40))
-def test_disk_says_what_is_so(steps: list[tuple[str, str]]) -> None:
-    journal = open_task_journal(Path(":memory:"))
-    disk = Disk.under(journal)
+def test_disk_says_what_is_so(steps: list[tuple[str, str | Step | None]]) -> None:
+    disk = Disk()
+    journal = open_task_journal(IN_MEMORY, disk)
     state: dict[str, str] = {}
     attempts: dict[str, int] = {}
     for number, (step, what) in enumerate(steps):
-        if step == "commit":
-            disk.full, disk.fails_at = bool(what), what
+        if not isinstance(what, str):
+            disk.fill(what)
             with contextlib.suppress(JournalUnwritableError):
                 journal.commit()
         elif step in LAWFUL[state.get(what)]:
@@ -60,7 +59,7 @@ def test_disk_says_what_is_so(steps: list[tuple[str, str]]) -> None:
                 del state[what]
         assert len(journal) == len(state)
         assert all(journal.holds(task_id) == (task_id in state) for task_id in "abcd")
-    disk.full = False
+    disk.free()
     journal.commit()
     recovery = journal.recover(1000.0)
     running = {task_id for task_id, step in state.items() if step == "running"}

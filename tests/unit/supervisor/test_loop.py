@@ -18,6 +18,7 @@ from supervisor.status.status import NotReady, Phase
 from supervisor.task_api.answers import Health, PollResult, ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.clock import Clock
+from tests.fakes.disk import Step
 from tests.fakes.harness import Harness
 from tests.readings import reading
 
@@ -121,13 +122,13 @@ def test_outbox_at_its_bound_stops_new_work_until_reports_go_out(harness: Harnes
     assert len(harness.poller.limits) == 1
 
 
-@pytest.mark.parametrize("statement", ["BEGIN", "INSERT", "COMMIT"])
+@pytest.mark.parametrize("fails_at", [Step.BEGIN, Step.INSERT, Step.COMMIT])
 def test_full_disk_stops_new_work_and_nothing_else(
-    harness: Harness, statement: str, log_lines: Lines
+    harness: Harness, fails_at: Step, log_lines: Lines
 ) -> None:
     harness.list_tasks("a", "b")
     harness.pass_time(1.0)
-    harness.disk.full, harness.disk.fails_at = True, statement
+    harness.disk.fill(fails_at)
     harness.finish(0)
     harness.list_tasks("c")
     harness.pass_time(30.0)
@@ -135,7 +136,7 @@ def test_full_disk_stops_new_work_and_nothing_else(
     assert "c" not in [task.id for dispatch in harness.pool.dispatched for task in dispatch.unit.tasks]
     assert harness.report_queue.jobs == []
     assert harness.poller.limits == []
-    harness.disk.full = False
+    harness.disk.free()
     harness.pass_time(1.0)
     assert harness.status.not_ready == ()
     assert [job.task_id for job in harness.answer_all()] == ["a"]

@@ -16,6 +16,7 @@ from supervisor.runtime.events import (
 )
 from supervisor.task_api.answers import Health, PollResult, ReportAnswer, ReportOutcome
 from tests.builders import make_output, make_settings
+from tests.fakes.disk import Step
 from tests.fakes.harness import Harness
 
 WORKERS = 2
@@ -98,9 +99,9 @@ class SpinMachine(RuleBasedStateMachine):
     def person_acts(self, event: PauseRequested | ResumeRequested | WakeRequested) -> None:
         self.harness.turn(event)
 
-    @rule(full=st.booleans(), statement=st.sampled_from(["BEGIN", "INSERT", "COMMIT"]))
-    def disk_fills_up_or_empties(self, full: bool, statement: str) -> None:
-        self.harness.disk.full, self.harness.disk.fails_at = full, statement
+    @rule(fails_at=st.none() | st.sampled_from([Step.BEGIN, Step.INSERT, Step.COMMIT]))
+    def disk_fills_up_or_empties(self, fails_at: Step | None) -> None:
+        self.harness.disk.fill(fails_at)
 
     # Sums of these are exact, so that no wait is nothing by rounding alone.
     @rule(seconds=st.sampled_from([0.0625, 0.125, 1.0, 7.0, 30.0, 61.0, 200.0]))

@@ -109,10 +109,10 @@ def test_paused_service_can_be_stopped(harness: Harness) -> None:
 def test_full_disk_keeps_the_service_from_ending_well(harness: Harness) -> None:
     harness.list_tasks("a")
     harness.stop()
-    harness.disk.full = True
+    harness.disk.fill()
     assert harness.finish(0) is None
     assert harness.pass_time(10.0) is None
-    harness.disk.full = False
+    harness.disk.free()
     assert harness.turn() is None
     assert [job.task_id for job in harness.report_queue.jobs] == ["a"]
 

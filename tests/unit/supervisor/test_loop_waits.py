@@ -118,7 +118,7 @@ def test_loop_does_not_wait_for_what_is_due() -> None:
 
 def test_loop_with_a_full_disk_tries_again_once_a_second() -> None:
     harness = make_harness()
-    harness.disk.full = True
+    harness.disk.fill()
     harness.list_tasks("a")
     look(harness)
     assert harness.wait() == 1.0

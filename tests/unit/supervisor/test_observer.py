@@ -106,7 +106,7 @@ def test_paused_and_draining_services_say_so(harness: Harness) -> None:
 
 
 def test_full_disk_is_the_reason(harness: Harness) -> None:
-    harness.disk.full = True
+    harness.disk.fill()
     harness.list_tasks("a")
     assert NotReady.JOURNAL_UNWRITABLE in harness.status.not_ready
     assert all_notices(harness.status)[0].title.startswith("Disk:")
