@@ -79,4 +79,5 @@ def _waiting_in(outbox: Outbox[M]) -> Iterator[str]:
 
 
 def check_no_turn_was_long(world: World) -> None:
-    assert world.max_turn_seconds < MAX_TURN_SECONDS
+    seconds = world.max_turn_seconds
+    assert seconds < MAX_TURN_SECONDS, f"a turn took {seconds:.2f} s of the processor"

@@ -72,7 +72,7 @@ class ModelWorkers:
     def answer(self, slot: int) -> Unit:
         """The worker is done with its unit."""
         worker = self.alive[slot]
-        assert worker.unit is not None
+        assert worker.unit is not None, f"slot {slot} has nothing to answer"
         unit, worker.unit = worker.unit, None
         return unit
 

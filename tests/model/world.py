@@ -210,7 +210,7 @@ class World:
         # Who says "too many requests" has not carried it out; who breaks down may have, or may yet.
         unheard = answer is not None and (answer.status is None or answer.status >= 500)
         heard = answer if request.truth is None or unheard else request.truth
-        assert heard is not None
+        assert heard is not None, f"nothing was said to {request}"
         self.requests.remove(request)
         if unheard:
             self._leave_behind(request)
