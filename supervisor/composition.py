@@ -18,8 +18,7 @@ from supervisor.observer import Conditions, Observer
 from supervisor.polling import Polling
 from supervisor.pool.base import WorkerPool
 from supervisor.pool.slot_table import SlotTable
-from supervisor.providers.canaries import Canaries
-from supervisor.providers.evidence import Evidence
+from supervisor.providers.evidence import Canaries, Evidence
 from supervisor.providers.gate import ProviderGate
 from supervisor.providers.model_limits import ModelLimits
 from supervisor.providers.rate_limiter import RateLimiter

@@ -109,7 +109,7 @@ class Supervisor:
             self.journal_watcher.look()
             self.completion.send_reports()
             self.polling.poll_if_due(may_take_tasks=self._may_start_work())
-        self.observer.look()
+        self.observer.refresh()
         self.notify("WATCHDOG=1")
         return self._exit_code()
 

@@ -1,4 +1,4 @@
-"""Looks at all that the loop owns and pins a status for everyone else to read."""
+"""Publishes a status of all that the loop owns, for everyone else to read."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -92,20 +92,20 @@ class Observer:
     def __post_init__(self) -> None:
         self._started_at = self.clock()
 
-    def look(self) -> None:
-        """Pin a new status, at most ten times a second."""
+    def refresh(self) -> None:
+        """Publish a new status, at most ten times a second."""
         now = self.clock()
         self._stale = now - self._refreshed_at < REFRESH_SECONDS
         if not self._stale:
             self._refreshed_at = now
             self._sample_rss(now)
-            self.board.pin(self.draw(), now)
+            self.board.publish(self.snapshot(), now)
 
     def next_at(self) -> float:
-        """When to look again: soon, if the last turn was too close behind a look to be seen."""
+        """When to refresh again: soon, if the last turn came too soon after a refresh to be shown."""
         return self._refreshed_at + (REFRESH_SECONDS if self._stale else RSS_SAMPLE_SECONDS)
 
-    def draw(self) -> Status:
+    def snapshot(self) -> Status:
         now = self.clock()
         in_flight = self.table.tasks_in_flight()
         blocked = self.provider_gate.blocked()

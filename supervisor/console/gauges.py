@@ -1,4 +1,4 @@
-"""The gauges of `/metrics`, drawn from the status at each scrape."""
+"""The gauges of `/metrics`, read from the status at each scrape."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING

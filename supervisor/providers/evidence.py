@@ -1,9 +1,15 @@
-"""What is known about a provider, model by model: what it served, which refusals were a task's fault."""
+"""What is known about a provider, model by model; and the canaries, which find out more.
+
+A canary is a question with a known answer. It tells a task's fault from the provider's.
+"""
 
 import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from shared.models import BatchKey, Task
+from shared.task_inputs import canary_task
 
 LATELY_SECONDS = 600.0
 MAX_MODELS = 200
@@ -13,7 +19,7 @@ MAX_REFUSED_IN_A_ROW = 3
 """So many tasks refused in a row look like trouble of the account: a canary is asked again."""
 MAX_SAMPLES = 200.0
 PRIOR_SAMPLES = 5.0
-"""Calls without a failure that are taken for granted, so that the first failure is not half of all calls."""
+"""Calls without a failure that are assumed, so that the first failure is not half of all calls."""
 NEVER = float("-inf")
 
 _VARIABLE_PARTS = re.compile(r"\d+|'[^']*'|\"[^\"]*\"|`[^`]*`")
@@ -31,7 +37,10 @@ class _Model:
 
 
 class Evidence:
-    """Of bounded size. Owned by the loop; all times are those of `clock`, which is monotonic."""
+    """What a provider has served, and which refusals were a task's fault.
+
+    Of bounded size. Owned by the loop; all times are those of `clock`, which is monotonic.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -100,6 +109,47 @@ class Evidence:
             if len(self._models) > MAX_MODELS:
                 self._models.popitem(last=False)
         return known
+
+
+class Canaries:
+    """Which models are to be asked, and which were asked and have not answered. Owned by the loop.
+
+    `new_name` gives a word that was not used before: no canary is paid for twice.
+    """
+
+    def __init__(self, new_name: Callable[[], str]) -> None:
+        self._new_name = new_name
+        self._wanted: OrderedDict[str, BatchKey] = OrderedDict()
+        self._asked: set[str] = set()
+        self._names: OrderedDict[str, str] = OrderedDict()
+
+    def __bool__(self) -> bool:
+        """Is any to be asked?"""
+        return bool(self._wanted)
+
+    def want(self, key: BatchKey) -> None:
+        """Ask the model of `key` as soon as the provider may be called, if it is not being asked already."""
+        if key.model not in self._asked:
+            self._wanted.setdefault(key.model, key)
+
+    def take(self, may_ask: Callable[[str], bool]) -> Task | None:
+        """The next one whose model may be asked now. It is asked until `answered`."""
+        model = next((name for name in self._wanted if may_ask(name)), None)
+        if model is None:
+            return None
+        key = self._wanted.pop(model)
+        self._asked.add(model)
+        if model not in self._names:
+            self._names[model] = self._new_name()
+            if len(self._names) > MAX_MODELS:
+                self._names.popitem(last=False)
+        return canary_task(key, self._names[model])
+
+    def answered(self, model: str, *, served: bool) -> None:
+        """It was served; or refused or lost, and then the same word may be asked again."""
+        self._asked.discard(model)
+        if served:
+            self._names.pop(model, None)
 
 
 def _kind_of(message: str) -> str:

@@ -41,37 +41,24 @@ class Hold:
 
 
 class ProviderGate:
-    """Breaker, trouble, rate-limit pause and holds of one provider.
+    """Breaker, trouble, rate-limit pause and holds of one provider. Others read its attributes only.
 
-    Owned by the loop; `clock` is monotonic. What it is told of failures is shown and logged, so no task's
-    text may be in it.
+    Owned by the loop; `clock` is monotonic. The words of failures are shown and logged, so they must not
+    have a task's text in them. `trouble` is what has failed since a unit was last served.
     """
 
     def __init__(self, breaker: CircuitBreaker, trouble: TroubleRecord, clock: Callable[[], float]) -> None:
-        self._breaker = breaker
-        self._trouble = trouble
+        self.breaker = breaker
+        self.trouble = trouble
         self._clock = clock
         self._paused_until = 0.0
         self._next_pause_seconds = FIRST_PAUSE_SECONDS
-        self._hold: Hold | None = None
+        self.hold: Hold | None = None
         self._next_probe_at = 0.0
         self._throttled = False
         self._throttled_call_out = False
         self._model_holds: dict[str, tuple[Hold, float]] = {}
         self._model_troubles: OrderedDict[str, TroubleRecord] = OrderedDict()
-
-    @property
-    def breaker(self) -> CircuitBreaker:
-        return self._breaker
-
-    @property
-    def trouble(self) -> TroubleRecord:
-        """What has failed since a unit was last served."""
-        return self._trouble
-
-    @property
-    def hold(self) -> Hold | None:
-        return self._hold
 
     @property
     def model_holds(self) -> tuple[Hold, ...]:
@@ -90,7 +77,7 @@ class ProviderGate:
     @property
     def is_up(self) -> bool:
         """False while the provider as a whole is in trouble: then a failure is not the task's."""
-        return self._breaker.state is BreakerState.CLOSED and self._hold is None
+        return self.breaker.state is BreakerState.CLOSED and self.hold is None
 
     @property
     def probing(self) -> bool:
@@ -100,74 +87,74 @@ class ProviderGate:
     def blocked(self) -> Blocked | None:
         """Why no unit may go out now; None if one may."""
         now = self._clock()
-        if self._hold is not None and now < self._next_probe_at:
+        if self.hold is not None and now < self._next_probe_at:
             return Idle.PROVIDER_HOLD
         # After a pause one call goes first: all workers at once would meet the limit again.
         if now < self._paused_until or self._throttled_call_out:
             return Idle.RATE_LIMITED
-        if not self._breaker.allows():
+        if not self.breaker.allows():
             return Idle.PROVIDER_CIRCUIT_OPEN
         return None
 
     def opens_at(self) -> float | None:
         """The next moment (monotonic) at which `blocked` may change by itself; None if it never will."""
-        moments = [self._paused_until, self._breaker.reopens_at or 0.0]
+        moments = [self._paused_until, self.breaker.reopens_at or 0.0]
         moments += [until for _, until in self._model_holds.values()]
-        if self._hold is not None:
+        if self.hold is not None:
             moments.append(self._next_probe_at)
         later = [moment for moment in moments if moment > self._clock()]
         return min(later, default=None)
 
     def begin(self) -> None:
         """A unit goes out."""
-        self._breaker.begin()
+        self.breaker.begin()
         self._throttled_call_out = self._throttled
-        if self._hold is not None:
+        if self.hold is not None:
             self._next_probe_at = self._clock() + PROBE_INTERVAL_SECONDS
 
     def succeeded(self, model: str = "") -> None:
         """The provider served a unit, or a canary, of the model."""
-        self._trouble.succeeded()
+        self.trouble.succeeded()
         self._model_troubles.pop(model, None)
         self.answered()
         self._next_pause_seconds = FIRST_PAUSE_SECONDS
         self._throttled = False
-        if self._hold is not None:
-            log.info(LogEvent.PROVIDER_RELEASED, reason=self._hold.reason)
-            self._hold = None
+        if self.hold is not None:
+            log.info(LogEvent.PROVIDER_RELEASED, reason=self.hold.reason)
+            self.hold = None
 
     def answered(self) -> None:
-        """The provider answered a unit, be it by refusing what was in it."""
+        """The provider answered a unit, if only to refuse what was in it."""
         self._throttled_call_out = False
-        self._breaker.succeeded()
+        self.breaker.succeeded()
 
     def failed(self, failure: Failure, key: BatchKey, began_at: float) -> None:
         """The provider could not or would not answer a unit of `key` that went out at `began_at`."""
         self._throttled_call_out = False
         if failure.retry in HOLD_REASONS:
-            self._breaker.succeeded()
+            self.breaker.succeeded()
             self.hold_on(Hold(failure.retry, failure.shown, key))
             return
         # First, because what follows is logged with it.
-        self._trouble.failed(_cause(failure.retry, failure.shown))
+        self.trouble.failed(_cause(failure.retry, failure.shown))
         if failure.retry is RetryReason.RATE_LIMIT:
-            self._breaker.succeeded()
+            self.breaker.succeeded()
             self._pause(failure.retry_after_seconds)
         else:
-            self._breaker.failed(began_at)
+            self.breaker.failed(began_at)
 
     def hold_on(self, hold: Hold) -> None:
         """Nothing but a probe goes to the provider until it has served one."""
-        self._trouble.failed(_cause(hold.reason, hold.message))
-        if self._hold is None:
+        self.trouble.failed(_cause(hold.reason, hold.message))
+        if self.hold is None:
             self._next_probe_at = self._clock() + PROBE_INTERVAL_SECONDS
-            log.error(LogEvent.PROVIDER_HELD, **_about(hold, self._trouble))
-        self._hold = hold
+            log.error(LogEvent.PROVIDER_HELD, **_about(hold, self.trouble))
+        self.hold = hold
 
     def hold_model(self, hold: Hold) -> None:
         """No task of the model goes to the provider until it is due to be tried again."""
         model = hold.key.model
-        trouble = self._model_troubles.setdefault(model, self._trouble.anew())
+        trouble = self._model_troubles.setdefault(model, self.trouble.anew())
         trouble.failed(_cause(hold.reason, hold.message))
         if len(self._model_troubles) > MAX_MODEL_TROUBLES:
             self._model_troubles.popitem(last=False)
@@ -177,7 +164,7 @@ class ProviderGate:
         self._model_holds[model] = (hold, until)
 
     def take_due_models(self) -> list[str]:
-        """Held models that are due to be tried again. They are held no longer, until they fail again."""
+        """Release the models that are due to be tried again, and return them."""
         now = self._clock()
         due = [model for model, (_, until) in self._model_holds.items() if now >= until]
         for model in due:
@@ -189,9 +176,9 @@ class ProviderGate:
         self._model_troubles.pop(model, None)
 
     def undecided(self) -> None:
-        """A unit ended without any word from the provider: its worker died, or its processor failed."""
+        """A unit ended without an answer from the provider: its worker died, or its processor failed."""
         self._throttled_call_out = False
-        self._breaker.undecided()
+        self.breaker.undecided()
 
     def _pause(self, asked_seconds: float | None) -> None:
         now = self._clock()
@@ -200,13 +187,13 @@ class ProviderGate:
         if asked_seconds is not None:
             seconds = max(asked_seconds, MIN_PAUSE_SECONDS)
         elif already:
-            return  # units that were out together hear 429 together: that is one refusal, not five
+            return  # units that were out together meet one limit together: that counts once
         else:
             seconds = self._next_pause_seconds
             self._next_pause_seconds = min(seconds * 2, MAX_PAUSE_SECONDS)
         self._paused_until = max(self._paused_until, now + seconds)
         if not already:
-            log.warning(LogEvent.PROVIDER_THROTTLED, seconds=round(seconds, 3), **self._trouble.facts())
+            log.warning(LogEvent.PROVIDER_THROTTLED, seconds=round(seconds, 3), **self.trouble.facts())
 
 
 def _cause(reason: RetryReason | None, message: str) -> Cause:

@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from shared.messages import RateLimits
-from supervisor.providers.stated_limit import UNLIMITED, StatedLimit
 from supervisor.status.status import RateLimitStatus
 
+UNSTATED_WINDOW_SECONDS = 60.0
+UNLIMITED = 10**12
+STEP_MARGIN_SECONDS = 1.0
+"""Providers round to whole seconds, so a smaller difference between two moments says nothing."""
 WINDOW_SECONDS = 60.0
 MARGIN_SECONDS = 0.1
 STATED_MARGIN_SECONDS = 0.01
@@ -24,6 +27,80 @@ FIRST_TOKENS_A_BYTE = 1.0
 RATIO_MARGIN = 1.1
 RATIO_WEIGHT = 0.2
 MAX_MODELS = 200
+
+
+@dataclass(slots=True)
+class _StatedLimit:
+    """One limit of one model, as the provider's headers state it. All of it is back at `full_at`.
+
+    Until then it comes back evenly, as a bucket fills, or all at once, as a window ends. Which of the two
+    it is shows from one statement to the next. The length of the window does not matter.
+    """
+
+    limit: int = UNLIMITED
+    used: float = 0.0
+    at: float = 0.0
+    full_at: float = 0.0
+    sent_at: float = float("-inf")
+    """When the call was sent whose answer stated this."""
+    returns_at_once: bool = False
+
+    @property
+    def is_known(self) -> bool:
+        return self.limit < UNLIMITED
+
+    def used_at(self, now: float) -> float:
+        if now >= self.full_at:
+            return 0.0
+        if self.returns_at_once:
+            return self.used
+        return self.used * (self.full_at - now) / (self.full_at - self.at)
+
+    def free_at(self, now: float) -> float:
+        return self.limit - self.used_at(now)
+
+    def state(
+        self, limit: int | None, remaining: int, reset_seconds: float | None, *, sent_at: float, now: float
+    ) -> None:
+        """Take over what the answer to a call of `sent_at` says.
+
+        Without a stated limit, the most that was ever left counts as the limit.
+        """
+        known = self.limit if self.is_known else 0
+        limit = max(limit or known, remaining, 1)
+        used = float(limit - remaining)
+        if sent_at < self.sent_at and used < self.used_at(now):
+            return  # a late answer does not count the calls after it
+        seconds = UNSTATED_WINDOW_SECONDS if reset_seconds is None else reset_seconds
+        self._compare(used, now + seconds, now)
+        self.limit, self.used, self.at, self.full_at = limit, used, now, now + seconds
+        self.sent_at = sent_at
+
+    def spend(self, amount: int, now: float) -> None:
+        """Something was used up that no header has stated."""
+        used = self.used_at(now) + amount
+        if self.returns_at_once or self.full_at <= now or self.used <= 0:
+            full_at = max(self.full_at, now + UNSTATED_WINDOW_SECONDS)
+        else:
+            full_at = now + used * (self.full_at - self.at) / self.used
+        self.used, self.at, self.full_at = used, now, full_at
+
+    def allows_at(self, amount: float, now: float) -> float:
+        """When so much is free if nothing more is used. `amount` may be more than the limit."""
+        may_be_used = self.limit - amount
+        if self.used_at(now) <= may_be_used:
+            return now
+        if self.returns_at_once or may_be_used <= 0:
+            return max(now, self.full_at)
+        return self.full_at - (self.full_at - self.at) * may_be_used / self.used
+
+    def _compare(self, used: float, full_at: float, now: float) -> None:
+        """Note whether `full_at` has moved on with what was used since, or stands still."""
+        if now >= self.full_at or self.used <= 0:
+            return
+        would_move_to = now + used * (self.full_at - self.at) / self.used
+        if abs(would_move_to - self.full_at) > STEP_MARGIN_SECONDS:
+            self.returns_at_once = abs(full_at - self.full_at) < abs(full_at - would_move_to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +117,8 @@ class _Window:
 
     minute_requests: int
     minute_tokens: int
-    requests: StatedLimit = field(default_factory=StatedLimit)
-    tokens: StatedLimit = field(default_factory=StatedLimit)
+    requests: _StatedLimit = field(default_factory=_StatedLimit)
+    tokens: _StatedLimit = field(default_factory=_StatedLimit)
     spent: deque[tuple[float, int]] = field(default_factory=deque)
     spent_tokens: int = 0
     reserved: dict[int, _Reserved] = field(default_factory=dict)
@@ -50,6 +127,10 @@ class _Window:
     def roll(self, now: float) -> None:
         while self.spent and self.spent[0][0] <= now - WINDOW_SECONDS - MARGIN_SECONDS:
             self.spent_tokens -= self.spent.popleft()[1]
+
+    def spend(self, tokens: int, now: float) -> None:
+        self.spent.append((now, tokens))
+        self.spent_tokens += tokens
 
     @property
     def reserved_tokens(self) -> int:
@@ -79,8 +160,8 @@ class _Window:
     def untouched(self) -> bool:
         return not self.spent and not self.reserved
 
-    def resets_at(self, stated: StatedLimit) -> float | None:
-        """When all of a limit is free again, should nothing more be sent."""
+    def resets_at(self, stated: _StatedLimit) -> float | None:
+        """When all of a limit is free again if nothing more is sent."""
         own = self.spent[-1][0] + WINDOW_SECONDS if self.spent else None
         return stated.full_at if stated.is_known else own
 
@@ -133,8 +214,7 @@ class RateLimiter:
         now = self._clock()
         window = self._window(model)
         reserved = window.reserved.pop(unit_id, None)
-        window.spent.append((now, tokens))
-        window.spent_tokens += tokens
+        window.spend(tokens, now)
         if tokens:
             ratio = min(1.0, RATIO_MARGIN * tokens / max(1, size_bytes))
             # Down slowly, up at once: an estimate that is too low is what costs a 429.
@@ -148,8 +228,7 @@ class RateLimiter:
         window = self._window(model)
         reserved = window.reserved.pop(unit_id, None)
         tokens = reserved.tokens if reserved else 0
-        window.spent.append((now, tokens))
-        window.spent_tokens += tokens
+        window.spend(tokens, now)
         self._learn(window, None, now, tokens)
 
     def opens_at(self) -> float | None:
@@ -207,9 +286,9 @@ class RateLimiter:
 
 
 def _minute_limits(seen: RateLimits) -> tuple[int, int]:
-    """Requests and tokens, where a limit alone is stated: it is taken for one of a minute.
+    """Requests and tokens a minute, where the provider states a limit and not what is left of it.
 
-    A limit that takes longer to be full again is one of an hour or a day.
+    A limit that takes longer to be full again is one of an hour or a day, and does not count here.
     """
     requests = seen.remaining_requests is None and (seen.reset_requests_seconds or 0.0) <= WINDOW_SECONDS
     tokens = seen.remaining_tokens is None and (seen.reset_tokens_seconds or 0.0) <= WINDOW_SECONDS

@@ -64,14 +64,14 @@ class LatencyCounts:
 
 @dataclass(slots=True)
 class _Stretch:
-    """One bucket, filling or full. `drawn` is what it looks like once it is full."""
+    """The counts behind one bucket, which is set once the stretch is over."""
 
     succeeded: int = 0
     failed: int = 0
     latency: LatencyCounts = field(default_factory=LatencyCounts)
-    drawn: Bucket = EMPTY_BUCKET
+    bucket: Bucket = EMPTY_BUCKET
 
-    def draw(self) -> Bucket:
+    def as_bucket(self) -> Bucket:
         if not self.succeeded and not self.failed:
             return EMPTY_BUCKET
         return Bucket(self.succeeded, self.failed, self.latency.quantile(0.5), self.latency.quantile(0.95))
@@ -127,12 +127,12 @@ class History:
     def activity(self) -> Activity:
         """The last 15 minutes as they are now."""
         self._advance()
-        past = [stretch.drawn for stretch in self._past]
-        buckets = [EMPTY_BUCKET] * (BUCKETS - 1 - len(past)) + [*past, self._current.draw()]
+        past = [stretch.bucket for stretch in self._past]
+        buckets = [EMPTY_BUCKET] * (BUCKETS - 1 - len(past)) + [*past, self._current.as_bucket()]
         return Activity(
             bucket_seconds=BUCKET_SECONDS,
             finished_per_second=self._finished_per_second(buckets),
-            total=self._total.draw(),
+            total=self._total.as_bucket(),
             buckets=tuple(buckets),
         )
 
@@ -160,7 +160,7 @@ class History:
         if number == self._number:
             return
         for _ in range(min(number - self._number, BUCKETS)):
-            self._current.drawn = self._current.draw()
+            self._current.bucket = self._current.as_bucket()
             self._past.append(self._current)
             self._current = _Stretch()
             if len(self._past) == BUCKETS:

@@ -1,4 +1,4 @@
-"""What the service says of itself: one frozen picture, drawn by the loop, read by everyone else."""
+"""What the service says of itself: frozen values, published by the loop, read by everyone else."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -214,9 +214,9 @@ class DeathStatus:
 class Status:
     """Everything that the status page, the metrics' gauges and the probes show.
 
-    `at_seconds` (epoch) is when the picture was drawn. `wait_seconds` is how long until what stands in
-    the way of work may change by itself; None where only a person or an event can change it. `troubles` is
-    what has failed since the last success, for each kind of call.
+    `at_seconds` (epoch) is when it was published. `wait_seconds` is how long until the reason to be idle may
+    end by itself; None if only a person or an event can end it. `troubles` is what has failed since the last
+    success, for each kind of call.
     """
 
     version: str
@@ -246,18 +246,18 @@ class Status:
     retry: RetryStatus | None
     learned: LearnedStatus
     loop_silent_seconds: float
-    """How old the picture was when it was asked for: the loop draws one at least every second."""
+    """How old this status was when it was asked for: the loop publishes one at least every second."""
 
 
 class StatusBoard:
-    """Where the loop pins its latest status. One writer; readers on any thread see a whole one."""
+    """Where the loop publishes its latest status. One writer; readers on any thread see a whole one."""
 
     def __init__(self) -> None:
         self._status: Status | None = None
-        self._pinned_at = 0.0
+        self._published_at = 0.0
 
-    def pin(self, status: Status, now: float) -> None:
-        self._pinned_at, self._status = now, status
+    def publish(self, status: Status, now: float) -> None:
+        self._published_at, self._status = now, status
 
     def read(self) -> Status | None:
         """The latest status; None before the loop's first turn."""
@@ -270,4 +270,4 @@ class StatusBoard:
 
     def age_seconds(self, now: float) -> float:
         """How long the loop has been silent. `now` is monotonic."""
-        return max(0.0, now - self._pinned_at)
+        return max(0.0, now - self._published_at)

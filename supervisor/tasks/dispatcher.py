@@ -13,7 +13,7 @@ from supervisor.journal.journal import InputUnreadableError, TaskJournal
 from supervisor.journal.task_record import TaskRecord
 from supervisor.pool.base import WorkerPool
 from supervisor.pool.slot_table import Assignment, Slot, SlotTable
-from supervisor.providers.canaries import Canaries
+from supervisor.providers.evidence import Canaries
 from supervisor.providers.gate import ProviderGate
 from supervisor.providers.model_limits import NOTHING, Allowance, ModelLimits
 from supervisor.providers.rate_limiter import RateLimiter

@@ -14,7 +14,6 @@ from shared.task_inputs import has_canary
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import TaskRecord
 from supervisor.pool.slot_table import Assignment
-from supervisor.providers.canaries import Canaries
 from supervisor.providers.decision import (
     CanaryAnswer,
     Decision,
@@ -23,7 +22,7 @@ from supervisor.providers.decision import (
     attempts_needed,
     decide,
 )
-from supervisor.providers.evidence import Evidence
+from supervisor.providers.evidence import Canaries, Evidence
 from supervisor.providers.gate import Hold, ProviderGate
 from supervisor.providers.model_limits import ModelLimits
 from supervisor.tasks.backlog import Backlog, Group, SetAside, halves

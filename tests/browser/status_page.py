@@ -26,7 +26,7 @@ RUNNING = "document.querySelector('h1').textContent.startsWith('Working on 100')
 @pytest.fixture
 def server() -> Iterator[StatusServer]:
     with status_server() as server:
-        server.pin(WORKING)
+        server.publish(WORKING)
         yield server
 
 
@@ -44,7 +44,7 @@ def test_page_keeps_its_own_policy_and_complains_of_nothing(server: StatusServer
     tab.open(server.url)
     tab.wait(RUNNING)
     assert tab.ask("getComputedStyle(document.querySelector('.lamp')).borderRadius") == "50%"
-    server.pin(replace(WORKING, backlog=77))
+    server.publish(replace(WORKING, backlog=77))
     tab.wait("document.querySelector('main').textContent.includes('77')")
     assert tab.complaints == []
 
@@ -54,7 +54,7 @@ def test_page_updates_itself_without_making_anything_anew(server: StatusServer, 
     tab.wait(RUNNING)
     tab.ask("window.kept = [...document.querySelectorAll('main *')].filter((e) => !e.closest('svg'))")
     tab.ask("getSelection().selectAllChildren(document.querySelector('.figures'))")
-    server.pin(replace(WORKING, in_flight=42))
+    server.publish(replace(WORKING, in_flight=42))
     tab.wait("document.querySelector('h1').textContent.startsWith('Working on 42')")
     assert tab.ask("window.kept.length > 100 && window.kept.every((element) => element.isConnected)")
     assert tab.ask("document.title").startswith("Working on 42")
@@ -64,9 +64,9 @@ def test_page_updates_itself_without_making_anything_anew(server: StatusServer, 
 def test_notices_come_and_go(server: StatusServer, tab: Tab) -> None:
     tab.open(server.url)
     tab.wait(RUNNING)
-    server.pin(replace(WORKING, rejected=3))
+    server.publish(replace(WORKING, rejected=3))
     tab.wait("document.querySelector('.notices')?.textContent.includes('rejected 3 reports')")
-    server.pin(WORKING)
+    server.publish(WORKING)
     tab.wait("!document.querySelector('.notices')")
     tab.wait(RUNNING)
 
@@ -100,13 +100,13 @@ def test_page_without_javascript_shows_all_and_refreshes(server: StatusServer, t
     tab.call("Emulation.setScriptExecutionDisabled", value=True)
     tab.open(server.url)
     tab.wait(RUNNING)
-    server.pin(replace(WORKING, in_flight=9))
+    server.publish(replace(WORKING, in_flight=9))
     tab.wait("document.querySelector('h1')?.textContent.startsWith('Working on 9')")
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
 def test_nothing_is_wider_than_the_screen(server: StatusServer, tab: Tab, width: int) -> None:
-    server.pin(CROWDED)
+    server.publish(CROWDED)
     tab.dress(width, "light")
     tab.open(server.url)
     tab.wait(RUNNING)

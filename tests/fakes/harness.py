@@ -123,7 +123,7 @@ class Harness:
     @property
     def status(self) -> Status:
         """How things are now."""
-        return self.supervisor.observer.draw()
+        return self.supervisor.observer.snapshot()
 
     @property
     def held(self) -> dict[int, Unit]:

@@ -1,4 +1,4 @@
-"""The real HTTP server with a board that a test pins a status to."""
+"""The real HTTP server with a board to which a test publishes a status."""
 
 import contextlib
 import http.client
@@ -23,8 +23,8 @@ class StatusServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def pin(self, status: Status) -> None:
-        self.board.pin(status, time.monotonic())
+    def publish(self, status: Status) -> None:
+        self.board.publish(status, time.monotonic())
 
     def get(self, path: str, method: str = "GET") -> tuple[int, http.client.HTTPMessage, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)

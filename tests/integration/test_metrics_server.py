@@ -70,27 +70,27 @@ def test_before_the_first_look_it_is_alive_and_not_ready(served: Served) -> None
 
 
 def test_ready_gives_every_reason(served: Served) -> None:
-    served.board.pin(WORKING, served.clock())
+    served.board.publish(WORKING, served.clock())
     assert served.get("/ready")[::2] == (200, b'{"status":"ready"}')
-    served.board.pin(replace(WORKING, not_ready=tuple(NotReady)), served.clock())
+    served.board.publish(replace(WORKING, not_ready=tuple(NotReady)), served.clock())
     status, _, body = served.get("/ready")
     assert status == 503
     assert orjson.loads(body)["reasons"] == list(NotReady)
 
 
 def test_health_fails_once_the_loop_has_been_silent_too_long(served: Served) -> None:
-    served.board.pin(WORKING, served.clock())
+    served.board.publish(WORKING, served.clock())
     served.clock.advance(LOOP_SILENT_SECONDS)
     assert served.get("/health")[0] == 200
     served.clock.advance(0.1)
     status, _, body = served.get("/health")
     assert (status, orjson.loads(body)["status"]) == (503, "stuck")
-    served.board.pin(WORKING, served.clock())
+    served.board.publish(WORKING, served.clock())
     assert served.get("/health")[0] == 200
 
 
 def test_metrics_are_what_prometheus_reads(served: Served) -> None:
-    served.board.pin(WORKING, served.clock())
+    served.board.publish(WORKING, served.clock())
     status, headers, body = served.get("/metrics")
     assert status == 200
     assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -151,7 +151,7 @@ def has_ipv6() -> bool:
 
 
 def test_pages_are_not_read_by_a_name_that_a_web_page_may_have_and_probes_are(served: Served) -> None:
-    served.board.pin(WORKING, served.clock())
+    served.board.publish(WORKING, served.clock())
     for path in ALL_PATHS:
         found = {
             host: served.get(path, headers={"Host": host})[0] for host in ("10.1.2.3:8001", "evil.example")

@@ -110,7 +110,7 @@ def host(request: pytest.FixtureRequest) -> str:
 def port(host: str) -> Iterator[int]:
     """That of a whole server, with a large status to read."""
     board = StatusBoard()
-    board.pin(LARGE, time.monotonic())
+    board.publish(LARGE, time.monotonic())
     registry = CollectorRegistry()
     registry.register(StatusGauges(board))
     server = MetricsServer(host, 0, board, registry, WakeEndpoint(None, lambda _: None, time.monotonic))

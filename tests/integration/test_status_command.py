@@ -1,6 +1,8 @@
 """`run.py status`, asking a real server."""
 
+import contextlib
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from supervisor.cli import main
 from supervisor.console.status_command import fetch_status, run_status
 from supervisor.runtime.exit_codes import ExitCode
 from supervisor.status.status import TokensStatus
-from tests.integration.status_server import StatusServer, status_server
+from tests.integration.status_server import status_server
 from tests.stubs.scripted_http import Answer, ScriptedServer
 from tests.unit.supervisor.statuses import WORKING
 
@@ -37,7 +39,7 @@ def test_status_needs_the_port_and_no_other_setting(
     bare_environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with status_server() as server:
-        server.pin(WORKING)
+        server.publish(WORKING)
         bare_environment.setenv("METRICS_PORT", str(server.port))
         assert main(["status"]) == ExitCode.DRAINED
     assert "Working on 100 tasks in 1 worker" in capsys.readouterr().out
@@ -47,7 +49,7 @@ def test_json_is_the_status_as_served(
     bare_environment: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     with status_server() as server:
-        server.pin(WORKING)
+        server.publish(WORKING)
         assert main(["status", "--json", "--url", server.url]) == ExitCode.DRAINED
     assert orjson.loads(capfdbinary.readouterr().out)["backlog"] == 1203
 
@@ -57,7 +59,7 @@ def test_what_a_terminal_would_obey_or_hide_is_escaped_as_served_and_in_all_outp
 ) -> None:
     hostile = "m\x1b[2J\x9b\u202e\u200b"
     with status_server() as server:
-        server.pin(replace(WORKING, tokens=(TokensStatus(hostile, 1, 2),)))
+        server.publish(replace(WORKING, tokens=(TokensStatus(hostile, 1, 2),)))
         outputs = [server.get("/status")[2]]
         for options in ([], ["--json"]):
             assert main(["status", "--url", server.url, *options]) == ExitCode.DRAINED
@@ -104,29 +106,30 @@ class Interrupted:
 
 def test_watching_shows_it_again_until_ctrl_c(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     with status_server() as server:
-        server.pin(WORKING)
+        server.publish(WORKING)
         assert run_status(server.url, as_json=True, watch=True, sleep=Interrupted(2)) == ExitCode.DRAINED
     lines = capfdbinary.readouterr().out.splitlines()
     assert [orjson.loads(line)["in_flight"] for line in lines] == [100, 100, 100]
 
 
 def test_watching_goes_on_while_the_service_is_away() -> None:
-    with status_server() as server:
-        server.pin(WORKING)
-        leave = AwayAfterOneLook(server)
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(status_server())
+        server.publish(WORKING)
+        leave = AwayAfterOneLook(stack.close)
         assert run_status(server.url, as_json=False, watch=True, sleep=leave) == ExitCode.DRAINED
     assert leave.looks == 3
 
 
 class AwayAfterOneLook:
-    """Stands in for time.sleep: the board is emptied after the first look, Ctrl-C comes after the third."""
+    """Stands in for time.sleep: the service ends after the first look, Ctrl-C comes after the third."""
 
-    def __init__(self, server: StatusServer) -> None:
-        self._server = server
+    def __init__(self, end_service: Callable[[], None]) -> None:
+        self._end_service = end_service
         self.looks = 0
 
     def __call__(self, _: float) -> None:
         self.looks += 1
-        self._server.board._status = None
+        self._end_service()
         if self.looks == 3:
             raise KeyboardInterrupt

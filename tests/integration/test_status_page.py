@@ -47,7 +47,7 @@ def test_status_is_as_its_schema_says(server: StatusServer, lived: Status) -> No
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
     for status in (lived, WORKING, *(replace(WORKING, idle=reason) for reason in Idle)):
-        server.pin(status)
+        server.publish(status)
         code, headers, body = server.get("/status")
         assert (code, headers["Content-Type"]) == (200, "application/json")
         validator.validate(orjson.loads(body))
@@ -55,13 +55,13 @@ def test_status_is_as_its_schema_says(server: StatusServer, lived: Status) -> No
 
 
 def test_status_read_back_is_the_status(server: StatusServer, lived: Status) -> None:
-    server.pin(lived)
+    server.publish(lived)
     read = TypeAdapter(Status).validate_json(server.get("/status")[2])
     assert replace(read, loop_silent_seconds=0.0) == lived
 
 
 def test_page_and_status_show_no_text_of_a_task(server: StatusServer, lived: Status) -> None:
-    server.pin(lived)
+    server.publish(lived)
     for path in ("/", "/status"):
         body = server.get(path)[2].decode()
         assert "cannot embed" in body
@@ -69,7 +69,7 @@ def test_page_and_status_show_no_text_of_a_task(server: StatusServer, lived: Sta
 
 
 def test_page_says_first_what_is_wrong(server: StatusServer, lived: Status) -> None:
-    server.pin(lived)
+    server.publish(lived)
     code, headers, body = server.get("/")
     assert (code, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     text = Found(body.decode().partition("<main")[2]).text
@@ -85,7 +85,7 @@ def test_page_before_the_first_look_says_that_the_service_starts(server: StatusS
 
 
 def test_pages_policy_is_strict_and_that_of_the_rest_lets_nothing_in(server: StatusServer) -> None:
-    server.pin(WORKING)
+    server.publish(WORKING)
     page = server.get("/")[1]["Content-Security-Policy"]
     assert page.startswith("default-src 'none';")
     assert "frame-ancestors 'none'" in page

@@ -1,1 +1,1 @@
-"""What a person should know now, in sentences."""
+"""What a person should know now, in sentences. May import status values."""

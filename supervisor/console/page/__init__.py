@@ -1,1 +1,1 @@
-"""The status page."""
+"""The status page. May import status values and the notices."""

@@ -101,7 +101,7 @@ def exported() -> set[str]:
         if isinstance(metric, Counter | Histogram)
     }
     board = StatusBoard()
-    board.pin(replace(WORKING, holds=(QUOTA,)), 0.0)
+    board.publish(replace(WORKING, holds=(QUOTA,)), 0.0)
     for family in StatusGauges(board).collect():
         lines.add(f"{written(family.name, family.samples[0].labels)} {family.type}")
     return lines

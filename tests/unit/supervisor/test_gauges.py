@@ -77,7 +77,7 @@ def test_gauges_show_what_is_so(harness: Harness) -> None:
 )
 def test_state_of_a_breaker_is_a_number(state: BreakerState, expected: float) -> None:
     board = StatusBoard()
-    board.pin(replace(WORKING, breakers=(BreakerStatus("api", state, None),)), 0.0)
+    board.publish(replace(WORKING, breakers=(BreakerStatus("api", state, None),)), 0.0)
     registry = CollectorRegistry()
     registry.register(StatusGauges(board))
     assert registry.get_sample_value("circuit_breaker_state", {"service": "api"}) == expected
@@ -107,6 +107,6 @@ def test_hold_of_the_provider_is_shown_with_its_reason_and_gone_with_it() -> Non
 
 def test_models_on_hold_for_one_reason_are_one_sample() -> None:
     board = StatusBoard()
-    board.pin(replace(WORKING, holds=(LOST_MODEL, replace(LOST_MODEL, model="embed-8"))), 0.0)
+    board.publish(replace(WORKING, holds=(LOST_MODEL, replace(LOST_MODEL, model="embed-8"))), 0.0)
     holds = next(family for family in StatusGauges(board).collect() if family.name == "ai_provider_hold")
     assert [sample.labels for sample in holds.samples] == [{"provider": "openai", "reason": "wrong_url"}]
