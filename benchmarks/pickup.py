@@ -13,7 +13,7 @@ from benchmarks.figures import percentile
 EVERY_SECONDS = 0.5
 INTERVAL_SECONDS = 30
 LONG_POLL_SECONDS = 20
-TOKEN = "benchmark-wake_endpoint"
+TOKEN = "benchmark-wake-token"
 LIMIT_SECONDS = 120.0
 
 
@@ -22,13 +22,13 @@ class Way(StrEnum):
 
     POLLING = "polling"
     LONG_POLL = "long poll"
-    DOORBELL = "wake_endpoint"
+    WAKE = "wake"
 
 
 SETTINGS = {
     Way.POLLING: {},
     Way.LONG_POLL: {"POLL_WAIT_SECONDS": str(LONG_POLL_SECONDS)},
-    Way.DOORBELL: {"WAKE_TOKEN": TOKEN},
+    Way.WAKE: {"WAKE_TOKEN": TOKEN},
 }
 
 
@@ -63,7 +63,7 @@ def _trickle(running: Course, way: Way, seconds: float) -> int:
     while tasks * EVERY_SECONDS < seconds:
         time.sleep(max(0.0, start + tasks * EVERY_SECONDS - time.monotonic()))
         running.api.post("seed?count=1")
-        if way is Way.DOORBELL:
+        if way is Way.WAKE:
             _ring(running.settings["METRICS_PORT"])
         tasks += 1
     return tasks
@@ -75,4 +75,4 @@ def _ring(port: str) -> None:
     try:
         urlopen(request, timeout=5).close()
     except HTTPError as refusal:
-        raise RuntimeError(f"the wake_endpoint answered {refusal.code}") from refusal
+        raise RuntimeError(f"the wake endpoint answered {refusal.code}") from refusal

@@ -26,7 +26,7 @@ WORDS = [
     "stone",
     "cloud",
     "market",
-    "entry",
+    "letter",
     "winter",
     "engine",
     "garden",

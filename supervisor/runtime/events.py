@@ -65,7 +65,7 @@ class StopRequested:
 
 @dataclass(frozen=True, slots=True)
 class WakeRequested:
-    """The wake_endpoint rang: there may be new tasks."""
+    """The wake endpoint was called: there may be new tasks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ MAX_BYTES_BESIDE = 4 * 2**20
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _WITHIN_STRING = re.compile(rb'(?:[^"\\]{1,1024}+|\\.){0,1024}+', re.DOTALL)
 _PIECE = re.compile(rb'(?:[^"\\]{1,1024}+|\\u[dD][89abAB]..\\u....|\\u....|\\[^u]){0,1024}+', re.DOTALL)
-"""A part of a string that can be read by itself, but for the last entry of UTF-8."""
+"""A part of a string that can be read by itself, but for the last character of UTF-8."""
 _LEADING_BITS = 0b1100_0000
 _CONTINUATION_BYTE = 0b1000_0000
 _STAND_IN = secrets.token_hex(16)

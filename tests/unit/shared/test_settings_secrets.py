@@ -259,7 +259,7 @@ def test_address_that_is_none_is_one_line(complete: Surroundings, name: str, add
         f"http://user:{SECRET}@api.test:port",
         f"http://api.test?token={SECRET}",
     ],
-    ids=["plain", "as user", "odd entry", "brackets", "as port", "bad port", "query"],
+    ids=["plain", "as user", "odd letter", "brackets", "as port", "bad port", "query"],
 )
 def test_secret_within_an_address_is_refused_without_repeating_it(
     complete: Surroundings, name: str, address: str

@@ -144,14 +144,14 @@ def test_input_that_the_worker_cannot_read_is_tried_again_later(harness: Harness
 
 Make = Callable[[int], str]
 TEXTS: dict[str, Make] = {
-    "one entry": lambda size: "a" * size,
+    "one letter": lambda size: "a" * size,
     "words": lambda size: "ab " * (size // 3),
     "quotes": lambda size: '"' * (size // 2),
     "backslashes": lambda size: "\\" * (size // 2),
     "lines": lambda size: "a\n" * (size // 2),
     "control characters": lambda size: "a\x01" * (size // 7),
     "emoji": lambda size: "\U0001f600" * (size // 4),
-    "one emoji among entries": lambda size: "a" * size + "\U0001f600",
+    "one emoji among letters": lambda size: "a" * size + "\U0001f600",
 }
 ITEMS: dict[str, Callable[[str], dict[str, object]]] = {
     "text": lambda text: item("a", input_data={"text": text, "model": "m"}),

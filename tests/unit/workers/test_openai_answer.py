@@ -242,7 +242,7 @@ def test_without_a_sensible_model_the_asked_one_is_reported(model: object) -> No
 
 
 def ordered(*indices: object, texts: int | None = None) -> list[str | None]:
-    """The entries a, b, c of items with these indices, in the order of the texts."""
+    """The letters a, b, c of items with these indices, in the order of the texts."""
     items: list[Item] = [
         {"embedding": entry} | ({} if index == "absent" else {"index": index})
         for entry, index in zip("abcdef", indices, strict=False)

@@ -63,7 +63,7 @@ def test_exactly_what_both_have_in_common_is_hidden(message: str, text: str) -> 
 @pytest.mark.parametrize(
     "text",
     ["a" * MB, "abcdefghijk " * (MB // 12), '"' * MB, "\\" * MB, "a\n" * (MB // 2), "\U0001f600" * MB],
-    ids=["one entry", "words", "quotes", "backslashes", "lines", "emoji"],
+    ids=["one letter", "words", "quotes", "backslashes", "lines", "emoji"],
 )
 def test_message_that_quotes_a_long_text_takes_time_in_proportion(text: str) -> None:
     message = f"cannot read {text}"
