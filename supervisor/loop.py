@@ -24,8 +24,7 @@ from supervisor.runtime.events import (
     WorkerDied,
     WorkerStarted,
 )
-from supervisor.runtime.exit_codes import ExitCode
-from supervisor.runtime.shutdown import ShutdownManager
+from supervisor.runtime.shutdown import ExitCode, ShutdownManager
 from supervisor.runtime.trouble import Cause
 from supervisor.task_api.gate import APIGate
 from supervisor.task_api.outbox import Outbox

@@ -29,12 +29,17 @@ from supervisor.journal.report_bodies import BodyFiles
 from supervisor.journal.state_directory import StateDirectory
 from supervisor.pool.local import LocalPool
 from supervisor.runtime.events import ClaimDone, Inbox, ReportDone
-from supervisor.runtime.exit_codes import ExitCode
-from supervisor.runtime.limits import check_open_files, leave_no_core, take_open_files
-from supervisor.runtime.memory import calm_collector, return_large_buffers
 from supervisor.runtime.notifier import Notifier
-from supervisor.runtime.signals import obey_signals
-from supervisor.runtime.threads import share_interpreter_evenly
+from supervisor.runtime.process import (
+    calm_collector,
+    check_open_files,
+    leave_no_core,
+    obey_signals,
+    return_large_buffers,
+    share_interpreter_evenly,
+    take_open_files,
+)
+from supervisor.runtime.shutdown import ExitCode
 from supervisor.status.status import StatusBoard
 from supervisor.task_api.client import WirePatchQueue
 from supervisor.task_api.connection import connect

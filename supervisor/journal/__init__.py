@@ -1,1 +1,4 @@
-"""The durable memory: the table, the bodies of reports, large inputs, the state directory and its lock."""
+"""The service's memory on disk: table, bodies of reports, large inputs, state directory and its lock.
+
+May import shared.
+"""

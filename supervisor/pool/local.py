@@ -1,6 +1,9 @@
 """The pool on this machine: a worker process a slot, forked from a server with the heavy libraries loaded."""
 
 import functools
+import multiprocessing.forkserver
+import multiprocessing.resource_tracker
+import os
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -8,7 +11,6 @@ from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 
 from shared.messages import Unit
-from supervisor.pool.orphans import collect_orphans, inherits_orphans
 from supervisor.pool.worker_slot import WorkerSlot
 from supervisor.runtime.events import Event
 from supervisor.runtime.threads import start_thread
@@ -17,6 +19,8 @@ from workers.process.entrypoint import worker_main
 from workers.process.forkserver import start_another_forkserver, start_forkserver
 
 CLOSE_SECONDS = 3.0
+FIRST_PROCESS = 1
+ORPHANS_EVERY_SECONDS = 5.0
 
 
 class LocalPool:
@@ -72,3 +76,30 @@ class LocalPool:
         finally:
             theirs.close()
         return process, ours
+
+
+def inherits_orphans() -> bool:
+    """The first process of a container becomes the parent of every process whose parent has died."""
+    return os.getpid() == FIRST_PROCESS
+
+
+def collect_orphans(stop: threading.Event, process_lock: threading.Lock) -> None:
+    """The work of a thread until `stop`. Without it the workers of a forkserver that died stay as zombies."""
+    while not stop.wait(ORPHANS_EVERY_SECONDS):
+        with process_lock:
+            collect_dead_orphans()
+
+
+def collect_dead_orphans() -> None:
+    """Wait for all that are dead now, up to a child that multiprocessing itself waits for."""
+    # There is no public way to know those two.
+    forkserver = getattr(multiprocessing.forkserver._forkserver, "_forkserver_pid", None)
+    tracker = getattr(multiprocessing.resource_tracker._resource_tracker, "_pid", None)
+    while True:
+        try:
+            dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if dead is None or dead.si_pid in (forkserver, tracker):
+            return
+        os.waitpid(dead.si_pid, 0)

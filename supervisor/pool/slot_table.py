@@ -1,4 +1,4 @@
-"""Which slot holds which unit: the loop's picture of the pool, kept by events."""
+"""Which slot holds which unit, as the loop knows it from events."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,17 +10,17 @@ from supervisor.status.status import SlotState
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A unit in the hands of a worker. Times are monotonic."""
+    """A unit that a worker holds. Times are monotonic."""
 
     unit: Unit
     records: tuple[TaskRecord, ...]
     started_at: float
     deadline: float = float("inf")
-    """Set when the unit is handed over: on a full disk that may be long after it was formed."""
+    """Set when the unit is handed over. On a full disk that is long after it was formed."""
 
     @property
     def is_canary(self) -> bool:
-        """It asks a question of our own and holds no task."""
+        """The unit asks a question of our own and holds no task."""
         return not self.records
 
 
@@ -61,15 +61,16 @@ class SlotTable:
         return sum(len(slot.assignment.records) for slot in self._slots if slot.assignment)
 
     def calls_under_way(self, model: str) -> int:
-        """How many units of the model are in the hands of workers."""
+        """How many units of the model workers hold."""
         return sum(
             slot.assignment is not None and slot.assignment.unit.key.model == model for slot in self._slots
         )
 
-    def suspects(self) -> int:
-        """How many slots run a task that may be what kills workers."""
+    def room_for_suspects(self) -> int:
+        """How many more suspects may run while other tasks wait: they get half of the slots."""
         held = [slot.assignment.records for slot in self._slots if slot.assignment]
-        return sum(records[0].suspect for records in held if records)
+        suspects = sum(records[0].suspect for records in held if records)
+        return max(0, max(1, len(self._slots) // 2) - suspects)
 
     def runs_exclusive(self) -> bool:
         """Does a task run that nothing may run beside?"""
@@ -77,12 +78,8 @@ class SlotTable:
             record.exclusive for slot in self._slots if slot.assignment for record in slot.assignment.records
         )
 
-    def max_suspects(self) -> int:
-        """At most half of the slots run suspects while other tasks wait."""
-        return max(1, len(self._slots) // 2)
-
     def overdue(self, now: float) -> list[int]:
-        """Slots whose unit has run past its deadline and which were not yet told."""
+        """Slots whose unit has run past its deadline and whose worker was not killed for it yet."""
         return [
             number for number in self.busy() if not self[number].timed_out and self._deadline(number) <= now
         ]

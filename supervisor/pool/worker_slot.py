@@ -1,7 +1,7 @@
-"""One slot of the pool: a thread that keeps one worker process alive and speaks with it over its lane.
+"""One slot of the pool: a thread that keeps one worker process alive and speaks with it over its pipe.
 
-Everything that can block on a worker blocks here, so a worker that is killed, stopped or stuck in the
-middle of a message holds up its own slot and nothing else.
+Whatever waits for a worker waits here. A worker that is killed, stopped or stuck in the middle of a message
+holds up its own slot and nothing else.
 """
 
 import os
@@ -29,17 +29,17 @@ Launch = Callable[[int], tuple[BaseProcess, Connection]]
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What the loop wants of the worker with this pid; None = end. A later worker ignores it."""
+    """For the worker with this pid: a unit, or None to end. A later worker ignores it."""
 
     pid: int | None
     unit: Unit | None
 
 
 class WorkerSlot:
-    """`launch(slot)` starts a process and returns it with the supervisor's end of its lane.
+    """`launch(slot)` starts a process and returns it with the supervisor's end of its pipe.
 
-    `process_lock` is shared by all slots: multiprocessing reaps every child from whichever thread
-    starts or joins one, and two threads that reap the same child lose its exit code.
+    `process_lock` is shared by all slots. Whenever a thread starts or joins a process, multiprocessing reaps
+    every dead child; two threads that reap the same child lose its exit code.
     """
 
     def __init__(
@@ -52,17 +52,17 @@ class WorkerSlot:
         self._process: BaseProcess | None = None
         self._unit_id: int | None = None
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
-        self._bell_out, self._bell_in = os.pipe()
+        self._wake_out, self._wake_in = os.pipe()
         self._closing = threading.Event()
         self._failed_starts = 0
 
     def dispatch(self, pid: int, unit: Unit) -> None:
         """Give a unit to the idle worker `pid`. Dropped if that one is gone: its WorkerDied is on its way."""
-        self._ring(_Order(pid, unit))
+        self._give(_Order(pid, unit))
 
     def recycle(self, pid: int) -> None:
         """Let the idle worker `pid` end; another takes its place."""
-        self._ring(_Order(pid, None))
+        self._give(_Order(pid, None))
 
     def kill(self) -> None:
         process = self._process
@@ -72,7 +72,7 @@ class WorkerSlot:
     def close(self) -> None:
         """Let the worker end; the thread ends with it."""
         self._closing.set()
-        self._ring(_Order(None, None))
+        self._give(_Order(None, None))
 
     def rss_bytes(self) -> int:
         process = self._process
@@ -82,25 +82,25 @@ class WorkerSlot:
             return 0
 
     def run(self) -> None:
-        """The thread's work: a worker after another until `close`."""
+        """The work of the thread: one worker after another until `close`."""
         while not self._closing.is_set():
             try:
                 with self._process_lock:
                     process, pipe = self._launch(self._number)
             except (OSError, EOFError) as error:
                 why = NO_PROCESS if isinstance(error, (EOFError, BrokenPipeError)) else error
-                self._bury(None, was_ready=False, reason=f"could not be started: {why}")
+                self._tell_death(None, was_ready=False, reason=f"could not be started: {why}")
                 continue
             self._process, self._unit_id = process, None
             with pipe:
                 was_ready, reason = self._serve(process, pipe)
-            self._bury(self._reap(process), was_ready=was_ready, reason=reason)
+            self._tell_death(self._reap(process), was_ready=was_ready, reason=reason)
 
     def _serve(self, process: BaseProcess, pipe: Connection) -> tuple[bool, str]:
-        """Pass messages until the worker is gone or asked to go. Says if it was ready, and its last word."""
+        """Pass messages until the worker is gone or asked to end. Says if it was ready, and why if unfit."""
         was_ready = False
         while True:
-            heard = wait([pipe, process.sentinel, self._bell_out])
+            heard = wait([pipe, process.sentinel, self._wake_out])
             try:
                 if pipe in heard:
                     message = receive_message(pipe)
@@ -108,8 +108,8 @@ class WorkerSlot:
                         return was_ready, message.reason
                     was_ready = True
                     self._tell(message)
-                elif self._bell_out in heard and process.sentinel not in heard:
-                    order = self._answer_bell()
+                elif self._wake_out in heard and process.sentinel not in heard:
+                    order = self._take_order()
                     if self._closing.is_set() or (order.pid == process.pid and order.unit is None):
                         return was_ready, ""
                     if order.pid == process.pid and order.unit is not None:
@@ -137,7 +137,7 @@ class WorkerSlot:
             process.join()
             return process.exitcode
 
-    def _bury(self, exit_code: int | None, *, was_ready: bool, reason: str) -> None:
+    def _tell_death(self, exit_code: int | None, *, was_ready: bool, reason: str) -> None:
         if self._closing.is_set():
             return
         self._post(WorkerDied(self._number, self._unit_id, exit_code, was_ready, reason))
@@ -146,10 +146,10 @@ class WorkerSlot:
             backoff = START_BACKOFF_SECONDS * 2 ** min(self._failed_starts, 10)
             self._closing.wait(min(backoff, MAX_START_BACKOFF_SECONDS))
 
-    def _ring(self, order: _Order) -> None:
+    def _give(self, order: _Order) -> None:
         self._orders.put(order)
-        os.write(self._bell_in, b"!")
+        os.write(self._wake_in, b"!")
 
-    def _answer_bell(self) -> _Order:
-        os.read(self._bell_out, 1)
+    def _take_order(self) -> _Order:
+        os.read(self._wake_out, 1)
         return self._orders.get()

@@ -1,1 +1,4 @@
-"""Plumbing of the process: events, threads, signals, shutdown, exit codes, memory, systemd."""
+"""What every part of the supervisor uses: events, threads, breakers, shutdown, the set-up of the process.
+
+May import shared.
+"""

@@ -1,22 +1,10 @@
 """A thread of the supervisor whose fault is not lost with it."""
 
-import sys
 import threading
 from collections.abc import Callable
 
 from shared.errors import RAISE_PROCESS_LIMIT, ConfigurationError
 from supervisor.runtime.events import Event, ThreadCrashed
-
-SWITCH_INTERVAL_SECONDS = 0.0005
-
-
-def share_interpreter_evenly() -> None:
-    """Let threads that wait for the interpreter have it soon.
-
-    By default one thread keeps it for 5 ms, while the wire's thread has answers to take in. Measured: a
-    tenth more reports a second, at no more CPU.
-    """
-    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
 
 
 def start_thread(name: str, work: Callable[[], None], post: Callable[[Event], None]) -> threading.Thread:
@@ -28,7 +16,7 @@ def start_thread(name: str, work: Callable[[], None], post: Callable[[Event], No
     def guarded() -> None:
         try:
             work()
-        except Exception as error:  # noqa: BLE001  a dead thread would be a service that waits for ever
+        except Exception as error:  # noqa: BLE001  without it the service would wait for a dead thread
             post(ThreadCrashed(name, error))
 
     thread = threading.Thread(target=guarded, name=name, daemon=True)

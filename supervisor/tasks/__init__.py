@@ -1,1 +1,4 @@
-"""A task's life: intake, backlog, dispatch, outcome, completion."""
+"""A task's life: polling, intake, claims, backlog, dispatch, outcome, completion.
+
+May import task_api, providers, pool, journal, status, runtime and shared.
+"""

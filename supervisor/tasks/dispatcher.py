@@ -73,8 +73,8 @@ class Dispatcher:
             return
         if not idle or self._plan_exclusive(idle[0]):
             return
-        suspects = max(0, self.table.max_suspects() - self.table.suspects())
-        groups = self.backlog.take(1 if self.gate.probing else len(idle), suspects, self._allow)
+        slots = 1 if self.gate.probing else len(idle)
+        groups = self.backlog.take(slots, self.table.room_for_suspects(), self._allow)
         for group in groups:
             if whole := self._with_inputs(group):
                 self._plan_unit(idle.pop(0), whole)

@@ -27,7 +27,7 @@ from supervisor.runtime.events import (
     WorkerDied,
     WorkerStarted,
 )
-from supervisor.runtime.exit_codes import ExitCode
+from supervisor.runtime.shutdown import ExitCode
 from supervisor.status.status import Status, StatusBoard
 from supervisor.task_api.answers import Health, PollAnswer, PollResult, ReportAnswer, ReportOutcome
 from supervisor.task_api.outbox import Outbox

@@ -11,7 +11,7 @@ AS_FIRST_PROCESS = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc"
 PROGRAM = """
 import os, subprocess, sys, time
 from multiprocessing import forkserver, resource_tracker
-from supervisor.pool.orphans import collect_dead_orphans, inherits_orphans
+from supervisor.pool.local import collect_dead_orphans, inherits_orphans
 
 assert inherits_orphans()
 forkserver.ensure_running()

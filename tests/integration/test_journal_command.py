@@ -12,7 +12,7 @@ import pytest
 from shared.plain_text import is_plain
 from supervisor.cli import main
 from supervisor.journal.state_directory import JOURNAL_FILE
-from supervisor.runtime.exit_codes import ExitCode
+from supervisor.runtime.shutdown import ExitCode
 from tests.builders import make_record, make_report
 from tests.fakes.journals import open_task_journal
 

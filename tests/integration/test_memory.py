@@ -6,7 +6,7 @@ import textwrap
 
 BUFFERS = """
     from pathlib import Path
-    from supervisor.runtime.memory import return_large_buffers
+    from supervisor.runtime.process import return_large_buffers
 
     def resident_mb():
         lines = Path("/proc/self/status").read_text().splitlines()

@@ -9,7 +9,7 @@ import pytest
 CHECKOUT = Path(__file__).parents[2]
 PROGRAM = """
 import os, sys
-from supervisor.runtime.standard_streams import open_standard_streams
+from supervisor.runtime.process import open_standard_streams
 open_standard_streams()
 assert all(os.get_inheritable(descriptor) for descriptor in (0, 1, 2)), "for the processes of workers"
 print("to stdout", file=sys.stdout, flush=True)

@@ -20,7 +20,7 @@ from supervisor.journal.schema import read_location
 from supervisor.journal.state_directory import BODIES_DIRECTORY
 from supervisor.journal.task_record import TaskState
 from supervisor.runtime.events import ClaimDone, Event, ReportDone, TasksPolled, UnitFinished
-from supervisor.runtime.exit_codes import ExitCode
+from supervisor.runtime.shutdown import ExitCode
 from supervisor.task_api.answers import (
     Health,
     PollAnswer,

@@ -11,8 +11,8 @@ from supervisor.console.preflight.finding import Finding, Mark, faults_of
 from supervisor.console.preflight.provider import look_at_provider
 from supervisor.console.preflight.task_api import JournalTasks, look_at_task_api, read_journal
 from supervisor.journal.state_directory import StateDirectory
-from supervisor.runtime.exit_codes import ExitCode
-from supervisor.runtime.limits import check_open_files, take_open_files
+from supervisor.runtime.process import check_open_files, take_open_files
+from supervisor.runtime.shutdown import ExitCode
 from workers.process.forkserver import check_socket_directory
 
 

@@ -16,8 +16,8 @@ from shared.models import TaskStatus
 from shared.settings import Settings
 from supervisor.cli import main
 from supervisor.console.gauges import StatusGauges
-from supervisor.runtime.exit_codes import ExitCode
-from supervisor.runtime.signals import EVENTS
+from supervisor.runtime.process import SIGNAL_EVENTS
+from supervisor.runtime.shutdown import ExitCode
 from supervisor.status.status import Idle, NotReady, SlotState, StatusBoard
 from supervisor.task_api.answers import PollResult, ReportOutcome
 from supervisor.task_api.task_item import RefusalReason
@@ -141,7 +141,7 @@ def test_every_exit_code_is_explained_and_no_other() -> None:
 
 
 def test_every_signal_is_explained_and_no_other() -> None:
-    assert_same(OPERATIONS.names("signal"), (number.name for number in [*EVENTS, signal.SIGQUIT]))
+    assert_same(OPERATIONS.names("signal"), (number.name for number in [*SIGNAL_EVENTS, signal.SIGQUIT]))
 
 
 # --- Commands ---------------------------------------------------------------------------------------------

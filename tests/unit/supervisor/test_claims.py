@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.journal.task_record import Claim
-from supervisor.runtime.exit_codes import ExitCode
+from supervisor.runtime.shutdown import ExitCode
 from supervisor.task_api.answers import Health, ReportAnswer, ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.harness import Harness

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from supervisor.runtime.exit_codes import ExitCode
+from supervisor.runtime.shutdown import ExitCode
 from supervisor.task_api.answers import Health, PollResult, ReportAnswer, ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.harness import Harness

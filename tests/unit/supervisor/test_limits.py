@@ -5,12 +5,11 @@ import resource
 import pytest
 
 from shared.errors import ConfigurationError
-from supervisor.runtime import limits
-from supervisor.runtime.limits import check_open_files, take_open_files
+from supervisor.runtime.process import check_open_files, take_open_files
 
 
 def allow(monkeypatch: pytest.MonkeyPatch, files: int) -> None:
-    monkeypatch.setattr(limits, "FILES_OF_THE_SERVICE", 60)
+    monkeypatch.setattr(process, "FILES_OF_THE_SERVICE", 60)
     monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
 
 

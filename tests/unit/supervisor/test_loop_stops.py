@@ -8,7 +8,7 @@ import pytest
 
 from shared.errors import RetryReason
 from supervisor.runtime.events import PauseRequested, StopRequested
-from supervisor.runtime.exit_codes import ExitCode
+from supervisor.runtime.shutdown import ExitCode
 from supervisor.status.status import NotReady
 from supervisor.task_api.answers import ReportOutcome
 from tests.builders import make_settings

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from supervisor.runtime.events import Event, PauseRequested, ResumeRequested, StopRequested
-from supervisor.runtime.signals import obey_signals
+from supervisor.runtime.process import obey_signals
 
 Handler = Callable[[int, None], None]
 
