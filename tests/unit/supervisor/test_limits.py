@@ -5,6 +5,7 @@ import resource
 import pytest
 
 from shared.errors import ConfigurationError
+from supervisor.runtime import process
 from supervisor.runtime.process import check_open_files, take_open_files
 
 
