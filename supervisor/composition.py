@@ -28,12 +28,10 @@ from supervisor.runtime.shutdown import ShutdownManager
 from supervisor.runtime.trouble import TroubleRecord
 from supervisor.status.history import History
 from supervisor.status.status import StatusBoard
-from supervisor.task_api.gate import APIGate, GateSide
-from supervisor.task_api.outbox import Outbox
+from supervisor.task_api.client import Poller
+from supervisor.task_api.gate import APIGate, CallGate, ReportPace
 from supervisor.task_api.poll_scheduler import TaskScheduler
-from supervisor.task_api.poller import Poller
-from supervisor.task_api.report_pace import ReportPace
-from supervisor.task_api.sender import PatchQueue, Sender
+from supervisor.task_api.sender import Outbox, PatchQueue, Sender
 from supervisor.tasks.backlog import Backlog
 from supervisor.tasks.claims import ClaimMessage, Claims
 from supervisor.tasks.completion import Completion
@@ -280,9 +278,9 @@ def _tasks_at_once(settings: Settings) -> int:
     return settings.concurrency_limit * settings.batch_max_tasks
 
 
-def _api_side(settings: Settings, calls: str, clock: Callable[[], float]) -> GateSide:
+def _api_side(settings: Settings, calls: str, clock: Callable[[], float]) -> CallGate:
     trouble = TroubleRecord("api", settings.api_base_url, calls)
-    return GateSide(_breaker(settings, "api", trouble, clock, calls=calls), trouble, clock)
+    return CallGate(_breaker(settings, "api", trouble, clock, calls=calls), trouble, clock)
 
 
 def _provider_gate(settings: Settings, clock: Callable[[], float]) -> ProviderGate:

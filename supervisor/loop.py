@@ -10,14 +10,11 @@ from supervisor.observer import Conditions, Observer
 from supervisor.polling import Polling
 from supervisor.pool.slot_table import SlotTable
 from supervisor.runtime.events import (
-    ClaimDone,
     Event,
     Inbox,
     PauseRequested,
-    ReportDone,
     ResumeRequested,
     StopRequested,
-    TasksPolled,
     ThreadCrashed,
     UnitFinished,
     WakeRequested,
@@ -27,8 +24,9 @@ from supervisor.runtime.events import (
 from supervisor.runtime.shutdown import ExitCode, ShutdownManager
 from supervisor.runtime.trouble import Cause
 from supervisor.task_api.gate import APIGate
-from supervisor.task_api.outbox import Outbox
 from supervisor.task_api.poll_scheduler import TaskScheduler
+from supervisor.task_api.responses import ClaimDone, ReportDone, TasksPolled
+from supervisor.task_api.sender import Outbox
 from supervisor.tasks.backlog import Backlog
 from supervisor.tasks.claims import Claims
 from supervisor.tasks.completion import Completion

@@ -28,7 +28,7 @@ from supervisor.journal.journal import TaskJournal
 from supervisor.journal.report_bodies import BodyFiles
 from supervisor.journal.state_directory import StateDirectory
 from supervisor.pool.local import LocalPool
-from supervisor.runtime.events import ClaimDone, Inbox, ReportDone
+from supervisor.runtime.events import Inbox
 from supervisor.runtime.notifier import Notifier
 from supervisor.runtime.process import (
     calm_collector,
@@ -41,10 +41,9 @@ from supervisor.runtime.process import (
 )
 from supervisor.runtime.shutdown import ExitCode
 from supervisor.status.status import StatusBoard
-from supervisor.task_api.client import WirePatchQueue
-from supervisor.task_api.connection import connect
-from supervisor.task_api.poller import Poller
-from supervisor.task_api.wire import Wire
+from supervisor.task_api.client import Poller, WirePatchQueue, connect
+from supervisor.task_api.http.wire import Wire
+from supervisor.task_api.responses import ClaimDone, ReportDone
 from workers.config import WorkerConfig
 from workers.process.forkserver import check_socket_directory
 

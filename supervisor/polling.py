@@ -9,12 +9,11 @@ from shared.metrics import SupervisorMetrics
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import Report
 from supervisor.observer import Conditions
-from supervisor.task_api.answers import PAGES, Health, PollAnswer, PollRequest, PollResult
-from supervisor.task_api.causes import cause_of_poll
+from supervisor.task_api.client import Poller
 from supervisor.task_api.gate import APIGate
-from supervisor.task_api.outbox import Outbox
 from supervisor.task_api.poll_scheduler import TaskScheduler
-from supervisor.task_api.poller import Poller
+from supervisor.task_api.responses import PAGES, Health, PollAnswer, PollRequest, PollResult, cause_of_poll
+from supervisor.task_api.sender import Outbox
 from supervisor.tasks.backlog import Backlog
 from supervisor.tasks.claims import Claims
 from supervisor.tasks.completion import Completion
@@ -76,7 +75,7 @@ class Polling:
         """The poll under way was answered, or not."""
         self.metrics.polls.labels(answer.result).inc()
         cause = None if answer.result in PAGES or self._was_cut_off(answer) else cause_of_poll(answer)
-        self.api_gate.polls.heard(answer.health, answer.began_at, answer.retry_after_seconds, cause)
+        self.api_gate.polls.on_response(answer.health, answer.began_at, answer.retry_after_seconds, cause)
         if answer.result in PAGES:
             self._paged(answer, may_take_tasks=may_take_tasks)
         else:

@@ -3,49 +3,30 @@
 import queue
 import time
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from shared.messages import UnitDone
-from supervisor.task_api.answers import PollAnswer, ReportAnswer
+
+
+class Event:
+    """Something that happened. Who posts an event defines it; the loop alone acts on it."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
-class TasksPolled:
-    """A poll came to an end, well or not."""
-
-    answer: PollAnswer
-
-
-@dataclass(frozen=True, slots=True)
-class ReportDone:
-    """The API answered a report, or did not."""
-
-    task_id: str
-    answer: ReportAnswer
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimDone:
-    """The API answered a claim or its return, or did not."""
-
-    task_id: str
-    answer: ReportAnswer
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerStarted:
+class WorkerStarted(Event):
     slot: int
     pid: int
 
 
 @dataclass(frozen=True, slots=True)
-class UnitFinished:
+class UnitFinished(Event):
     slot: int
     done: UnitDone
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerDied:
+class WorkerDied(Event):
     """A worker process ended, holding the unit `unit_id` or nothing.
 
     `exit_code` is negative for a signal, None if it could not even start.
@@ -59,46 +40,31 @@ class WorkerDied:
 
 
 @dataclass(frozen=True, slots=True)
-class StopRequested:
+class StopRequested(Event):
     pass
 
 
 @dataclass(frozen=True, slots=True)
-class WakeRequested:
+class WakeRequested(Event):
     """The wake endpoint was called: there may be new tasks."""
 
 
 @dataclass(frozen=True, slots=True)
-class PauseRequested:
+class PauseRequested(Event):
     pass
 
 
 @dataclass(frozen=True, slots=True)
-class ResumeRequested:
+class ResumeRequested(Event):
     pass
 
 
 @dataclass(frozen=True, slots=True)
-class ThreadCrashed:
+class ThreadCrashed(Event):
     """A thread hit a fault of ours. The loop raises it again: half a service helps no one."""
 
     thread: str
     error: Exception
-
-
-Event: TypeAlias = (
-    TasksPolled
-    | ReportDone
-    | ClaimDone
-    | WorkerStarted
-    | UnitFinished
-    | WorkerDied
-    | StopRequested
-    | WakeRequested
-    | PauseRequested
-    | ResumeRequested
-    | ThreadCrashed
-)
 
 
 GATHER_SECONDS = 0.001

@@ -1,1 +1,4 @@
-"""The task API: its HTTP, its wire formats, when to poll, what is still to be sent."""
+"""The task API: what it is asked and told, what its answers mean, when to poll, what is still to be sent.
+
+Imports `runtime` and `shared`; only `http` knows libcurl.
+"""

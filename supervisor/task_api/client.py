@@ -1,27 +1,66 @@
-"""The task API's two operations: the requests they take, and what their answers mean."""
+"""The client of the task API: its two operations, the thread that reads pages, and how it is set up."""
 
-from collections.abc import Callable
-from dataclasses import replace
+import os
+import queue
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from urllib.parse import quote
 
 from prometheus_client import Counter, Histogram
 
 from shared.metrics import SupervisorMetrics
-from supervisor.task_api.answers import PollAnswer, PollRequest, PollResult, ReportAnswer
-from supervisor.task_api.authorization import Authorization
-from supervisor.task_api.endpoints import Endpoints
-from supervisor.task_api.exchange import Exchange, NoResponse, Response
-from supervisor.task_api.judgement import judge_poll, judge_report
-from supervisor.task_api.outbox import Message
-from supervisor.task_api.transfer import Request, RequestKind
-from supervisor.task_api.transport import Target
-from supervisor.task_api.wire import RequestQueue, Wire
+from shared.models import Task
+from shared.settings import PENDING_PATH, TASK_PATH, Settings
+from supervisor.runtime.events import Event
+from supervisor.runtime.threads import start_thread
+from supervisor.task_api.http.exchange import Authorization, Exchange, FixedToken, NoResponse, Response
+from supervisor.task_api.http.route import Target, choose_tls_files, make_target
+from supervisor.task_api.http.transfer import Request, RequestKind, Transport
+from supervisor.task_api.http.wire import RequestQueue, Wire
+from supervisor.task_api.responses import (
+    PollAnswer,
+    PollRequest,
+    PollResult,
+    ReportAnswer,
+    TasksPolled,
+    classify_poll,
+    classify_report,
+)
+from supervisor.task_api.sender import Message
 from supervisor.task_api.wire_formats import parse_page
 
 MAX_PAGE_BYTES = 96 * 1024 * 1024
 MAX_ANSWER_BYTES = 64 * 1024
 NO_ANSWER = "none"
 USER_AGENT = "User-Agent: ai-task-processor"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """`base_url` has no slash at its end. `pending_path` may have a query; `task_path` holds `{id}` once."""
+
+    base_url: str
+    pending_path: str = PENDING_PATH
+    task_path: str = TASK_PATH
+
+    @property
+    def pending_route(self) -> str:
+        """For metrics: the path without its query."""
+        return self.pending_path.partition("?")[0]
+
+    @property
+    def task_route(self) -> str:
+        return self.task_path.partition("?")[0]
+
+    def pending(self, limit: int, wait_seconds: float) -> str:
+        joint = "&" if "?" in self.pending_path else "?"
+        wait = f"&wait={wait_seconds:g}" if wait_seconds else ""
+        return f"{self.base_url}{self.pending_path}{joint}limit={limit}{wait}"
+
+    def task(self, task_id: str) -> str:
+        """The id becomes one percent-encoded segment of the path."""
+        return self.base_url + self.task_path.replace("{id}", quote(task_id, safe=""))
 
 
 class APIClient:
@@ -83,7 +122,7 @@ class APIClient:
         """What a poll came to. Takes long where the page is large."""
         self._measure("GET", self._endpoints.pending_route, got)
         url = self._endpoints.base_url + self._endpoints.pending_route
-        answer = judge_poll(got, request, url, self._authorization)
+        answer = classify_poll(got, request, url, self._authorization)
         if answer.result is not PollResult.TASKS or isinstance(got, NoResponse):
             return answer
         page = parse_page(got.body, self._new_correlation_id, request.limit, self._is_held, request.sought)
@@ -104,10 +143,10 @@ class APIClient:
 
         def judge(got: Exchange) -> None:
             self._measure("PATCH", self._endpoints.task_route, got)
-            on_answer(judge_report(got, url, self._authorization.redact))
+            on_answer(classify_report(got, url, self._authorization.redact))
 
         headers = (f"X-Correlation-ID: {correlation_id}",)
-        queue.put(Request(self._report_kind, url, judge, body, headers, about=task_id))
+        queue.put(Request(self._report_kind, url, judge, body, headers, task_id=task_id))
 
     def _measure(self, method: str, endpoint: str, got: Exchange) -> None:
         status = str(got.status) if isinstance(got, Response) else NO_ANSWER
@@ -135,4 +174,81 @@ class WirePatchQueue:
         self._api.update_task(self._queue, message.task_id, body, message.correlation_id, on_answer)
 
     def take_back(self) -> list[str]:
-        return [request.about for request in self._queue.take_back()]
+        return [request.task_id for request in self._queue.take_back()]
+
+
+class Poller:
+    """One poll at a time, each on request of the loop.
+
+    `store` brings the large inputs of a page's tasks to the disk.
+    """
+
+    def __init__(
+        self,
+        api: APIClient,
+        store: Callable[[Sequence[Task]], tuple[Task, ...]],
+        post: Callable[[Event], None],
+    ) -> None:
+        self._api = api
+        self._store = store
+        self._post = post
+        self._unread: queue.SimpleQueue[tuple[PollRequest, Exchange]] = queue.SimpleQueue()
+
+    def start(self) -> None:
+        start_thread("page-reader", self._read_pages, self._post)
+
+    def poll(self, request: PollRequest) -> None:
+        """Ask for tasks; the answer comes as an event."""
+        self._api.get_pending_tasks(request, lambda got: self._unread.put((request, got)))
+
+    def _read_pages(self) -> None:
+        while True:
+            request, got = self._unread.get()
+            answer = self._api.read_page(request, got)
+            page = replace(answer.page, tasks=self._store(answer.page.tasks))
+            self._post(TasksPolled(replace(answer, page=page)))
+            # The body of a page is not kept until the next one comes.
+            del got, answer, page
+
+
+def connect(
+    settings: Settings,
+    post: Callable[[Event], None],
+    metrics: SupervisorMetrics,
+    new_correlation_id: Callable[[], str],
+    is_held: Callable[[str], bool],
+) -> tuple[Wire, APIClient]:
+    """A wire that is yet to be started, and the client on it. Nothing is sent.
+
+    Raises ConfigurationError where a certificate or a proxy cannot be used.
+    """
+    tls = choose_tls_files(
+        settings.api_ca_file, settings.api_client_cert, settings.api_client_key, os.environ
+    )
+    wire = Wire(Transport(tls, settings.request_timeout), post)
+    client = APIClient(
+        wire,
+        Endpoints(settings.api_base_url, settings.api_pending_path, settings.api_task_path),
+        make_target(settings.api_base_url, "API_BASE_URL", os.environ),
+        _authorization(settings, wire),
+        settings.request_timeout,
+        metrics,
+        new_correlation_id,
+        is_held,
+    )
+    return wire, client
+
+
+def _authorization(settings: Settings, wire: Wire) -> Authorization:
+    url, client_id = settings.api_oauth2_token_url, settings.api_oauth2_client_id
+    secret = settings.api_oauth2_client_secret
+    if url is None or client_id is None or secret is None:
+        return FixedToken(settings.api_token.get_secret_value() if settings.api_token else "")
+    # Its library costs 3 MB and 80 ms, which most do not need.
+    from supervisor.task_api.oauth2 import ClientCredentials, OAuth2Tokens  # noqa: PLC0415
+
+    credentials = ClientCredentials(
+        url, client_id, secret, settings.api_oauth2_scope, settings.api_oauth2_audience
+    )
+    target = make_target(url, "API_OAUTH2_TOKEN_URL", os.environ)
+    return OAuth2Tokens(credentials, target, wire.new_queue(1).put, settings.request_timeout)

@@ -1,17 +1,46 @@
-"""May the task API be called now? A breaker and a pause for polls, and the same for reports."""
+"""May the task API be called now, and how often? Breakers and pauses, and the pace of reports."""
 
+import math
+from collections import deque
 from collections.abc import Callable
 
+from shared.logs import LogEvent, get_logger
 from supervisor.runtime.circuit_breaker import BreakerState, CircuitBreaker
 from supervisor.runtime.trouble import Cause, TroubleRecord
-from supervisor.task_api.answers import Health
+from supervisor.task_api.responses import TOO_MANY_REQUESTS, Health, ReportAnswer, ReportOutcome
 
 FIRST_REFUSED_PAUSE_SECONDS = 1.0
 MAX_REFUSED_PAUSE_SECONDS = 60.0
 _SEVERITY = (BreakerState.CLOSED, BreakerState.HALF_OPEN, BreakerState.OPEN)
 
+UNAVAILABLE = 503
+SAME_BURST_SECONDS = 2.0
+MIN_PER_SECOND = 1.0
+MAX_PER_SECOND = 1000.0
+FULL_SPEED_AFTER_SECONDS = 60.0
+MEASURED_SECONDS = 1.0
+MAX_MEASURED = 1000
+SAMPLE = 20
+TOLERANCE = 2.5
+"""The rate is cut where so many times more of the last answers are refusals than are refused anyway."""
+MEMORY = 0.1
+MIN_REFUSED = 3
+WELL_BELOW = 0.75
+BEST_RATE_HALVES_SECONDS = 10.0
+CUT = 0.8
+DEEPEST_CUT = 0.4
+GROWTH_SHARE_PER_SECOND = 0.2
+MIN_GROWTH_PER_SECOND = 0.2
+DOUBLING_SECONDS = 0.5
+CLEARLY_ABOVE = 1.25
+TICK_SECONDS = 0.02
+LATENESS = 1.5
+"""How far the loop may be late without a loss of pace."""
 
-class GateSide:
+log = get_logger("report_pace")
+
+
+class CallGate:
     """One kind of call: its breaker, its trouble, and its pauses.
 
     The API asks for some pauses. Others follow a refusal that any other call would have met too, as of a
@@ -64,7 +93,7 @@ class GateSide:
         """A call is being made."""
         self._breaker.begin()
 
-    def heard(
+    def on_response(
         self,
         health: Health,
         began_at: float,
@@ -110,7 +139,7 @@ class APIGate:
     delivered is not paid for.
     """
 
-    def __init__(self, polls: GateSide, reports: GateSide) -> None:
+    def __init__(self, polls: CallGate, reports: CallGate) -> None:
         self.polls = polls
         self.reports = reports
         self._reports_were_accepted = True
@@ -139,3 +168,147 @@ class APIGate:
         recovered = accepted and not self._reports_were_accepted
         self._reports_were_accepted = accepted
         return recovered
+
+
+class ReportPace:
+    """Full speed until the API sheds load. Then so many a second, for reports and claims together.
+
+    Refusals cut the rate, at most once a round trip. Each report that is accepted lets it grow: by a fifth
+    of the refused rate a second, or doubling twice a second where no refused rate is known or the rate is
+    clearly above it. Some refusals are no matter of load: those that come even while the rate is well
+    below what was accepted lately. For as many as these the rate is not cut.
+
+    Owned by the loop; `clock` is monotonic. Source: additive increase, multiplicative decrease, as in TCP
+    (RFC 5681), with its slow start.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._rate: float | None = None
+        self._refused_rate: float | None = None
+        self._cut_at = 0.0
+        self._allowance = 0.0
+        self._counted_at = 0.0
+        self._accepted_at: deque[float] = deque(maxlen=MAX_MEASURED)
+        self._were_refused: deque[bool] = deque(maxlen=SAMPLE)
+        self._refused_anyway = 0.0
+        self._slowed_at = 0.0
+        self._best_rate = 0.0
+        self._best_at = 0.0
+
+    @property
+    def reports_per_second(self) -> float | None:
+        """The rate that is kept now; None at full speed."""
+        return self._rate
+
+    def is_refusal_for_load(self, answer: ReportAnswer) -> bool:
+        """Did the API, or what is in front of it, refuse this report because there are too many?
+
+        A 503 is one where another report was accepted while this one was under way, or in the two
+        seconds before it began. Otherwise it is an outage.
+        """
+        if answer.status == TOO_MANY_REQUESTS:
+            return True
+        last_accepted_at = self._accepted_at[-1] if self._accepted_at else float("-inf")
+        return answer.status == UNAVAILABLE and answer.began_at <= last_accepted_at + SAME_BURST_SECONDS
+
+    def allowed(self) -> float:
+        """How many may be sent now; infinite at full speed."""
+        if self._rate is None:
+            return math.inf
+        self._count(self._rate)
+        return int(self._allowance + 1e-6)
+
+    def next_at(self) -> float | None:
+        """When the next may be sent; None at full speed."""
+        if self._rate is None:
+            return None
+        missing = max(1.0, self._rate * TICK_SECONDS) - self._allowance
+        return self._counted_at + max(0.0, missing) / self._rate
+
+    def sent(self, count: int) -> None:
+        """So many were handed over."""
+        self._allowance -= count
+
+    def on_response(self, answer: ReportAnswer) -> None:
+        """A report was answered."""
+        if answer.outcome is ReportOutcome.DONE:
+            self._accepted(answer.began_at)
+        elif self.is_refusal_for_load(answer):
+            self._refused(answer)
+
+    def reset(self) -> None:
+        """An outage is over: what was measured in it says nothing."""
+        if self._rate is not None:
+            self._go_full_speed()
+
+    def _accepted(self, began_at: float) -> None:
+        now = self._clock()
+        self._accepted_at.append(now)
+        self._were_refused.append(False)
+        if self._rate is None or began_at < self._cut_at:
+            return
+        self._note(refused=False, rate=self._rate)
+        self._count(self._rate)
+        if self._refused_rate is not None and self._rate < self._refused_rate * CLEARLY_ABOVE:
+            growth = max(MIN_GROWTH_PER_SECOND, self._refused_rate * GROWTH_SHARE_PER_SECOND)
+            self._rate += growth / self._rate
+        else:
+            self._rate *= 2 ** min(1.0, 1 / (self._rate * DOUBLING_SECONDS))
+        if self._rate >= MAX_PER_SECOND or now - self._cut_at >= FULL_SPEED_AFTER_SECONDS:
+            self._go_full_speed()
+
+    def _refused(self, answer: ReportAnswer) -> None:
+        if self._rate is not None and answer.began_at < self._cut_at:
+            return  # it was sent before the last cut
+        self._were_refused.append(True)
+        if self._rate is not None:
+            self._note(refused=True, rate=self._rate)
+        if not self._are_many_refused(answer):
+            return
+        now = self._clock()
+        lately = self._accepted_lately(now)
+        if self._rate is None:
+            rate = CUT * lately
+            self._slowed_at = now
+            log.warning(LogEvent.REPORTS_SLOWED, status_code=answer.status, reports_per_second=round(rate, 1))
+        else:
+            self._refused_rate = min(self._rate, lately)
+            if now >= self._slowed_at + MEASURED_SECONDS and lately > self._faded_best_rate():
+                self._best_rate, self._best_at = lately, now
+            rate = max(DEEPEST_CUT * self._rate, CUT * self._refused_rate)
+        self._rate = max(MIN_PER_SECOND, rate)
+        self._cut_at = self._counted_at = now
+        self._allowance = 0.0
+
+    def _accepted_lately(self, now: float) -> float:
+        """Reports a second, over the last second."""
+        recent = [moment for moment in self._accepted_at if moment > now - MEASURED_SECONDS]
+        return len(recent) / MEASURED_SECONDS
+
+    def _are_many_refused(self, answer: ReportAnswer) -> bool:
+        """More than are refused anyway? At full speed it takes three, unless it is said to be for load."""
+        refused = sum(self._were_refused)
+        certain = self._rate is not None or answer.status == TOO_MANY_REQUESTS
+        tolerated = TOLERANCE * self._refused_anyway * len(self._were_refused)
+        return refused >= max(tolerated, 1 if certain else MIN_REFUSED)
+
+    def _faded_best_rate(self) -> float:
+        age_seconds = self._clock() - self._best_at
+        return self._best_rate * math.exp2(-age_seconds / BEST_RATE_HALVES_SECONDS)
+
+    def _note(self, *, refused: bool, rate: float) -> None:
+        """Learn how many are refused even at a rate that is well below what was accepted before."""
+        if rate < WELL_BELOW * self._faded_best_rate():
+            self._refused_anyway += MEMORY * (refused - self._refused_anyway)
+
+    def _go_full_speed(self) -> None:
+        self._rate = self._refused_rate = None
+        log.info(LogEvent.REPORTS_AT_FULL_SPEED)
+
+    def _count(self, rate: float) -> None:
+        """Add what time has allowed. A moment's worth is kept at most, so that nothing goes in bursts."""
+        now = self._clock()
+        most = LATENESS * max(1.0, rate * TICK_SECONDS)
+        self._allowance = min(self._allowance + (now - self._counted_at) * rate, most)
+        self._counted_at = now

@@ -14,11 +14,17 @@ from pydantic import SecretStr
 
 from shared.plain_text import one_line
 from shared.retry import parse_retry_after
-from supervisor.task_api.authorization import UNAUTHORIZED, Credential, FixedToken, Withheld
-from supervisor.task_api.exchange import Exchange, NoResponse, Response
-from supervisor.task_api.foreign import foreign_sign
-from supervisor.task_api.transfer import Request, RequestKind
-from supervisor.task_api.transport import Target
+from supervisor.task_api.http.exchange import (
+    Credential,
+    Exchange,
+    FixedToken,
+    NoResponse,
+    Response,
+    Withheld,
+)
+from supervisor.task_api.http.route import Target
+from supervisor.task_api.http.transfer import Request, RequestKind
+from supervisor.task_api.responses import foreign_sign
 
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_WORDS_CHARACTERS = 160
@@ -31,7 +37,7 @@ SECOND_TOKEN_SECONDS = 60.0
 """A token that was accepted before is replaced at most once in so long, whatever is refused with it."""
 _TIMES_OF_LIFE = frozenset({"expires_in", "expires_at"})
 _USABLE_TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
-_BAD_REQUEST = 400
+_BAD_REQUEST, _UNAUTHORIZED = 400, 401
 _TAKEN_REFUSALS = frozenset({403, 404, 409, 410, 412, 422})
 """The API gives these to a caller that it knows. A gateway gives others without a look at the token."""
 _ADVICE = {
@@ -121,10 +127,10 @@ class OAuth2Tokens:
         else:
             use(Withheld(self._trouble, self._next_fetch_at - now))
 
-    def answered(self, credential: str, status: int) -> bool:
+    def on_response(self, credential: str, status: int) -> bool:
         """Learn from the API's answer if the token is good. True: try again with another one."""
         token = self._token
-        if status != UNAUTHORIZED:
+        if status != _UNAUTHORIZED:
             if _shows_token_is_taken(status) and token is not None and token.header == credential:
                 token.accepted = True
                 self._failures = 0
@@ -175,7 +181,7 @@ class OAuth2Tokens:
 
     def _may_try_other_style(self, got: Exchange, error: str) -> bool:
         """Some endpoints want the secret in the body, and say only that they do not know the client."""
-        refused = isinstance(got, Response) and got.status in (_BAD_REQUEST, UNAUTHORIZED)
+        refused = isinstance(got, Response) and got.status in (_BAD_REQUEST, _UNAUTHORIZED)
         asked_for = error in ("", "invalid_client", "invalid_request")
         return refused and asked_for and not self._style_is_known and not self._secret_in_body
 
@@ -204,7 +210,7 @@ def _read_token(got: Exchange) -> _Token:
     """Raises _NoTokenError."""
     if isinstance(got, NoResponse):
         raise _NoTokenError(f"did not answer ({got.detail})")
-    if sign := foreign_sign(got.headers, got.body):
+    if sign := foreign_sign(got):
         raise _NoTokenError(f"answered {got.status} with {sign}")
     if 300 <= got.status < 400:  # noqa: PLR2004  redirects, as HTTP has it
         raise _NoTokenError(f"answered {got.status}, a redirect, which is not followed")

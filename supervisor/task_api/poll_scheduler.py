@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from shared.logs import LogEvent, get_logger
 from supervisor.runtime.learned_limit import LearnedLimit
-from supervisor.task_api.answers import Listed, PollRequest
+from supervisor.task_api.responses import Listed, PollRequest
 
 MAX_AHEAD = 10_000
 MAX_AHEAD_BYTES = 32 * 2**20

@@ -1,18 +1,24 @@
-"""The two JSON shapes of the task API: a page of bytes to tasks, an outcome to the bytes of a report.
+"""The two JSON shapes of the task API: from a page of bytes to tasks, from an outcome to a report's bytes.
 
-Everything here comes from outside and is hostile until parsed; nothing raises out of `parse_page`.
+Whatever comes in is hostile until it is parsed; `parse_page` never raises. Mixtures of both shapes are read
+where they have one meaning. The shape of a report follows from the task's state field: `status` is flat,
+`state` is nestjs. Only where neither or both are there do the names of the input and of the id decide.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
 
 import orjson
 
-from shared.models import Output, Task, WireShape
+from shared.errors import NonRetryableError
+from shared.models import JsonValue, Output, Task, TaskType, WireShape
 from shared.plain_text import one_line
-from supervisor.task_api.lenient_json import MAX_ITEMS, NoListError, salvage_items
-from supervisor.task_api.task_item import Refusal, is_pending, parse_item
+from shared.task_inputs import INPUT_PARSERS
+from supervisor.task_api.lenient_json import MAX_ITEMS, UNREADABLE, NoListError, salvage_items
 
 MAX_ERROR_CHARACTERS = 2000
 LARGE_PAGE_BYTES = 4 * 2**20
@@ -20,6 +26,63 @@ LARGE_PAGE_BYTES = 4 * 2**20
 
 LIST_FIELDS = ("tasks", "data", "items", "results", "content")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MAX_ID_CHARACTERS = 1024
+MAX_WORD_CHARACTERS = 200
+"""More than any type, state, time or correlation id has."""
+MAX_EXACT = 2**53
+PENDING = "pending"
+NO_SHAPE = "its fields are neither status and input_data alone nor state and content alone"
+EARLIEST_EPOCH_SECONDS = 946_684_800.0
+LATEST_EPOCH_SECONDS = 4_102_444_800.0
+"""The years 2000 and 2100. A time before or beyond them stands for something else."""
+EPOCH_UNITS = ((1e14, 1e6), (1e11, 1e3), (0.0, 1.0))
+"""From this number on, an epoch time has so many to the second."""
+
+_CORRELATION_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_TYPE_FIELDS = ("type", "task_type", "taskType")
+_STATE_FIELDS = {WireShape.FLAT: "status", WireShape.NESTJS: "state"}
+_INPUT_FIELDS = {WireShape.FLAT: "input_data", WireShape.NESTJS: "content"}
+_ID_FIELDS = ("id", "_id")
+_OTHER = {WireShape.FLAT: WireShape.NESTJS, WireShape.NESTJS: WireShape.FLAT}
+
+Item = Mapping[str, JsonValue]
+
+
+class RefusalReason(StrEnum):
+    """Why an item of a page is no task to run."""
+
+    BAD_JSON = "bad_json"
+    NOT_AN_OBJECT = "not_an_object"
+    NO_ID = "no_id"
+    BAD_ID = "bad_id"
+    NOT_PENDING = "not_pending"
+    AMBIGUOUS_SHAPE = "ambiguous_shape"
+    UNKNOWN_TYPE = "unknown_type"
+    BAD_INPUT = "bad_input"
+    TEXT_TOO_LONG = "text_too_long"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAddress:
+    """What is needed to report on a task, even on one that could not be parsed."""
+
+    id: str
+    shape: WireShape
+    correlation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An item that is no task to run.
+
+    `address` is None where there is nothing to report to: then the item is left as it is. `task_id` is for
+    the log.
+    """
+
+    reason: RefusalReason
+    message: str
+    address: TaskAddress | None = None
+    task_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +134,210 @@ def parse_page(
     return Page(tuple(tasks), tuple(refusals), held, frozenset(listed))
 
 
+def _items(body: bytes | bytearray, most: int) -> Iterable[object]:
+    """Raises NoListError, be it while they are read."""
+    if body.startswith(BYTE_ORDER_MARK):  # noqa: FURB188  `removeprefix` copies a page that has none
+        body = body[len(BYTE_ORDER_MARK) :]
+    if len(body) <= LARGE_PAGE_BYTES:
+        # It refuses a whole page for one lone surrogate, NaN or deep nest in one item.
+        with contextlib.suppress(orjson.JSONDecodeError):
+            return _item_list(orjson.loads(body))[:most]
+    return salvage_items(body, LIST_FIELDS, most)
+
+
+def _item_list(document: object) -> list[object]:
+    if isinstance(document, dict):
+        document = next(
+            (document[name] for name in LIST_FIELDS if isinstance(document.get(name), list)), None
+        )
+    if isinstance(document, list):
+        return document
+    raise NoListError(f"the page is no list, nor an object with one under {', '.join(LIST_FIELDS)}")
+
+
+def parse_item(
+    item: object, new_correlation_id: Callable[[], str], is_held: Callable[[str], bool]
+) -> Task | Refusal | str:
+    """A task, why the item is none, or the id of a task that is held. Anything may come in."""
+    if item is UNREADABLE:
+        return Refusal(
+            RefusalReason.BAD_JSON,
+            "an item of the page is no JSON that can be read, or has more than 4 MB beside its long texts",
+        )
+    if not isinstance(item, dict):
+        return Refusal(RefusalReason.NOT_AN_OBJECT, f"an item of the page is a {type(item).__name__}")
+    fields = _flattened(item)
+    task_id = _task_id(fields)
+    if isinstance(task_id, Refusal):
+        return task_id
+    if is_held(task_id):
+        return task_id
+    shape = _shape(fields)
+    if shape is None:
+        return Refusal(RefusalReason.AMBIGUOUS_SHAPE, NO_SHAPE, task_id=task_id)
+    if state_fault := _state_fault(fields, shape):
+        return Refusal(RefusalReason.NOT_PENDING, state_fault, task_id=task_id)
+    return _parse_task(fields, TaskAddress(task_id, shape, _correlation_id(fields) or new_correlation_id()))
+
+
+def is_pending(item: object) -> bool:
+    """Does the page list this item as one to be done?"""
+    if not isinstance(item, dict):
+        return False
+    fields = _flattened(item)
+    return _state_fault(fields, _shape(fields)) is None
+
+
+def _flattened(item: Item) -> Item:
+    """An item of JSON:API with its attributes beside its id; any other as it is."""
+    attributes = item.get("attributes")
+    if not isinstance(attributes, dict) or any(name in item for name in _INPUT_FIELDS.values()):
+        return item
+    flattened = {**attributes, **{name: item[name] for name in _ID_FIELDS if name in item}}
+    if not any(name in attributes for name in _TYPE_FIELDS) and _task_type(item.get("type")) is not None:
+        flattened["type"] = item["type"]
+    return flattened
+
+
+def _shape(fields: Item) -> WireShape | None:
+    """How to report on the item; None where its fields do not say."""
+    for flat, nestjs in (("status", "state"), ("input_data", "content"), ("id", "_id")):
+        if (flat in fields) is not (nestjs in fields):
+            return WireShape.FLAT if flat in fields else WireShape.NESTJS
+    return None
+
+
+def _task_id(fields: Item) -> str | Refusal:
+    flat, nestjs = _id_text(fields.get("id")), _id_text(fields.get("_id"))
+    text = flat or nestjs
+    if not text:
+        return Refusal(RefusalReason.NO_ID, "an item of the page has no id that is a string or whole number")
+    if flat and nestjs and flat != nestjs:
+        shape = _shape(fields)
+        if shape is None or _INPUT_FIELDS[_OTHER[shape]] in fields:
+            return Refusal(RefusalReason.AMBIGUOUS_SHAPE, "an item of the page has an id and another _id")
+        text = flat if shape is WireShape.FLAT else nestjs
+    if not _usable_id(text):
+        return Refusal(RefusalReason.BAD_ID, f"the id {text[:40]!a} cannot stand as one segment of a path")
+    return text
+
+
+def _id_text(value: JsonValue) -> str:
+    """The id as it stands in a path; empty if it is none."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, dict) and value.keys() == {"$oid"}:
+        value = value["$oid"]  # MongoDB's Extended JSON
+    if isinstance(value, float) and value.is_integer() and abs(value) < MAX_EXACT:
+        value = int(value)
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def _usable_id(task_id: str) -> bool:
+    # "." and ".." survive percent-encoding and would be resolved away by clients and proxies.
+    if len(task_id) > MAX_ID_CHARACTERS or task_id in (".", ".."):
+        return False
+    try:
+        task_id.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _state_fault(fields: Item, shape: WireShape | None) -> str | None:
+    """Why the task is not to be run; None if it is pending. A state that is not there is pending."""
+    names = [_STATE_FIELDS[shape]] if shape is not None else list(_STATE_FIELDS.values())
+    for name in names:
+        state = fields.get(name)
+        if state is None or (isinstance(state, str) and _cut(state).strip().lower() == PENDING):
+            continue
+        said = state[:40] if isinstance(state, str) else f"({type(state).__name__})"
+        return f"the page lists it as {said!a}, not as pending"
+    return None
+
+
+def _parse_task(fields: Item, address: TaskAddress) -> Task | Refusal:
+    type_name = next((fields[name] for name in _TYPE_FIELDS if name in fields), None)
+    task_type = _task_type(type_name)
+    given = _given(fields, address.shape)
+    if not any(name in fields for name in _TYPE_FIELDS):
+        return Refusal(RefusalReason.AMBIGUOUS_SHAPE, "it has no type", task_id=address.id)
+    if task_type is None:
+        said = type_name[:80] if isinstance(type_name, str) else f"({type(type_name).__name__})"
+        return Refusal(RefusalReason.UNKNOWN_TYPE, f"unknown task type {said!a}", address, address.id)
+    if given is None:
+        missing = "it has no input: neither input_data nor content"
+        return Refusal(RefusalReason.AMBIGUOUS_SHAPE, missing, task_id=address.id)
+    try:
+        parsed = INPUT_PARSERS[task_type](fields[given])
+    except NonRetryableError as error:
+        return Refusal(RefusalReason.BAD_INPUT, str(error), address, address.id)
+    created = (_epoch_seconds(fields.get(name)) for name in ("created_at", "createdAt"))
+    return Task(
+        id=address.id,
+        key=parsed.key,
+        payload=parsed.payload,
+        shape=address.shape,
+        correlation_id=address.correlation_id,
+        size_bytes=parsed.size_bytes,
+        length=parsed.length,
+        content_id=parsed.content_id,
+        created_at_seconds=next((moment for moment in created if moment is not None), None),
+    )
+
+
+def _task_type(name: JsonValue) -> TaskType | None:
+    try:
+        return TaskType(_cut(name).replace("_", "-")) if isinstance(name, str) else None
+    except ValueError:
+        return None
+
+
+def _given(fields: Item, shape: WireShape) -> str | None:
+    """The name of the field with the input: that of the shape, or the other where only that is there."""
+    own, other = _INPUT_FIELDS[shape], _INPUT_FIELDS[_OTHER[shape]]
+    if fields.get(own) is None and other in fields:
+        return other
+    return own if own in fields else None
+
+
+def _correlation_id(fields: Item) -> str | None:
+    for name in ("correlation_id", "correlationId"):
+        value = fields.get(name)
+        if isinstance(value, str) and _CORRELATION_ID.fullmatch(_cut(value)):
+            return value
+    return None
+
+
+def _epoch_seconds(value: JsonValue) -> float | None:
+    """A time as ISO 8601, or as seconds, milliseconds or microseconds since 1970; None if it is none."""
+    seconds = _iso_seconds(value) if isinstance(value, str) else _numeric_seconds(value)
+    return (
+        seconds if seconds is not None and EARLIEST_EPOCH_SECONDS <= seconds <= LATEST_EPOCH_SECONDS else None
+    )
+
+
+def _iso_seconds(value: str) -> float | None:
+    try:
+        moment = datetime.fromisoformat(_cut(value))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _numeric_seconds(value: JsonValue) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not 0 <= value <= LATEST_EPOCH_SECONDS * 1e6:
+        return None
+    return next((value / a_second for least, a_second in EPOCH_UNITS if value >= least), None)
+
+
+def _cut(word: str) -> str:
+    """The word, or so much of it that it is none: errors would name all of it."""
+    return word[:MAX_WORD_CHARACTERS]
+
+
 def success_body(shape: WireShape, output: Output) -> bytes:
     """The body of a report of success, around the value's ready JSON."""
     if shape is WireShape.NESTJS:
@@ -108,24 +375,3 @@ def claim_body(shape: WireShape) -> bytes:
 def give_back_body(shape: WireShape) -> bytes:
     """The body that makes a claimed task anyone's again."""
     return b'{"state":"pending"}' if shape is WireShape.NESTJS else b'{"status":"pending"}'
-
-
-def _items(body: bytes | bytearray, most: int) -> Iterable[object]:
-    """Raises NoListError, be it while they are read."""
-    if body.startswith(BYTE_ORDER_MARK):  # noqa: FURB188  `removeprefix` copies a page that has none
-        body = body[len(BYTE_ORDER_MARK) :]
-    if len(body) <= LARGE_PAGE_BYTES:
-        # It refuses a whole page for one lone surrogate, NaN or deep nest in one item.
-        with contextlib.suppress(orjson.JSONDecodeError):
-            return _item_list(orjson.loads(body))[:most]
-    return salvage_items(body, LIST_FIELDS, most)
-
-
-def _item_list(document: object) -> list[object]:
-    if isinstance(document, dict):
-        document = next(
-            (document[name] for name in LIST_FIELDS if isinstance(document.get(name), list)), None
-        )
-    if isinstance(document, list):
-        return document
-    raise NoListError(f"the page is no list, nor an object with one under {', '.join(LIST_FIELDS)}")

@@ -12,7 +12,7 @@ from typing import TypeVar
 from shared.logs import LogEvent, get_logger
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import Claim, TaskRecord
-from supervisor.task_api.answers import ReportAnswer, ReportOutcome
+from supervisor.task_api.responses import ReportAnswer, ReportOutcome
 from supervisor.task_api.sender import Sender
 from supervisor.task_api.wire_formats import claim_body, give_back_body
 from supervisor.tasks.backlog import Backlog

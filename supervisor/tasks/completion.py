@@ -11,12 +11,9 @@ from shared.plain_text import one_line
 from supervisor.journal.journal import TaskJournal, Waiting
 from supervisor.journal.task_record import Report, TaskRecord
 from supervisor.status.history import History
-from supervisor.task_api.answers import PollAnswer, ReportAnswer, ReportOutcome
-from supervisor.task_api.causes import loggable_detail
-from supervisor.task_api.outbox import OutboxEntry
-from supervisor.task_api.sender import Sender
-from supervisor.task_api.task_item import TaskAddress
-from supervisor.task_api.wire_formats import failure_body, success_body
+from supervisor.task_api.responses import PollAnswer, ReportAnswer, ReportOutcome, loggable_detail
+from supervisor.task_api.sender import OutboxEntry, Sender
+from supervisor.task_api.wire_formats import TaskAddress, failure_body, success_body
 from supervisor.tasks.gone_reports import GoneReports, Verdict
 from supervisor.tasks.recently_finished import RecentlyFinished
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from supervisor.task_api.answers import PollAnswer, ReportAnswer
+from supervisor.task_api.responses import PollAnswer, ReportAnswer
 
 CONFLICT = 409
 MAX_LISTED = 3

@@ -12,8 +12,8 @@ from shared.settings import UnknownTaskPolicy
 from shared.task_inputs import MAX_TEXT_TOKENS
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import TaskRecord
-from supervisor.task_api.answers import PollAnswer
-from supervisor.task_api.task_item import Refusal, RefusalReason, TaskAddress
+from supervisor.task_api.responses import PollAnswer
+from supervisor.task_api.wire_formats import Refusal, RefusalReason, TaskAddress
 from supervisor.tasks.claims import Claims
 from supervisor.tasks.completion import UNKNOWN_TYPE_LABEL, Completion
 from supervisor.tasks.recently_finished import RecentlyFinished

@@ -42,9 +42,9 @@ def test_sigquit_prints_every_stack_and_the_service_goes_on(harness: Harness) ->
     stacks = service.errors.read_text()
     for place in (
         "supervisor/loop.py",
-        "supervisor/task_api/poller.py",
+        "supervisor/task_api/client.py",
         "worker_slot.py",
-        "supervisor/task_api/wire.py",
+        "supervisor/task_api/http/wire.py",
     ):
         assert place in stacks
     harness.task_api.add(3, prefix="after SIGQUIT")

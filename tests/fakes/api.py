@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from supervisor.task_api.answers import PollRequest
-from supervisor.task_api.outbox import Message
-from supervisor.task_api.poller import Poller
+from supervisor.task_api.client import Poller
+from supervisor.task_api.responses import PollRequest
+from supervisor.task_api.sender import Message
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,21 +16,20 @@ from supervisor.composition import Outside, compose
 from supervisor.journal.task_record import MAX_BYTES_IN_MEMORY, Report
 from supervisor.loop import Supervisor
 from supervisor.pool.slot_table import SlotTable
-from supervisor.runtime.events import (
-    ClaimDone,
-    Event,
-    Inbox,
-    ReportDone,
-    StopRequested,
-    TasksPolled,
-    UnitFinished,
-    WorkerDied,
-    WorkerStarted,
-)
+from supervisor.runtime.events import Event, Inbox, StopRequested, UnitFinished, WorkerDied, WorkerStarted
 from supervisor.runtime.shutdown import ExitCode
 from supervisor.status.status import Status, StatusBoard
-from supervisor.task_api.answers import Health, PollAnswer, PollResult, ReportAnswer, ReportOutcome
-from supervisor.task_api.outbox import Outbox
+from supervisor.task_api.responses import (
+    ClaimDone,
+    Health,
+    PollAnswer,
+    PollResult,
+    ReportAnswer,
+    ReportDone,
+    ReportOutcome,
+    TasksPolled,
+)
+from supervisor.task_api.sender import Outbox
 from supervisor.task_api.wire_formats import parse_page
 from supervisor.tasks.backlog import Backlog
 from tests.builders import make_output, make_settings

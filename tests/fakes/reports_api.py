@@ -5,8 +5,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from supervisor.runtime.events import ReportDone
-from supervisor.task_api.answers import Health, ReportAnswer, ReportOutcome
+from supervisor.task_api.responses import Health, ReportAnswer, ReportDone, ReportOutcome
 from tests.fakes.api import SendJob
 from tests.fakes.harness import Harness
 

@@ -9,14 +9,12 @@ from prometheus_client import CollectorRegistry
 
 from shared.metrics import SupervisorMetrics
 from supervisor.runtime.events import Event, ThreadCrashed
-from supervisor.task_api.answers import PollAnswer, PollRequest, ReportAnswer
-from supervisor.task_api.authorization import Authorization, FixedToken
-from supervisor.task_api.client import MAX_PAGE_BYTES, APIClient
-from supervisor.task_api.endpoints import Endpoints
-from supervisor.task_api.exchange import Exchange
-from supervisor.task_api.tls_files import TlsFiles, choose_tls_files
-from supervisor.task_api.transport import Transport, make_target
-from supervisor.task_api.wire import RequestQueue, Wire
+from supervisor.task_api.client import MAX_PAGE_BYTES, APIClient, Endpoints
+from supervisor.task_api.http.exchange import Authorization, Exchange, FixedToken
+from supervisor.task_api.http.route import TlsFiles, choose_tls_files, make_target
+from supervisor.task_api.http.transfer import Transport
+from supervisor.task_api.http.wire import RequestQueue, Wire
+from supervisor.task_api.responses import PollAnswer, PollRequest, ReportAnswer
 
 PATIENCE_SECONDS = 20.0
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from shared.metrics import SupervisorMetrics
 from shared.models import WireShape
-from supervisor.task_api.answers import Health, PollRequest, PollResult, ReportAnswer, ReportOutcome
+from supervisor.task_api.responses import Health, PollRequest, PollResult, ReportAnswer, ReportOutcome
 from tests.eventually import eventually
 from tests.integration.api_caller import ApiCaller, api_caller
 from tests.stubs.scripted_http import NO_ANSWER, Answer, Ending, Request, ScriptedServer

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from supervisor.task_api.answers import Health, PollRequest, PollResult, ReportOutcome
+from supervisor.task_api.responses import Health, PollRequest, PollResult, ReportOutcome
 from tests.eventually import eventually
 from tests.integration.api_caller import ApiCaller, api_caller
 

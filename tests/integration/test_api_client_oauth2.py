@@ -7,10 +7,10 @@ import orjson
 import pytest
 from pydantic import SecretStr
 
-from supervisor.task_api.answers import Health, PollRequest, PollResult, ReportOutcome
+from supervisor.task_api.http.route import Target
+from supervisor.task_api.http.wire import Wire
 from supervisor.task_api.oauth2 import ClientCredentials, OAuth2Tokens
-from supervisor.task_api.transport import Target
-from supervisor.task_api.wire import Wire
+from supervisor.task_api.responses import Health, PollRequest, PollResult, ReportOutcome
 from tests.integration.api_caller import ApiCaller, api_caller
 from tests.stubs.scripted_http import Answer, Request, ScriptedServer
 

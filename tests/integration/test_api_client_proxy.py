@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from supervisor.task_api.answers import Health, PollAnswer, PollRequest, PollResult, ReportOutcome
-from supervisor.task_api.tls_files import choose_tls_files
+from supervisor.task_api.http.route import choose_tls_files
+from supervisor.task_api.responses import Health, PollAnswer, PollRequest, PollResult, ReportOutcome
 from tests.integration.api_caller import api_caller
 from tests.stubs.proxy import StubProxy
 from tests.stubs.scripted_http import Answer, ScriptedServer

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ConfigurationError
-from supervisor.task_api.answers import Health, PollAnswer, PollRequest, PollResult, ReportOutcome
-from supervisor.task_api.tls_files import TlsFiles, choose_tls_files
+from supervisor.task_api.http.route import TlsFiles, choose_tls_files
+from supervisor.task_api.responses import Health, PollAnswer, PollRequest, PollResult, ReportOutcome
 from tests.integration.api_caller import api_caller
 from tests.stubs.scripted_http import Answer, ScriptedServer
 from tests.stubs.tls import CA, CERTIFICATES, CLIENT_CERT, CLIENT_KEY, LOCKED_KEY, OTHER_CA, server_context

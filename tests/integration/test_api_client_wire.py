@@ -10,14 +10,12 @@ import pycurl
 import pytest
 
 from supervisor.runtime.events import Event, ThreadCrashed
-from supervisor.task_api.answers import Health, PollRequest, PollResult, ReportAnswer, ReportOutcome
-from supervisor.task_api.authorization import FixedToken
-from supervisor.task_api.exchange import Exchange
-from supervisor.task_api.tls_files import choose_tls_files
-from supervisor.task_api.transfer import Request as WireRequest
-from supervisor.task_api.transfer import RequestKind
-from supervisor.task_api.transport import Transport, make_target
-from supervisor.task_api.wire import Wire
+from supervisor.task_api.http.exchange import Exchange, FixedToken
+from supervisor.task_api.http.route import choose_tls_files, make_target
+from supervisor.task_api.http.transfer import Request as WireRequest
+from supervisor.task_api.http.transfer import RequestKind, Transport
+from supervisor.task_api.http.wire import Wire
+from supervisor.task_api.responses import Health, PollRequest, PollResult, ReportAnswer, ReportOutcome
 from tests.eventually import eventually
 from tests.integration.api_caller import api_caller
 from tests.integration.test_api_client_garbage import OK, RawServer
@@ -199,11 +197,11 @@ def test_only_so_many_are_under_way_and_the_rest_can_be_taken_back(
     waiting, others = wire.new_queue(AT_ONCE), wire.new_queue(1)
     wire.start()
     for number in range(10):
-        waiting.put(WireRequest(kind, server.url, got.put, about=str(number)))
+        waiting.put(WireRequest(kind, server.url, got.put, task_id=str(number)))
     eventually(lambda: len(server.requests) == AT_ONCE)
     others.put(WireRequest(kind, f"{server.url}/other", got.put))
     eventually(lambda: len(server.requests) == AT_ONCE + 1, what="a queue does not hold up another")
-    assert [request.about for request in waiting.take_back()] == [str(n) for n in range(AT_ONCE, 10)]
+    assert [request.task_id for request in waiting.take_back()] == [str(n) for n in range(AT_ONCE, 10)]
     release.set()
     for _ in range(AT_ONCE + 1):
         got.get(timeout=PATIENCE_SECONDS)

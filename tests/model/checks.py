@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from shared.models import TaskStatus
-from supervisor.task_api.outbox import M, Outbox
+from supervisor.task_api.sender import M, Outbox
 from tests.fakes.harness import Harness
 from tests.model.world import World
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from shared.errors import Blame, RetryReason
 from shared.messages import Failure
 from supervisor.runtime.events import PauseRequested, ResumeRequested, StopRequested
-from supervisor.task_api.answers import Health, ReportAnswer, ReportOutcome
+from supervisor.task_api.responses import Health, ReportAnswer, ReportOutcome
 
 SLOTS = st.integers(0, 1)
 LATER = st.sampled_from([False, False, True])

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from shared.messages import Failure
 from shared.models import Output, TaskStatus
 from supervisor.runtime.events import Event
-from supervisor.task_api.answers import ReportAnswer
+from supervisor.task_api.responses import ReportAnswer
 from tests.builders import make_settings
 from tests.fakes.disk import Step
 from tests.model.calm import go_well, go_well_with_poll, settle

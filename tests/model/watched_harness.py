@@ -10,8 +10,8 @@ from shared.messages import Unit
 from shared.models import INPUTS_DIRECTORY, JsonValue, Task
 from shared.settings import Settings
 from supervisor.loop import Supervisor
-from supervisor.task_api.answers import PollRequest
-from supervisor.task_api.outbox import Message
+from supervisor.task_api.responses import PollRequest
+from supervisor.task_api.sender import Message
 from tests.builders import make_task
 from tests.fakes.api import HeldPatches, HeldPoller
 from tests.fakes.clock import Clock

@@ -19,15 +19,18 @@ from supervisor.journal.report_bodies import READ, BodyFile
 from supervisor.journal.schema import read_location
 from supervisor.journal.state_directory import BODIES_DIRECTORY
 from supervisor.journal.task_record import TaskState
-from supervisor.runtime.events import ClaimDone, Event, ReportDone, TasksPolled, UnitFinished
+from supervisor.runtime.events import Event, UnitFinished
 from supervisor.runtime.shutdown import ExitCode
-from supervisor.task_api.answers import (
+from supervisor.task_api.responses import (
+    ClaimDone,
     Health,
     PollAnswer,
     PollRequest,
     PollResult,
     ReportAnswer,
+    ReportDone,
     ReportOutcome,
+    TasksPolled,
 )
 from supervisor.task_api.wire_formats import parse_page
 from tests.builders import make_output

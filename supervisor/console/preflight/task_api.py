@@ -19,11 +19,11 @@ from supervisor.journal.state_directory import JOURNAL_FILE
 from supervisor.journal.task_record import TaskState
 from supervisor.polling import MAX_TASKS_ASKED
 from supervisor.runtime.events import Event, ThreadCrashed
-from supervisor.task_api.answers import PAGES, PollAnswer, PollRequest, PollResult
-from supervisor.task_api.connection import connect
-from supervisor.task_api.exchange import Exchange, NoResponse, Response
+from supervisor.task_api.client import connect
+from supervisor.task_api.http.exchange import Exchange, NoResponse, Response
+from supervisor.task_api.http.route import make_target
 from supervisor.task_api.poll_scheduler import SMALLER_LIMIT_SECONDS, TaskScheduler
-from supervisor.task_api.transport import make_target
+from supervisor.task_api.responses import PAGES, PollAnswer, PollRequest, PollResult
 from supervisor.tasks.intake import IntakeRules
 
 SUBJECT = "task API"

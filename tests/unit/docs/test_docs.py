@@ -19,8 +19,8 @@ from supervisor.console.gauges import StatusGauges
 from supervisor.runtime.process import SIGNAL_EVENTS
 from supervisor.runtime.shutdown import ExitCode
 from supervisor.status.status import Idle, NotReady, SlotState, StatusBoard
-from supervisor.task_api.answers import PollResult, ReportOutcome
-from supervisor.task_api.task_item import RefusalReason
+from supervisor.task_api.responses import PollResult, ReportOutcome
+from supervisor.task_api.wire_formats import RefusalReason
 from tests.unit.docs.markdown import ROOT, Document, documents
 from tests.unit.supervisor.statuses import QUOTA, WORKING
 from workers.providers.calls import CallStatus

@@ -3,7 +3,7 @@
 import pytest
 
 from supervisor.runtime.circuit_breaker import BreakerState
-from supervisor.task_api.answers import Health, PollResult, ReportAnswer, ReportOutcome
+from supervisor.task_api.responses import Health, PollResult, ReportAnswer, ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.harness import Harness
 from tests.fakes.reports_api import DONE, ReportsAPI

@@ -10,7 +10,7 @@ from supervisor.console.notices.notice import Notice
 from supervisor.console.notices.summary import all_notices
 from supervisor.runtime.trouble import Trouble
 from supervisor.status.status import Idle
-from supervisor.task_api.answers import Health, PollResult, ReportAnswer, ReportOutcome
+from supervisor.task_api.responses import Health, PollResult, ReportAnswer, ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.harness import Harness, item
 

@@ -2,8 +2,16 @@
 
 import pytest
 
-from supervisor.task_api.answers import Health, PollAnswer, PollResult, ReportAnswer, ReportOutcome
-from supervisor.task_api.causes import cause_of_poll, cause_of_report, loggable_detail
+from supervisor.task_api.responses import (
+    Health,
+    PollAnswer,
+    PollResult,
+    ReportAnswer,
+    ReportOutcome,
+    cause_of_poll,
+    cause_of_report,
+    loggable_detail,
+)
 
 VECTOR = "[0.0123, -0.5, 1e-05, 0.25]"
 

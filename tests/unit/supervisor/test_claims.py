@@ -7,7 +7,7 @@ import pytest
 
 from supervisor.journal.task_record import Claim
 from supervisor.runtime.shutdown import ExitCode
-from supervisor.task_api.answers import Health, ReportAnswer, ReportOutcome
+from supervisor.task_api.responses import Health, ReportAnswer, ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.harness import Harness
 

@@ -1,9 +1,8 @@
 """Claims knock at the same door as polls and reports, and keep away from it while the API is ill."""
 
 from supervisor.runtime.circuit_breaker import BreakerState
-from supervisor.runtime.events import ClaimDone
 from supervisor.status.status import NotReady
-from supervisor.task_api.answers import Health, ReportAnswer, ReportOutcome
+from supervisor.task_api.responses import ClaimDone, Health, ReportAnswer, ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.harness import Harness
 
@@ -42,7 +41,7 @@ def test_claims_held_back_by_a_full_disk_are_not_sent_to_an_api_that_fell_ill_me
     harness.disk.fill()
     harness.list_tasks("a", "b")
     for _ in range(5):
-        harness.supervisor.api_gate.reports.heard(Health.UNHEALTHY, harness.clock(), None)
+        harness.supervisor.api_gate.reports.on_response(Health.UNHEALTHY, harness.clock(), None)
     harness.disk.free()
     harness.turn()
     assert claims(harness) == []

@@ -8,7 +8,7 @@ import pytest
 
 from shared.models import TaskStatus, WireShape
 from supervisor.journal.journal import Waiting
-from supervisor.task_api.answers import Health, ReportAnswer, ReportOutcome
+from supervisor.task_api.responses import Health, ReportAnswer, ReportOutcome
 from supervisor.tasks.completion import Completion
 from tests.builders import make_output, make_record, make_report
 from tests.fakes.harness import Harness, item

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from shared.errors import ConfigurationError
 from shared.metrics import SupervisorMetrics
 from shared.settings import Settings
-from supervisor.task_api.connection import connect
+from supervisor.task_api.client import connect
 from tests.builders import make_settings
 
 

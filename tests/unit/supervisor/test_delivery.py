@@ -5,8 +5,7 @@ import errno
 import pytest
 
 from supervisor.journal.journal import TaskJournal
-from supervisor.runtime.events import ReportDone
-from supervisor.task_api.answers import Health, ReportAnswer, ReportOutcome
+from supervisor.task_api.responses import Health, ReportAnswer, ReportDone, ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.harness import Harness
 
@@ -124,7 +123,7 @@ def test_probe_is_the_only_call_however_wide_the_window_is() -> None:
     harness.start_workers()
     harness.list_tasks(*[f"t{number}" for number in range(50)])
     for _ in range(5):
-        harness.supervisor.api_gate.reports.heard(Health.UNHEALTHY, harness.clock(), None)
+        harness.supervisor.api_gate.reports.on_response(Health.UNHEALTHY, harness.clock(), None)
     harness.finish(0)
     assert under_way(harness) == []
     harness.pass_time(60.0)

@@ -1,6 +1,6 @@
 """Where the task API has its operations."""
 
-from supervisor.task_api.endpoints import Endpoints
+from supervisor.task_api.client import Endpoints
 
 
 def test_limit_and_wait_are_added_to_the_query() -> None:

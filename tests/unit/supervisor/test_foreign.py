@@ -2,11 +2,16 @@
 
 import pytest
 
-from supervisor.task_api.foreign import foreign_sign
+from supervisor.task_api.http.exchange import Response
+from supervisor.task_api.responses import foreign_sign
 
 HTML = {"content-type": "text/html; charset=utf-8"}
 JSON = {"content-type": "application/json"}
 PLAIN = {"content-type": "text/plain"}
+
+
+def response(headers: dict[str, str], body: bytes) -> Response:
+    return Response(200, headers, body, complete=True, began_at=0.0, took_seconds=0.0)
 
 
 @pytest.mark.parametrize(
@@ -40,8 +45,8 @@ PLAIN = {"content-type": "text/plain"}
     ],
 )
 def test_what_is_not_the_apis_is_told(headers: dict[str, str], body: bytes) -> None:
-    assert foreign_sign(headers, body)
-    assert len(foreign_sign(headers, body)) < 200
+    assert foreign_sign(response(headers, body))
+    assert len(foreign_sign(response(headers, body))) < 200
 
 
 @pytest.mark.parametrize(
@@ -71,13 +76,13 @@ def test_what_is_not_the_apis_is_told(headers: dict[str, str], body: bytes) -> N
     ],
 )
 def test_what_may_be_the_apis_own_is_left_to_its_status(headers: dict[str, str], body: bytes) -> None:
-    assert foreign_sign(headers, body) == ""
+    assert foreign_sign(response(headers, body)) == ""
 
 
 def test_title_of_a_page_is_told() -> None:
     page = b"<html><head><title>\n 503 Service\tUnavailable </title></head>"
-    assert foreign_sign({}, page) == "an HTML page, '503 Service Unavailable'"
+    assert foreign_sign(response({}, page)) == "an HTML page, '503 Service Unavailable'"
 
 
 def test_long_bodies_are_not_read_to_their_end() -> None:
-    assert foreign_sign(HTML, b"x" * 50_000_000 + b"<html>") == ""
+    assert foreign_sign(response(HTML, b"x" * 50_000_000 + b"<html>")) == ""

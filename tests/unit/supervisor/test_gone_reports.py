@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from supervisor.runtime.shutdown import ExitCode
-from supervisor.task_api.answers import Health, PollResult, ReportAnswer, ReportOutcome
+from supervisor.task_api.responses import Health, PollResult, ReportAnswer, ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.harness import Harness
 from tests.readings import reading

@@ -12,8 +12,8 @@ import pytest
 from shared.messages import UnitDone
 from shared.models import JsonValue, Task
 from supervisor.journal.input_files import MAX_BYTES_IN_TABLE
-from supervisor.runtime.events import TasksPolled, UnitFinished
-from supervisor.task_api.answers import Health, PollAnswer, PollResult
+from supervisor.runtime.events import UnitFinished
+from supervisor.task_api.responses import Health, PollAnswer, PollResult, TasksPolled
 from supervisor.task_api.wire_formats import parse_page
 from tests.builders import make_settings
 from tests.fakes.harness import Harness, item

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.settings import UnknownTaskPolicy
-from supervisor.task_api.answers import ReportOutcome
+from supervisor.task_api.responses import ReportOutcome
 from supervisor.tasks.recently_finished import MAX_ENTRIES
 from tests.builders import make_settings
 from tests.fakes.harness import Harness, item

@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.logs import LogEvent
 from supervisor.journal.admin import JournalAdmin
-from supervisor.task_api.answers import ReportOutcome
+from supervisor.task_api.responses import ReportOutcome
 from tests.fakes.harness import Harness
 
 

@@ -4,17 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from supervisor.task_api.answers import (
+from supervisor.task_api.http.exchange import FailedStep, FixedToken, NoResponse, Response
+from supervisor.task_api.responses import (
     Health,
     PollAnswer,
     PollRequest,
     PollResult,
     ReportAnswer,
     ReportOutcome,
+    classify_poll,
+    classify_report,
 )
-from supervisor.task_api.authorization import FixedToken
-from supervisor.task_api.exchange import FailedStep, NoResponse, Response
-from supervisor.task_api.judgement import judge_poll, judge_report
 
 URL = "https://api.test/api/ai-tasks/pending"
 HTML = b"<!doctype html><html><title>Please wait</title></html>"
@@ -28,11 +28,11 @@ def response(
 
 
 def poll(got: Response | NoResponse, held_seconds: float = 0.0) -> PollAnswer:
-    return judge_poll(got, PollRequest(100, held_seconds), URL, FixedToken(""))
+    return classify_poll(got, PollRequest(100, held_seconds), URL, FixedToken(""))
 
 
 def report(got: Response | NoResponse) -> ReportAnswer:
-    return judge_report(got, "https://api.test/api/ai-tasks/7", str)
+    return classify_report(got, "https://api.test/api/ai-tasks/7", str)
 
 
 @pytest.mark.parametrize(

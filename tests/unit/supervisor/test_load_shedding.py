@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from supervisor.runtime.circuit_breaker import BreakerState
-from supervisor.task_api.answers import Health, ReportAnswer, ReportOutcome
+from supervisor.task_api.responses import Health, ReportAnswer, ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.harness import Harness
 from tests.fakes.reports_api import DONE, ReportsAPI, TokenBucket

@@ -15,7 +15,7 @@ from supervisor.runtime.events import (
 )
 from supervisor.runtime.shutdown import ExitCode
 from supervisor.status.status import NotReady, Phase
-from supervisor.task_api.answers import Health, PollResult, ReportOutcome
+from supervisor.task_api.responses import Health, PollResult, ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.clock import Clock
 from tests.fakes.disk import Step
@@ -105,7 +105,7 @@ def test_work_goes_on_while_the_api_is_down(harness: Harness) -> None:
     harness.list_tasks(*"abcdef")
     harness.pass_time(1.0)
     for _ in range(5):
-        harness.supervisor.api_gate.reports.heard(Health.UNHEALTHY, harness.clock(), None)
+        harness.supervisor.api_gate.reports.on_response(Health.UNHEALTHY, harness.clock(), None)
     for slot in list(harness.held):
         harness.finish(slot)
     assert len(harness.outbox) == 6
@@ -237,7 +237,7 @@ def test_result_on_disk_is_never_computed_again(tmp_path: Path) -> None:
 def test_no_task_is_polled_for_until_a_report_is_accepted_again(harness: Harness) -> None:
     harness.list_tasks("a", "b")
     for _ in range(5):
-        harness.supervisor.api_gate.reports.heard(Health.UNHEALTHY, harness.clock(), None)
+        harness.supervisor.api_gate.reports.on_response(Health.UNHEALTHY, harness.clock(), None)
     for slot in list(harness.held):
         harness.finish(slot)
     harness.pass_time(61.0)
@@ -251,7 +251,7 @@ def test_no_task_is_polled_for_until_a_report_is_accepted_again(harness: Harness
 def test_reports_go_on_while_polls_fail(harness: Harness) -> None:
     harness.list_tasks("a")
     for _ in range(5):
-        harness.supervisor.api_gate.polls.heard(Health.UNHEALTHY, harness.clock(), None)
+        harness.supervisor.api_gate.polls.on_response(Health.UNHEALTHY, harness.clock(), None)
     assert NotReady.API_CIRCUIT_OPEN in harness.status.not_ready
     harness.finish(0)
     assert len(harness.report_queue.jobs) == 1

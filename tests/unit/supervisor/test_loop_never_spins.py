@@ -14,7 +14,7 @@ from supervisor.runtime.events import (
     WakeRequested,
     WorkerDied,
 )
-from supervisor.task_api.answers import Health, PollResult, ReportAnswer, ReportOutcome
+from supervisor.task_api.responses import Health, PollResult, ReportAnswer, ReportOutcome
 from tests.builders import make_output, make_settings
 from tests.fakes.disk import Step
 from tests.fakes.harness import Harness

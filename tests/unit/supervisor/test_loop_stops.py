@@ -10,7 +10,7 @@ from shared.errors import RetryReason
 from supervisor.runtime.events import PauseRequested, StopRequested
 from supervisor.runtime.shutdown import ExitCode
 from supervisor.status.status import NotReady
-from supervisor.task_api.answers import ReportOutcome
+from supervisor.task_api.responses import ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.harness import Harness
 

@@ -4,7 +4,7 @@ import pytest
 
 from shared.errors import RetryReason
 from supervisor.runtime.events import PauseRequested
-from supervisor.task_api.answers import Health, PollRequest, PollResult, ReportAnswer, ReportOutcome
+from supervisor.task_api.responses import Health, PollRequest, PollResult, ReportAnswer, ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.harness import Harness
 

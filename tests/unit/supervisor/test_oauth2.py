@@ -9,11 +9,10 @@ import orjson
 import pytest
 from pydantic import SecretStr
 
-from supervisor.task_api.authorization import Credential, Withheld
-from supervisor.task_api.exchange import Exchange, FailedStep, NoResponse, Response
+from supervisor.task_api.http.exchange import Credential, Exchange, FailedStep, NoResponse, Response, Withheld
+from supervisor.task_api.http.route import Target
+from supervisor.task_api.http.transfer import Request
 from supervisor.task_api.oauth2 import ClientCredentials, OAuth2Tokens
-from supervisor.task_api.transfer import Request
-from supervisor.task_api.transport import Target
 from tests.fakes.clock import Clock
 
 URL = "https://id.test/oauth/token"
@@ -160,8 +159,8 @@ def test_token_whose_life_is_not_said_is_used_until_it_is_refused(
     endpoint.grant(expires_in=life)
     clock.advance(86_400.0)
     assert obtain(tokens) == ["Bearer token-1"]
-    assert not tokens.answered("Bearer token-1", 200)
-    assert tokens.answered("Bearer token-1", 401)
+    assert not tokens.on_response("Bearer token-1", 200)
+    assert tokens.on_response("Bearer token-1", 401)
     assert obtain(tokens) == []
 
 
@@ -293,7 +292,7 @@ def test_api_that_refuses_every_token_costs_few_of_them(
             endpoint.grant(f"token-{number}")
         for credential in got:
             if isinstance(credential, str):
-                tokens.answered(credential, 401)
+                tokens.on_response(credential, 401)
         clock.advance(0.1)
     assert len(endpoint.requests) < MAX_FETCHES_AN_HOUR
     assert "the task API answers 401 to a new token" in withheld(tokens).detail
@@ -318,8 +317,8 @@ def test_only_an_answer_to_a_known_caller_shows_that_the_token_is_good(
     """A token that was good is not replaced within its first minute, whatever is refused with it."""
     obtain(tokens)
     endpoint.grant()
-    assert not tokens.answered("Bearer token-1", status)
-    assert tokens.answered("Bearer token-1", 401) is is_replaced
+    assert not tokens.on_response("Bearer token-1", status)
+    assert tokens.on_response("Bearer token-1", 401) is is_replaced
 
 
 def test_api_that_refuses_some_requests_costs_a_token_a_minute(
@@ -331,7 +330,7 @@ def test_api_that_refuses_some_requests_costs_a_token_a_minute(
             endpoint.grant(f"token-{number}", expires_in=3600)
         for credential in got:
             assert isinstance(credential, str), "the others are not held up"
-            tokens.answered(credential, 401 if number % 2 else 200)
+            tokens.on_response(credential, 401 if number % 2 else 200)
         clock.advance(0.1)
     assert len(endpoint.requests) < MAX_FETCHES_AN_HOUR
 
@@ -341,9 +340,9 @@ def test_token_that_was_withdrawn_is_replaced_at_once_and_once(
 ) -> None:
     obtain(tokens)
     endpoint.grant("old", expires_in=3600)
-    tokens.answered("Bearer old", 200)
+    tokens.on_response("Bearer old", 200)
     clock.advance(100.0)
-    assert [tokens.answered("Bearer old", 401) for _ in range(8)] == [True] * 8
+    assert [tokens.on_response("Bearer old", 401) for _ in range(8)] == [True] * 8
     waiting = [obtain(tokens) for _ in range(8)]
     endpoint.grant("new")
     assert waiting == [["Bearer new"]] * 8

@@ -7,7 +7,7 @@ from supervisor.console.notices.summary import all_notices
 from supervisor.runtime.circuit_breaker import BreakerState
 from supervisor.runtime.events import PauseRequested
 from supervisor.status.status import Idle, NotReady, Phase
-from supervisor.task_api.answers import Health, PollResult, ReportOutcome
+from supervisor.task_api.responses import Health, PollResult, ReportOutcome
 from tests.builders import make_output, make_settings
 from tests.fakes.harness import Harness
 

@@ -6,7 +6,7 @@ import pytest
 
 from shared.retry import Backoff
 from supervisor.journal.task_record import Report
-from supervisor.task_api.outbox import Outbox
+from supervisor.task_api.sender import Outbox
 from tests.builders import make_report
 
 WINDOW = 4

@@ -8,7 +8,7 @@ import pytest
 from shared.settings import UnknownTaskPolicy
 from supervisor.runtime.circuit_breaker import BreakerState
 from supervisor.status.status import Idle, NotReady
-from supervisor.task_api.answers import Health, PollResult
+from supervisor.task_api.responses import Health, PollResult
 from tests.builders import make_settings
 from tests.fakes.harness import Harness, item
 from tests.readings import reading

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.errors import ConfigurationError
-from supervisor.task_api.proxies import proxy_for
+from supervisor.task_api.http.route import proxy_for
 
 PROXY = "http://proxy.test:3128"
 

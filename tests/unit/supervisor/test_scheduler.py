@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.task_api.answers import Listed, PollRequest
 from supervisor.task_api.poll_scheduler import MAX_AHEAD, MAX_AHEAD_BYTES, MAX_PAGE_BYTES, TaskScheduler
+from supervisor.task_api.responses import Listed, PollRequest
 from tests.fakes.clock import Clock
 
 CAPACITY = 100

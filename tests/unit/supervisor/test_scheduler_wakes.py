@@ -2,8 +2,8 @@
 
 import pytest
 
-from supervisor.task_api.answers import Listed, PollRequest
 from supervisor.task_api.poll_scheduler import TaskScheduler
+from supervisor.task_api.responses import Listed, PollRequest
 from tests.fakes.clock import Clock
 
 HELD_SECONDS = 20.0

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pycurl
 import pytest
 
-from supervisor.task_api.sockets import Sockets
+from supervisor.task_api.http.wire import Sockets
 
 Ends = tuple[socket.socket, socket.socket]
 
@@ -75,17 +75,17 @@ def test_wake_is_not_lost_to_a_look_at_idle_connections(
 ) -> None:
     keep(sockets, ends[0])
     os.eventfd_write(wake_descriptor, 1)
-    sockets.break_what_is_stale()
+    sockets.shut_stale()
     assert sockets.wait(None) == []
 
 
 def test_quiet_connection_is_used_again(sockets: Sockets, ends: Ends) -> None:
     keep(sockets, ends[0])
-    sockets.break_what_is_stale()
+    sockets.shut_stale()
     use(sockets, ends[0])
     ends[1].send(b"an answer")
     assert sockets.wait(0.0) == [(ends[0].fileno(), pycurl.CSELECT_IN)]
-    sockets.break_what_is_stale()
+    sockets.shut_stale()
     assert can_write(ends[0])
 
 
@@ -95,14 +95,14 @@ def test_connection_that_says_something_is_broken(sockets: Sockets, ends: Ends, 
     ends[1].send(b"stray")
     if wait_first:
         assert sockets.wait(0.0) == []
-    sockets.break_what_is_stale()
+    sockets.shut_stale()
     assert not can_write(ends[0])
 
 
 def test_connection_that_is_closed_by_the_other_side_is_broken(sockets: Sockets, ends: Ends) -> None:
     keep(sockets, ends[0])
     ends[1].close()
-    sockets.break_what_is_stale()
+    sockets.shut_stale()
     assert not can_write(ends[0])
 
 
@@ -111,17 +111,17 @@ def test_what_comes_in_just_as_a_connection_turns_idle_is_seen(sockets: Sockets,
     sockets.wait(0.0)
     ends[1].send(b"stray")
     sockets.watch(pycurl.POLL_REMOVE, ends[0].fileno())
-    sockets.break_what_is_stale()
+    sockets.shut_stale()
     assert not can_write(ends[0])
 
 
 def test_connection_of_http_2_may_say_something(sockets: Sockets, ends: Ends) -> None:
     keep(sockets, ends[0])
-    sockets.pass_over(ends[0].fileno())
+    sockets.ignore_while_idle(ends[0].fileno())
     keep(sockets, ends[0])
     ends[1].send(b"a ping")
     assert sockets.wait(0.0) == []
-    sockets.break_what_is_stale()
+    sockets.shut_stale()
     assert can_write(ends[0])
 
 
@@ -131,14 +131,14 @@ def test_number_of_a_closed_connection_may_be_that_of_a_new_one(sockets: Sockets
     keep(sockets, ours)
     theirs.close()
     ours.close()
-    sockets.break_what_is_stale()
+    sockets.shut_stale()
     # The kernel gives the lowest number that is free.
     pair = {end.fileno(): end for end in socket.socketpair()}
     new = pair.pop(number)
     (far_end,) = pair.values()
     with new, far_end:
         far_end.send(b"for somebody else")
-        sockets.break_what_is_stale()
+        sockets.shut_stale()
         assert can_write(new)
         use(sockets, new)
         assert sockets.wait(0.0) == [(number, pycurl.CSELECT_IN)]
@@ -151,6 +151,6 @@ def test_what_libcurl_uses_for_itself_is_left_alone(sockets: Sockets, ends: Ends
         sockets.watch(pycurl.POLL_REMOVE, number)
     ends[1].send(b"x")
     assert sockets.wait(0.0) == []
-    sockets.break_what_is_stale()
+    sockets.shut_stale()
     assert can_write(ends[0])
     os.close(signal)

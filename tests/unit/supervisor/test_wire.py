@@ -7,8 +7,7 @@ import pytest
 
 from shared.models import BatchKey, Task, TaskType, WireShape
 from shared.task_inputs import parse_embedding
-from supervisor.task_api.task_item import Refusal, RefusalReason
-from supervisor.task_api.wire_formats import LIST_FIELDS, Page, parse_page
+from supervisor.task_api.wire_formats import LIST_FIELDS, Page, Refusal, RefusalReason, parse_page
 
 FLAT: dict[str, object] = {
     "id": "t1",

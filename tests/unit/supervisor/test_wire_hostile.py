@@ -9,8 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.models import JsonValue, Task, WireShape
-from supervisor.task_api.task_item import MAX_ID_CHARACTERS, RefusalReason
-from supervisor.task_api.wire_formats import Page, parse_page
+from supervisor.task_api.wire_formats import MAX_ID_CHARACTERS, Page, RefusalReason, parse_page
 
 # Lone surrogates included: a page may hold them as escapes.
 TEXTS = st.text(st.characters(), max_size=8)

@@ -4,8 +4,7 @@ import orjson
 import pytest
 
 from shared.models import Task, WireShape
-from supervisor.task_api.task_item import Refusal, RefusalReason
-from supervisor.task_api.wire_formats import LIST_FIELDS, Page, parse_page
+from supervisor.task_api.wire_formats import LIST_FIELDS, Page, Refusal, RefusalReason, parse_page
 
 HELLO = {"text": "hello"}
 KIND: dict[str, object] = {"type": "text-embedding"}

@@ -19,7 +19,7 @@ from supervisor.status.status import (
     ProviderStatus,
     Status,
 )
-from supervisor.task_api.answers import PollResult
+from supervisor.task_api.responses import PollResult
 from tests.unit.supervisor.statuses import LOST_MODEL, QUOTA, WORKING, idle
 
 REPORT_TROUBLE = Trouble(

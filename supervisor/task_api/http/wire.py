@@ -1,7 +1,9 @@
-"""All HTTP to the task API, in one thread on libcurl's multi interface: requests in, exchanges out."""
+"""All HTTP to the task API, in one thread on libcurl's multi interface."""
 
 import contextlib
 import os
+import select
+import socket
 import threading
 import time
 from collections import deque
@@ -13,19 +15,24 @@ import pycurl
 
 from supervisor.runtime.events import Event
 from supervisor.runtime.threads import start_thread
-from supervisor.task_api.authorization import Credential, Withheld
-from supervisor.task_api.exchange import Exchange, FailedStep, NoResponse, Response
-from supervisor.task_api.sockets import Sockets
-from supervisor.task_api.transfer import MILLISECONDS, Request, Transfer
-from supervisor.task_api.transport import Transport
+from supervisor.task_api.http.exchange import (
+    Credential,
+    Exchange,
+    FailedStep,
+    NoResponse,
+    Response,
+    Withheld,
+)
+from supervisor.task_api.http.transfer import MILLISECONDS, Request, Transfer, Transport
 
 THREAD_NAME = "wire"
+READABLE = select.EPOLLIN
 
 
 class RequestQueue:
-    """Requests that wait for the wire, which does `at_once` of them at most.
+    """Requests that wait for the wire. At most `at_once` of them are under way.
 
-    One thread may put and take back while the wire's thread takes: each is one step of a deque.
+    One thread puts and takes back while the wire's thread takes: each is one operation of a deque.
     """
 
     def __init__(self, at_once: int, wake: Callable[[], None]) -> None:
@@ -46,7 +53,7 @@ class RequestQueue:
         return None
 
     def take_back(self) -> list[Request]:
-        """What the wire has not begun, in order."""
+        """The requests that are not begun, in order."""
         taken: list[Request] = []
         while (request := self.next()) is not None:
             taken.append(request)
@@ -55,21 +62,20 @@ class RequestQueue:
 
 @dataclass(slots=True)
 class _Job:
-    """A request that has left its queue.
-
-    `is_second`: it was refused with another credential. `fresh`: it needs a new connection.
-    """
+    """A request that has left its queue."""
 
     queue: RequestQueue
     request: Request
     is_second: bool = False
+    """It was refused with another credential before."""
     fresh: bool = False
+    """It needs a new connection."""
     credential: str = ""
     began_at: float = 0.0
 
 
 class Wire:
-    """Other threads put requests into its queues; all else happens in its own thread."""
+    """Other threads put requests into its queues; everything else happens in its own thread."""
 
     def __init__(
         self,
@@ -94,7 +100,7 @@ class Wire:
         self._thread: threading.Thread | None = None
 
     def new_queue(self, at_once: int) -> RequestQueue:
-        """A queue of its own for one kind of caller. Call before `start`."""
+        """A queue for one kind of caller. Call before `start`."""
         queue = RequestQueue(at_once, self._wake)
         self._queues.append(queue)
         return queue
@@ -103,7 +109,7 @@ class Wire:
         self._thread = start_thread(THREAD_NAME, self._work, self._post)
 
     def close(self) -> None:
-        """End the thread; what is under way is dropped. Nothing may be put into a queue any more."""
+        """End the thread and drop what is under way. Put nothing into a queue after this."""
         self._closing = True
         self._wake()
         if self._thread is not None:
@@ -112,7 +118,7 @@ class Wire:
         os.close(self._wake_descriptor)
 
     def _wake(self) -> None:
-        # The wire takes the mark away before it looks into the queues, so who finds it set is not missed.
+        # The wire clears the mark before it looks into the queues, so nothing put while it is set is missed.
         if not self._woken:
             self._woken = True
             os.eventfd_write(self._wake_descriptor, 1)
@@ -129,7 +135,7 @@ class Wire:
             self._release()
 
     def _advance(self) -> None:
-        """Take in what is done, begin what waits, and let libcurl do what is due."""
+        """Take in what is done, begin what waits, and let libcurl's timer run."""
         self._take_in_done()
         self._begin_waiting()
         while self._timer_at is not None and self._clock() >= self._timer_at:
@@ -154,7 +160,7 @@ class Wire:
             self._hand_over(job, NoResponse(step, credential.detail, now, 0.0, wait))
             return
         transfer = self._idle.pop() if self._idle else Transfer(self._transport.new_handle())
-        self._sockets.break_what_is_stale()
+        self._sockets.shut_stale()
         transfer.prepare(job.request, credential, fresh=job.fresh)
         job.credential, job.began_at = credential, now
         self._under_way[transfer.handle] = (transfer, job)
@@ -172,7 +178,7 @@ class Wire:
     def _finish(self, handle: pycurl.Curl, code: int, message: str) -> None:
         transfer, job = self._under_way.pop(handle)
         if (descriptor := transfer.multiplexed_socket()) is not None:
-            self._sockets.pass_over(descriptor)
+            self._sockets.ignore_while_idle(descriptor)
         self._multi.remove_handle(handle)
         got = transfer.take_result(code, message, job.began_at, self._clock() - job.began_at)
         self._idle.append(transfer)
@@ -182,7 +188,7 @@ class Wire:
             self._begin(job, job.credential)
             return
         authorization = job.request.kind.authorization
-        refused = isinstance(got, Response) and authorization.answered(job.credential, got.status)
+        refused = isinstance(got, Response) and authorization.on_response(job.credential, got.status)
         if refused and not job.is_second:
             job.is_second = True
             self._authorize(job)
@@ -209,3 +215,113 @@ class Wire:
         self._multi.close()
         for transfer in self._idle:
             transfer.handle.close()
+
+
+class Sockets:
+    """The sockets that libcurl waits for, and those of connections that are kept between two requests.
+
+    What comes in between two requests must not be taken for the next answer, and libcurl looks at a kept
+    connection only where it was idle for a second. So a connection stays registered while it is idle.
+
+    Owned by the wire's thread; libcurl closes sockets in this thread only. The kernel forgets a registration
+    with its socket, so an event never belongs to another file with the same number.
+    """
+
+    def __init__(self, wake_descriptor: int) -> None:
+        self._wake_descriptor = wake_descriptor
+        self._epoll = select.epoll()
+        # Edge-triggered: each write wakes once, and nothing needs to be read.
+        self._epoll.register(wake_descriptor, READABLE | select.EPOLLET)
+        self._events: dict[int, int] = {}
+        self._connections: set[int] = set()
+        self._idle: set[int] = set()
+        self._multiplexed: set[int] = set()
+        self._looked = False
+        self._was_woken = False
+
+    def close(self) -> None:
+        self._epoll.close()
+
+    def wait(self, seconds: float | None) -> list[tuple[int, int]]:
+        """Wait for a socket, or for a write to `wake_descriptor`. Returns sockets with libcurl's actions."""
+        found = self._epoll.poll(0 if self._was_woken else seconds)
+        self._looked, self._was_woken = True, False
+        return [
+            (descriptor, _actions(events))
+            for descriptor, events in found
+            if descriptor != self._wake_descriptor and not self._shut_if_idle(descriptor)
+        ]
+
+    def watch(self, what: int, descriptor: int) -> None:
+        """Libcurl tells which events it waits for."""
+        if what == pycurl.POLL_REMOVE:
+            self._let_go(descriptor)
+            return
+        events = READABLE if what & pycurl.POLL_IN else 0
+        if what & pycurl.POLL_OUT:
+            events |= select.EPOLLOUT
+            self._connections.add(descriptor)
+        self._idle.discard(descriptor)
+        if descriptor not in self._events:
+            self._epoll.register(descriptor, events)
+        else:
+            try:
+                self._epoll.modify(descriptor, events)
+            except FileNotFoundError:
+                # Libcurl closed it while it was idle; a new socket has its number.
+                self._multiplexed.discard(descriptor)
+                self._epoll.register(descriptor, events)
+        self._events[descriptor] = events
+
+    def ignore_while_idle(self, descriptor: int) -> None:
+        """The connection speaks HTTP/2: the other side may send at any time, and names the request."""
+        self._multiplexed.add(descriptor)
+        if descriptor in self._idle:
+            self._forget(descriptor)
+
+    def shut_stale(self) -> None:
+        """Shut kept connections that were closed or on which something came in; libcurl takes others."""
+        if self._idle and not self._looked:
+            for descriptor, _ in self._epoll.poll(0):
+                self._was_woken = self._was_woken or descriptor == self._wake_descriptor
+                self._shut_if_idle(descriptor)
+            self._looked = True
+
+    def _let_go(self, descriptor: int) -> None:
+        """The connection is idle, or about to be closed."""
+        if descriptor not in self._events:
+            return
+        if descriptor not in self._connections or descriptor in self._multiplexed:
+            self._forget(descriptor)
+            return
+        if self._events[descriptor] != READABLE:
+            self._epoll.modify(descriptor, READABLE)
+            self._events[descriptor] = READABLE
+        self._idle.add(descriptor)
+        self._looked = False
+
+    def _shut_if_idle(self, descriptor: int) -> bool:
+        if descriptor not in self._idle:
+            return False
+        self._forget(descriptor)
+        sock = socket.socket(fileno=descriptor)
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the other side has closed it
+        finally:
+            sock.detach()
+        return True
+
+    def _forget(self, descriptor: int) -> None:
+        self._idle.discard(descriptor)
+        self._connections.discard(descriptor)
+        del self._events[descriptor]
+        self._epoll.unregister(descriptor)
+
+
+def _actions(events: int) -> int:
+    actions = pycurl.CSELECT_IN if events & (select.EPOLLIN | select.EPOLLHUP) else 0
+    actions |= pycurl.CSELECT_OUT if events & select.EPOLLOUT else 0
+    actions |= pycurl.CSELECT_ERR if events & select.EPOLLERR else 0
+    return actions
