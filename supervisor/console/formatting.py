@@ -1,10 +1,8 @@
-"""Numbers, times and facts of the status as people read them: the page and the terminal share the words."""
+"""Numbers and times as people read them."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from supervisor.runtime.trouble import Trouble
-from supervisor.status.status import Bucket, LearnedAboutModel, LearnedStatus, WorkerStatus
+from supervisor.status.status import Bucket
 
 MINUTE = 60
 HOUR = 60 * MINUTE
@@ -96,65 +94,3 @@ def latency(bucket: Bucket) -> str:
     if bucket.median_seconds is None or bucket.p95_seconds is None:
         return "nothing done yet"
     return f"half within {duration(bucket.median_seconds)}, 95 % within {duration(bucket.p95_seconds)}"
-
-
-def tasks_of(worker: WorkerStatus) -> str:
-    """`100 tasks of text-embedding-3-small`."""
-    if not worker.tasks_held:
-        return "-"
-    return count(worker.tasks_held, "task") + (f" of {worker.model}" if worker.model else "")
-
-
-def calls_of(trouble: Trouble) -> str:
-    """Which calls fail: `polls`, `reports`, `calls to openai`."""
-    if trouble.service == "journal":
-        return "writes to the journal"
-    return trouble.calls or f"calls to {trouble.service}"
-
-
-def failure_of(trouble: Trouble) -> str:
-    """The last words, and the address where they do not say it."""
-    address = unsaid_address(trouble)
-    return f"{trouble.detail} (at {address})" if address else trouble.detail
-
-
-def unsaid_address(trouble: Trouble) -> str:
-    """The address, unless the words have it or its host."""
-    host = trouble.address.partition("://")[2].partition("/")[0]
-    return "" if trouble.address in trouble.detail or host in trouble.detail else trouble.address
-
-
-def learned_rows(learned: LearnedStatus) -> list[tuple[str, str]]:
-    """Whose limit, and what it is: a row for each limit that is known."""
-    rows = [("the task API", limit) for limit in _api_limits(learned)]
-    for model in learned.models:
-        limits = ", ".join(_model_limits(model))
-        if limits:
-            pace = (
-                f", {duration(model.seconds_an_input)} a text" if model.seconds_an_input is not None else ""
-            )
-            rows.append((f"model {model.model}", limits + pace))
-    return rows
-
-
-def _api_limits(learned: LearnedStatus) -> Iterator[str]:
-    if learned.tasks_a_page is not None:
-        yield f"{_up_to(learned.tasks_a_page, 'task')} a page"
-    if learned.poll_wait_seconds is not None:
-        yield f"a poll is held for {duration(learned.poll_wait_seconds)} at most"
-    if learned.reports_per_second is not None:
-        yield f"reports at {rate(learned.reports_per_second)}"
-
-
-def _model_limits(model: LearnedAboutModel) -> Iterator[str]:
-    if model.inputs_a_call is not None:
-        yield f"{_up_to(model.inputs_a_call, 'text')} a call"
-    if model.bytes_a_call is not None:
-        yield f"{_up_to(model.bytes_a_call, 'byte')} a call"
-    if model.calls_at_once is not None:
-        yield f"{count(model.calls_at_once, 'call')} at once"
-
-
-def _up_to(number: int, noun: str) -> str:
-    """At 0 nothing has worked yet: smaller amounts are being tried."""
-    return count(number, noun) if number else f"fewer {noun}s"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from supervisor.console.formatting import duration, moment, unsaid_address
+from supervisor.console.formatting import duration, moment
 from supervisor.runtime.trouble import Trouble
 from supervisor.status.status import Status
 
@@ -76,3 +76,9 @@ def sentences(*parts: str) -> str:
 
 def next_try(seconds: float | None) -> str:
     return "A try is under way." if not seconds else f"The next try is in {duration(seconds)}."
+
+
+def unsaid_address(trouble: Trouble) -> str:
+    """The address, unless the words have it or its host."""
+    host = trouble.address.partition("://")[2].partition("/")[0]
+    return "" if trouble.address in trouble.detail or host in trouble.detail else trouble.address

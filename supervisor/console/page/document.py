@@ -10,23 +10,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from shared.plain_text import visible
-from supervisor.console.formatting import (
-    ago,
-    calls_of,
-    clock_time,
-    count,
-    duration,
-    failure_of,
-    iso_time,
-    learned_rows,
-    megabytes,
-    rate,
-    tasks_of,
-    thousands,
-)
+from supervisor.console.formatting import ago, clock_time, duration, rate, thousands
 from supervisor.console.notices.notice import Notice, Severity
 from supervisor.console.notices.summary import all_notices
 from supervisor.console.page.charts import latency_chart, throughput_chart
+from supervisor.console.tables import failure_tables, usage_tables, worker_table
 from supervisor.status.status import Status
 
 REFRESH_SECONDS = 2
@@ -41,20 +29,7 @@ _LAMP_COLOURS = {
     Severity.ALARM: "#d9483b",
 }
 _NOT_YET = Notice(Severity.CALM, "Starting", "The journal is being read. This page fills in a moment.")
-_FILTERS = (
-    ago,
-    calls_of,
-    clock_time,
-    count,
-    duration,
-    failure_of,
-    iso_time,
-    learned_rows,
-    megabytes,
-    rate,
-    tasks_of,
-    thousands,
-)
+_FILTERS = (ago, clock_time, duration, rate, thousands)
 
 
 def _hash(source: str) -> str:
@@ -88,15 +63,6 @@ def _icon(severity: Severity) -> str:
     return f"data:image/svg+xml,{quote(image)}"
 
 
-def _rate_limit_rows(status: Status) -> list[tuple[str, str, str]]:
-    """For each model what is left of its requests and tokens."""
-    left = {
-        (limit.model, limit.kind): f"{limit.remaining:,} of {limit.limit:,}" for limit in status.rate_limits
-    }
-    models = dict.fromkeys(limit.model for limit in status.rate_limits)
-    return [(model, left.get((model, "requests"), "-"), left.get((model, "tokens"), "-")) for model in models]
-
-
 def _shown(value: object) -> object:
     """Text without invisible characters, which Jinja then escapes. Markup stays as it is."""
     return value if isinstance(value, Markup) else visible(str(value))
@@ -114,8 +80,7 @@ def _template() -> Template:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters.update({each.__name__: each for each in _FILTERS})
-    environment.filters.update(icon=_icon, rate_limit_rows=_rate_limit_rows)
+    environment.filters.update({each.__name__: each for each in _FILTERS}, icon=_icon)
     environment.globals.update(
         style=Markup(_STYLE),  # noqa: S704  our own
         script=Markup(_SCRIPT),  # noqa: S704  our own
@@ -123,5 +88,8 @@ def _template() -> Template:
         refresh_seconds=REFRESH_SECONDS,
         throughput_chart=throughput_chart,
         latency_chart=latency_chart,
+        worker_table=worker_table,
+        usage_tables=usage_tables,
+        failure_tables=failure_tables,
     )
     return environment.get_template("page.html")
