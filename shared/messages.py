@@ -94,8 +94,8 @@ class UnitDone:
     failure: Failure | None = None
     rate_limits: RateLimits | None = None
     duration_seconds: float = 0.0
-    unreadable: str = ""
-    """Why an input could not be read from the disk: nothing was done."""
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Tasks whose inputs could not be read from the disk, and why. If there is one, nothing was done."""
 
     @property
     def total_tokens(self) -> int:

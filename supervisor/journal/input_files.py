@@ -62,6 +62,17 @@ class InputFiles:
         if (file := self._files.pop(task_id, None)) is not None:
             self._let_go.append(file)
 
+    def is_lost(self, task: Task) -> bool:
+        """Is the task's input no longer on the disk, or cut off?"""
+        if (place := task.input_place) is None:
+            return False
+        try:
+            return (self._directory / place.file).stat().st_size < place.start + place.length
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+
     def committed(self) -> None:
         """Remove the files that no task needs any longer."""
         for file in self._let_go:

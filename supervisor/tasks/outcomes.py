@@ -1,7 +1,7 @@
 """What becomes of a unit's tasks when its worker answers or dies: done, again, halved, or FAILED."""
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from shared.errors import Blame, RetryReason
@@ -12,7 +12,7 @@ from shared.models import BatchKey, Output
 from shared.retry import Backoff
 from shared.task_inputs import has_canary
 from supervisor.journal.journal import TaskJournal
-from supervisor.journal.task_record import TaskRecord
+from supervisor.journal.task_record import Claim, TaskRecord
 from supervisor.pool.slot_table import Assignment
 from supervisor.providers.decision import (
     CanaryAnswer,
@@ -112,15 +112,29 @@ class OutcomeHandler:
         self.journal.note_ready(assignment.records)
         self.backlog.put_back(assignment.records)
 
-    def _unreadable(self, assignment: Assignment, why: str) -> None:
-        """The worker could not read an input from the disk: a person may mend that."""
+    def _unreadable(self, assignment: Assignment, unreadable: Mapping[str, str]) -> None:
+        """The worker could not read some of the inputs from the disk. The other tasks run without these.
+
+        What is lost is forgotten, since the API still lists the task with its input. The rest is tried again
+        later: a person may mend the disk.
+        """
         self.gate.undecided()
         self.limits.undecided(assignment.unit.key.model)
-        for record in assignment.records:
-            facts = {"task_id": record.task.id, "correlation_id": record.task.correlation_id, "detail": why}
-            log.error(LogEvent.INPUT_UNREADABLE, **facts)
         self.journal.note_ready(assignment.records)
-        self.backlog.add_later(assignment.records, self.clock() + UNREADABLE_SECONDS)
+        readable: list[TaskRecord] = []
+        for record in assignment.records:
+            task = record.task
+            if (why := unreadable.get(task.id)) is None:
+                readable.append(record)
+                continue
+            facts = {"task_id": task.id, "correlation_id": task.correlation_id, "detail": why}
+            log.error(LogEvent.INPUT_UNREADABLE, **facts)
+            if record.claim is Claim.NONE and self.journal.inputs.is_lost(task):
+                self.journal.forget(task.id)
+            else:
+                self.backlog.add_later((record,), self.clock() + UNREADABLE_SECONDS)
+        if readable:
+            self.backlog.put_back(readable)
 
     def wake(self) -> None:
         """Models that were held are tried again when they are due."""

@@ -50,10 +50,10 @@ class Worker:
                 return
 
     def work(self, unit: Unit) -> UnitDone:
-        try:
-            unit = replace(unit, tasks=self._with_inputs(unit.tasks))
-        except (OSError, ValueError) as error:
-            return UnitDone(unit.id, unreadable=str(error))
+        tasks, unreadable = self._with_inputs(unit.tasks)
+        if unreadable:
+            return UnitDone(unit.id, unreadable=unreadable)
+        unit = replace(unit, tasks=tasks)
         started = self._clock()
         self._calls.begin_unit(unit.model_label)
         result = attempt(lambda: self._factory.processor_for(unit.tasks[0]).process_batch(unit.tasks))
@@ -66,17 +66,24 @@ class Worker:
         )
         return with_shown_words(done, unit.tasks)
 
-    def _with_inputs(self, tasks: Sequence[Task]) -> tuple[Task, ...]:
-        """The tasks with the inputs that are in files; those that ask the same share one in memory.
+    def _with_inputs(self, tasks: Sequence[Task]) -> tuple[tuple[Task, ...], dict[str, str]]:
+        """The tasks with the inputs that are in files, and why others could not be read.
 
-        Raises OSError or ValueError.
+        Tasks that ask the same share one input in memory.
         """
-        inputs = {task.question: task.input_place for task in tasks if task.input_place is not None}
-        payloads = {question: self._read(place) for question, place in inputs.items()}
-        return tuple(
-            replace(task, payload=payloads[task.question], input_place=None) if task.input_place else task
+        payloads: dict[str, JsonValue] = {}
+        unreadable: dict[str, str] = {}
+        for task in tasks:
+            if (place := task.input_place) is not None and task.question not in payloads:
+                try:
+                    payloads[task.question] = self._read(place)
+                except (OSError, ValueError) as error:
+                    unreadable[task.id] = str(error)
+        whole = tuple(
+            replace(task, payload=payloads.get(task.question), input_place=None) if task.input_place else task
             for task in tasks
         )
+        return whole, unreadable
 
     def _read(self, place: InputPlace) -> JsonValue:
         with (self._inputs_directory / place.file).open("rb") as file:

@@ -132,7 +132,7 @@ def test_input_that_the_worker_cannot_read_is_tried_again_later(harness: Harness
     list_texts(harness, a=LONG)
     for _ in range(10):
         (unit,) = harness.held.values()
-        harness.turn(UnitFinished(0, UnitDone(unit.id, unreadable="Input/output error")))
+        harness.turn(UnitFinished(0, UnitDone(unit.id, unreadable={"a": "Input/output error"})))
         assert harness.held == {}
         harness.pass_time(31.0)
     assert not harness.status.holds
@@ -140,6 +140,53 @@ def test_input_that_the_worker_cannot_read_is_tried_again_later(harness: Harness
     harness.finish(0)
     (job,) = harness.report_queue.jobs
     assert json.loads(job.body)["status"] == "succeeded"
+
+
+def test_one_unreadable_input_holds_up_no_other_task_of_its_unit(path: Path) -> None:
+    harness = Harness(make_settings(concurrency_limit=1, batch_max_tasks=10), path)
+    harness.start_workers()
+    list_texts(
+        harness, fills_the_table="x" * (MAX_BYTES_IN_TABLE - 10), a="short", b="longer than that", c="d"
+    )
+    harness.finish(0)
+    (unit,) = harness.held.values()
+    assert {task.id for task in unit.tasks} == {"a", "b", "c"}
+    harness.turn(UnitFinished(0, UnitDone(unit.id, unreadable={"b": "Input/output error"})))
+    (unit,) = harness.held.values()
+    assert {task.id for task in unit.tasks} == {"a", "c"}
+    harness.finish(0)
+    harness.pass_time(31.0)
+    (unit,) = harness.held.values()
+    assert {task.id for task in unit.tasks} == {"b"}
+
+
+@pytest.mark.parametrize("loss", ["removed", "cut off"])
+def test_task_whose_input_is_lost_is_taken_anew_from_the_next_page(
+    harness: Harness, path: Path, loss: str
+) -> None:
+    list_texts(harness, a=LONG)
+    (unit,) = harness.held.values()
+    for file in path.parent.glob("inputs/*"):
+        file.unlink() if loss == "removed" else file.write_bytes(b"cut")
+    harness.turn(UnitFinished(0, UnitDone(unit.id, unreadable={"a": "no such file"})))
+    assert not harness.journal.holds("a")
+    harness.pass_time(31.0)
+    list_texts(harness, a=LONG)
+    (unit,) = harness.held.values()
+    assert read(path, unit.tasks[0]) == {"text": LONG, "model": "m", "dimensions": None}
+
+
+def test_claimed_task_whose_input_is_lost_is_kept(path: Path) -> None:
+    """The API lists it no longer."""
+    harness = Harness(make_settings(concurrency_limit=1, claim_tasks=True), path)
+    harness.start_workers()
+    list_texts(harness, a=LONG)
+    harness.answer_claim()
+    (unit,) = harness.held.values()
+    for file in path.parent.glob("inputs/*"):
+        file.unlink()
+    harness.turn(UnitFinished(0, UnitDone(unit.id, unreadable={"a": "no such file"})))
+    assert harness.journal.holds("a")
 
 
 Make = Callable[[int], str]

@@ -114,7 +114,7 @@ def test_input_that_cannot_be_read_is_told_and_nothing_is_tried(tmp_path: Path, 
     unit = make_unit([None])
     stored = replace(unit.tasks[0], input_place=place)
     done = run(replace(unit, tasks=(stored,)), inputs_directory=tmp_path)
-    assert done.unreadable
+    assert done.unreadable.keys() == {stored.id}
     assert not done.outcomes
     assert done.failure is None
 
