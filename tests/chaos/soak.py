@@ -51,9 +51,11 @@ class Minute:
 def main() -> int:
     parser = argparse.ArgumentParser("python -m tests.chaos.soak", description=__doc__)
     parser.add_argument("--minutes", type=int, default=15)
-    minutes = parser.parse_args().minutes
+    parser.add_argument("--calm", action="store_true", help="no faults, large batches: many tasks")
+    options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
-    found = list(soak(folder, minutes))
+    found = list(soak(folder, options.minutes, calm=options.calm))
+    print(f"{sum(minute.tasks for minute in found)} tasks")
     complaints = growth(found)
     print("\n".join(complaints) or "flat, and nothing was lost", flush=True)
     if not complaints:
@@ -61,18 +63,23 @@ def main() -> int:
     return 1 if complaints else 0
 
 
-def soak(folder: Path, minutes: int) -> Iterator[Minute]:
+def soak(folder: Path, minutes: int, *, calm: bool = False) -> Iterator[Minute]:
     """Runs the service for so many minutes and prints each. AssertionError if a task is lost or FAILED."""
-    api = FaultyApi(folder / "tasks.sqlite3", API_TOKEN, Odds(THIRTY_PERCENT, 1), PATIENCE_SECONDS)
-    provider = FaultyProvider(Odds(TWENTY_PERCENT, 1), PATIENCE_SECONDS)
+    api_odds = Odds({} if calm else THIRTY_PERCENT, 1)
+    provider_odds = Odds({} if calm else TWENTY_PERCENT, 1)
+    api = FaultyApi(folder / "tasks.sqlite3", API_TOKEN, api_odds, PATIENCE_SECONDS)
+    provider = FaultyProvider(provider_odds, PATIENCE_SECONDS)
     with api, provider:
-        feeder = Feeder(api, Plan(tasks=sys.maxsize))
+        feeder = Feeder(api, Plan(tasks=sys.maxsize, open_tasks=3000 if calm else Plan().open_tasks))
         chosen = settings(api.url(0), provider.url(0), str(folder / "state"))
+        if calm:
+            chosen |= {"BATCH_MAX_TASKS": "100", "REQUEST_TIMEOUT": "30", "OPENAI_TIMEOUT": "30"}
         service = ServiceProcess(folder, chosen)
         killer = WorkerKiller(lambda: (0, service.pid), WORKER_KILL_SECONDS, 1)
         try:
             feeder.start()
-            killer.start()
+            if not calm:
+                killer.start()
             print("| minute | tasks | supervisor MB | all MB | files | threads | supervisor CPU ms a task |")
             print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
             yield from _minutes(service, api, minutes)
