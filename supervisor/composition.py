@@ -2,6 +2,7 @@
 
 import random
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -38,8 +39,8 @@ from supervisor.tasks.completion import Completion
 from supervisor.tasks.dispatcher import Dispatcher, DispatchLimits
 from supervisor.tasks.gone_reports import GoneReports
 from supervisor.tasks.intake import Intake, IntakeRules, Shard
-from supervisor.tasks.journal_watcher import JournalWatcher
 from supervisor.tasks.outcomes import OutcomeHandler
+from supervisor.tasks.reports import Reports
 
 UNITS_AHEAD = 4
 CLAIMED_UNITS_AHEAD = 2
@@ -66,6 +67,7 @@ class Outside:
     board: StatusBoard
     notify: Callable[[str], None]
     clock: Callable[[], float]
+    wall: Callable[[], float] = time.time
     draw: Callable[[float, float], float] = random.uniform
 
 
@@ -97,7 +99,8 @@ def compose(
     clock, journal, metrics = outside.clock, outside.journal, outside.metrics
     state = _state(settings, outside, Backlog(max_bytes_in_memory))
     gone_reports = GoneReports(clock, claimed=settings.claim_tasks)
-    completion = Completion(journal, state.reports, gone_reports, metrics, state.history, clock)
+    completion = Completion(journal, state.reports.outbox, metrics, state.history, clock)
+    reports = Reports(journal, state.reports, gone_reports, metrics, clock, outside.wall)
     claims = _claims(settings, outside, state)
     return Supervisor(
         inbox=outside.inbox,
@@ -106,11 +109,10 @@ def compose(
         outbox=state.reports.outbox,
         table=state.table,
         scheduler=state.scheduler,
-        polling=_polling(settings, outside, state, completion, gone_reports, claims),
+        polling=_polling(settings, outside, state, completion, reports, claims),
         claims=claims,
         dispatcher=_dispatcher(settings, outside, state, completion),
-        completion=completion,
-        journal_watcher=JournalWatcher(journal, completion, clock),
+        reports=reports,
         api_gate=state.api_gate,
         shutdown_manager=state.shutdown_manager,
         conditions=state.conditions,
@@ -148,13 +150,14 @@ def _polling(
     outside: Outside,
     state: _State,
     completion: Completion,
-    gone_reports: GoneReports,
+    reports: Reports,
     claims: Claims,
 ) -> Polling:
     intake = Intake(
         journal=outside.journal,
         claims=claims,
         completion=completion,
+        reports=reports,
         metrics=outside.metrics,
         rules=make_intake_rules(settings),
         clock=outside.clock,
@@ -164,8 +167,8 @@ def _polling(
         scheduler=state.scheduler,
         api_gate=state.api_gate,
         intake=intake,
-        completion=completion,
-        gone_reports=gone_reports,
+        reports=reports,
+        gone_reports=reports.gone_reports,
         backlog=state.backlog,
         claims=claims,
         outbox=state.reports.outbox,
@@ -174,6 +177,7 @@ def _polling(
         metrics=outside.metrics,
         shard_count=settings.shard_count,
         clock=outside.clock,
+        wall=outside.wall,
     )
 
 
@@ -184,7 +188,6 @@ def _state(settings: Settings, outside: Outside, backlog: Backlog) -> _State:
         polls=_api_side(settings, "polls", clock), reports=_api_side(settings, "reports", clock)
     )
     pace = ReportPace(clock)
-
     backoff = Backoff(API_BACKOFF_FACTOR, outside.draw)
     requests, tokens = settings.openai_requests_per_minute, settings.openai_tokens_per_minute
     return _State(
@@ -211,6 +214,7 @@ def _claims(settings: Settings, outside: Outside, state: _State) -> Claims:
         backlog=state.backlog,
         sender=state.claims,
         clock=outside.clock,
+        draw=outside.draw,
     )
 
 
@@ -264,6 +268,7 @@ def _observer(settings: Settings, outside: Outside, state: _State) -> Observer:
         history=state.history,
         board=outside.board,
         clock=outside.clock,
+        wall=outside.wall,
         limiter=state.limiter,
         model_limits=state.model_limits,
         report_pace=state.reports.pace,

@@ -29,9 +29,8 @@ from supervisor.task_api.responses import ClaimDone, ReportDone, TasksPolled
 from supervisor.task_api.sender import Outbox
 from supervisor.tasks.backlog import Backlog
 from supervisor.tasks.claims import Claims
-from supervisor.tasks.completion import Completion
 from supervisor.tasks.dispatcher import Dispatcher
-from supervisor.tasks.journal_watcher import JournalWatcher
+from supervisor.tasks.reports import Reports
 
 MAX_WAIT_SECONDS = 1.0
 FAILED_STARTS_LIMIT = 5
@@ -52,8 +51,7 @@ class Supervisor:
     polling: Polling
     claims: Claims
     dispatcher: Dispatcher
-    completion: Completion
-    journal_watcher: JournalWatcher
+    reports: Reports
     api_gate: APIGate
     shutdown_manager: ShutdownManager
     conditions: Conditions
@@ -70,7 +68,7 @@ class Supervisor:
             # What failed before may have failed by chance, and how likely that is must be learned anew.
             self.claims.admit(replace(record, attempts=0))
         for waiting in left.waiting:
-            self.completion.restore(waiting)
+            self.reports.restore(waiting)
         log.info(
             LogEvent.JOURNAL_RECOVERED,
             to_run=len(left.records) + len(suspects),
@@ -103,8 +101,8 @@ class Supervisor:
         if self._commit():
             self.dispatcher.act()
             self.claims.act()
-            self.journal_watcher.look()
-            self.completion.send_reports()
+            self.reports.check_journal()
+            self.reports.send()
             self.polling.poll_if_due(may_take_tasks=self._may_start_work())
         self.observer.refresh()
         self.notify("WATCHDOG=1")
@@ -115,7 +113,7 @@ class Supervisor:
             case UnitFinished():
                 self.dispatcher.finished(event)
             case ReportDone():
-                self.completion.answered(event.task_id, event.answer)
+                self.reports.answered(event.task_id, event.answer)
             case ClaimDone():
                 self.claims.answered(event.task_id, event.answer)
             case TasksPolled():
@@ -143,7 +141,7 @@ class Supervisor:
 
     def _send_what_waited(self) -> None:
         """Reports are accepted again: nothing waits for the API's trouble any longer."""
-        self.completion.sender.resume()
+        self.reports.sender.resume()
         self.claims.sender.resume()
         self.scheduler.hasten()
 
@@ -208,7 +206,7 @@ class Supervisor:
     def _wait_seconds(self) -> float:
         moments = [self.observer.next_at(), self.table.next_deadline(), self.shutdown_manager.deadline]
         if self.conditions.journal_writable:
-            moments.append(self.completion.sender.next_at())
+            moments.append(self.reports.sender.next_at())
             moments.append(self.polling.next_at(may_take_tasks=self._may_start_work()))
         if self._may_start_work():
             moments += [self.dispatcher.next_at(), self.claims.next_at()]

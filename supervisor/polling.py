@@ -1,6 +1,5 @@
 """Polls: when one goes out, what it asks for, and what its answer changes."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -16,9 +15,9 @@ from supervisor.task_api.responses import PAGES, Health, PollAnswer, PollRequest
 from supervisor.task_api.sender import Outbox
 from supervisor.tasks.backlog import Backlog
 from supervisor.tasks.claims import Claims
-from supervisor.tasks.completion import Completion
 from supervisor.tasks.gone_reports import GoneReports
 from supervisor.tasks.intake import Intake
+from supervisor.tasks.reports import Reports
 
 MAX_TASKS_ASKED = 100_000
 ENDINGS_OF_HELD_POLLS = frozenset({PollResult.SERVER_ERROR, PollResult.UNREACHABLE, PollResult.TIMEOUT})
@@ -40,7 +39,7 @@ class Polling:
     scheduler: TaskScheduler
     api_gate: APIGate
     intake: Intake
-    completion: Completion
+    reports: Reports
     gone_reports: GoneReports
     backlog: Backlog
     claims: Claims
@@ -50,6 +49,7 @@ class Polling:
     metrics: SupervisorMetrics
     shard_count: int
     clock: Callable[[], float]
+    wall: Callable[[], float]
     _request: PollRequest = field(init=False, default=PollRequest(0))
     _takes_tasks: bool = field(init=False, default=False)
 
@@ -96,8 +96,8 @@ class Polling:
 
     def _paged(self, answer: PollAnswer, *, may_take_tasks: bool) -> None:
         self.conditions.last_poll_result = answer.result
-        self.conditions.last_poll_success_at_seconds = time.time()
-        self.completion.paged(answer)
+        self.conditions.last_poll_success_at_seconds = self.wall()
+        self.reports.paged(answer)
         self.scheduler.weigh(answer.listed)
         if not self._takes_tasks or not may_take_tasks:
             self.scheduler.found(0, full=False, listed=answer.listed)

@@ -1,10 +1,9 @@
-"""For several replicas: tells the API that a task is ours before work starts; gives back what is not begun.
+"""For several replicas: tells the API that a task is ours before work starts, and gives back what is left.
 
-A claim is noted before it is sent. Where its answer was lost, be it by a restart, a later 409 or 404 is
-read as our own claim: a task run twice is better than a task that nobody runs.
+A claim is noted before it is sent. Where its answer was lost, a later 409 or 404 counts as our own claim: a
+task run twice is better than a task that nobody runs.
 """
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -49,7 +48,8 @@ class ClaimMessage:
 class Claims:
     """Owned by the loop; `clock` is monotonic. Where `enabled` is false, tasks go straight to the backlog.
 
-    No more is claimed than `ahead` tasks before the workers, so that one replica does not take all.
+    At most `ahead` claimed tasks wait for the workers, so that one replica does not take all. `draw` is as in
+    Backoff.
     """
 
     enabled: bool
@@ -58,6 +58,7 @@ class Claims:
     backlog: Backlog
     sender: Sender[ClaimMessage]
     clock: Callable[[], float]
+    draw: Callable[[float, float], float]
     size_bytes: int = field(init=False, default=0)
     """Bytes of the inputs of the tasks that wait to be claimed or given back."""
     _planned: list[ClaimMessage] = field(init=False, default_factory=list)
@@ -66,8 +67,8 @@ class Claims:
         return len(self.sender.outbox)
 
     def order(self, tasks: Sequence[T]) -> Sequence[T]:
-        """Replicas see the same page; each begins elsewhere, or all would claim the same tasks."""
-        return random.sample(tasks, len(tasks)) if self.enabled else tasks
+        """In an order of our own: replicas see the same page, and would all claim the same tasks."""
+        return sorted(tasks, key=lambda _: self.draw(0.0, 1.0)) if self.enabled else tasks
 
     def admit(self, record: TaskRecord) -> None:
         """A task that is new, or was left by an earlier run."""
@@ -112,7 +113,7 @@ class Claims:
             self._let_go(message, answer)
 
     def give_back(self) -> None:
-        """For the drain: what no worker has becomes anyone's again."""
+        """In a drain: give back the tasks that no worker has."""
         if not self.enabled:
             return
         for message in self.sender.outbox.take_back(lambda waiting: not waiting.give_back):
@@ -136,7 +137,7 @@ class Claims:
 
     def _let_go(self, message: ClaimMessage, answer: ReportAnswer) -> None:
         if message.give_back and answer.outcome is ReportOutcome.GONE and answer.status != CONFLICT:
-            return  # a gateway may have said so: the task is still ours, and left to the next start
+            return  # a gateway may have said so: the task is still ours, and the next start takes it up
         self.journal.forget(message.task_id)
         if answer.outcome is ReportOutcome.REJECTED:
             log.error(LogEvent.CLAIM_REJECTED, task_id=message.task_id, detail=answer.detail)

@@ -16,7 +16,7 @@ from supervisor.task_api.responses import PollAnswer
 from supervisor.task_api.wire_formats import Refusal, RefusalReason, TaskAddress
 from supervisor.tasks.claims import Claims
 from supervisor.tasks.completion import UNKNOWN_TYPE_LABEL, Completion
-from supervisor.tasks.recently_finished import RecentlyFinished
+from supervisor.tasks.reports import RecentIds, Reports
 
 TELL_AGAIN_SECONDS = 86_400.0
 MAX_TOLD = 10_000
@@ -88,19 +88,18 @@ class Intake:
     journal: TaskJournal
     claims: Claims
     completion: Completion
+    reports: Reports
     metrics: SupervisorMetrics
     rules: IntakeRules
     clock: Callable[[], float]
-    _told: RecentlyFinished = field(
-        init=False, default_factory=lambda: RecentlyFinished(TELL_AGAIN_SECONDS, MAX_TOLD)
-    )
-    """What was said of items that are left."""
+    told: RecentIds = field(default_factory=lambda: RecentIds(TELL_AGAIN_SECONDS, MAX_TOLD))
+    """What was logged of items that are left."""
 
     def take(self, answer: PollAnswer, room: int) -> Taken:
         """Take, or fail, up to `room` new tasks; what the API lists beyond that it will list again."""
         page = answer.page
         now = self.clock()
-        if not self.completion.remembers_since(answer.began_at):
+        if not self.reports.remembers_since(answer.began_at):
             # Some of what it lists may have been reported since, and we no longer know which.
             return Taken(new=0, full=False, passed_over=0)
         taken, known = 0, page.held
@@ -125,7 +124,7 @@ class Intake:
         return (
             self.rules.shard.owns(task_id)
             and not self.journal.holds(task_id)
-            and not self.completion.stale(task_id, requested_at)
+            and not self.reports.is_stale(task_id, requested_at)
         )
 
     def _refuse(self, refusals: Sequence[Refusal], began_at: float, room: int) -> int:
@@ -144,12 +143,12 @@ class Intake:
         for (_, fails), same in news.items():
             self._tell(same)
             for refusal in () if fails else same:
-                self._told.note(_topic(refusal), self.clock())
+                self.told.note(_topic(refusal), self.clock())
         return failed
 
     def _is_news(self, refusal: Refusal) -> bool:
         """Was this not said before?"""
-        told_at = self._told.settled_at(_topic(refusal), self.clock())
+        told_at = self.told.noted_at(_topic(refusal), self.clock())
         return told_at is None and self.rules.sees_to(refusal)
 
     def _tell(self, refusals: Sequence[Refusal]) -> None:

@@ -1,5 +1,6 @@
 """The whole supervisor on fakes: real loop, journal and everything between, no thread, socket or process."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -74,6 +75,7 @@ class Harness:
     ) -> None:
         self.settings = settings or make_settings()
         self.clock = clock or Clock()
+        self.wall = Clock(time.time())
         self.metrics = SupervisorMetrics(CollectorRegistry())
         self.pool = FakePool()
         self.poller = HeldPoller()
@@ -82,7 +84,7 @@ class Harness:
         self.notices: list[str] = []
         self.board = StatusBoard()
         self.disk = disk or Disk(path)
-        self.journal = open_task_journal(path, self.disk)
+        self.journal = open_task_journal(path, self.disk, self.wall)
         self._draw = draw
         self._max_bytes_in_memory = max_bytes_in_memory
         self.supervisor = self._compose()
@@ -102,6 +104,7 @@ class Harness:
                 board=self.board,
                 notify=self.notices.append,
                 clock=self.clock,
+                wall=self.wall,
                 draw=self._draw,
             ),
             self._max_bytes_in_memory,

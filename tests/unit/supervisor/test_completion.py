@@ -1,4 +1,4 @@
-"""From an outcome to an accepted report: written down first, told once, kept while the API will not hear."""
+"""From an outcome to an accepted report: written down first, sent until it is taken, logged once."""
 
 import json
 from collections.abc import MutableMapping
@@ -20,7 +20,7 @@ TYPE = "text-embedding"
 
 @pytest.fixture
 def completion(harness: Harness) -> Completion:
-    return harness.supervisor.completion
+    return harness.supervisor.dispatcher.outcomes.completion
 
 
 @pytest.mark.parametrize("shape", WireShape)
@@ -123,7 +123,7 @@ def test_one_line_tells_of_a_task_at_its_end(harness: Harness, log_lines: Lines)
     line.pop("event")
     assert line == {
         "log_level": "info",
-        "logger_name": "completion",
+        "logger_name": "reports",
         "task_id": "a",
         "task_type": TYPE,
         "correlation_id": "c-1",
@@ -166,10 +166,8 @@ def test_neither_text_nor_vector_is_logged(harness: Harness, log_lines: Lines) -
     assert "0.123456" not in str(log_lines)
 
 
-def test_time_from_creation_to_report_is_measured(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch, log_lines: Lines
-) -> None:
-    monkeypatch.setattr("supervisor.tasks.completion.time.time", lambda: 1_700_000_012.5)
+def test_time_from_creation_to_report_is_measured(harness: Harness, log_lines: Lines) -> None:
+    harness.wall.seconds = 1_700_000_012.5
     harness.list_tasks(item("a", created_at="2023-11-14T22:13:20Z"))
     harness.finish(0)
     harness.answer()
@@ -177,17 +175,13 @@ def test_time_from_creation_to_report_is_measured(
     assert log_lines[-1]["end_to_end_seconds"] == 12.5
 
 
-def test_report_owed_by_an_earlier_run_keeps_its_age(
-    harness: Harness, completion: Completion, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("supervisor.tasks.completion.time.time", lambda: 2000.0)
-    completion.restore(Waiting(make_report("a"), finished_at_seconds=1940.0))
+def test_report_owed_by_an_earlier_run_keeps_its_age(harness: Harness) -> None:
+    harness.wall.seconds = 2000.0
+    harness.supervisor.reports.restore(Waiting(make_report("a"), finished_at_seconds=1940.0))
     assert harness.outbox.oldest_age_seconds(harness.clock()) == 60.0
 
 
-def test_clock_that_was_set_back_gives_no_negative_age(
-    harness: Harness, completion: Completion, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("supervisor.tasks.completion.time.time", lambda: 1000.0)
-    completion.restore(Waiting(make_report("a"), finished_at_seconds=9999.0))
+def test_clock_that_was_set_back_gives_no_negative_age(harness: Harness) -> None:
+    harness.wall.seconds = 1000.0
+    harness.supervisor.reports.restore(Waiting(make_report("a"), finished_at_seconds=9999.0))
     assert harness.outbox.oldest_age_seconds(harness.clock()) == 0.0

@@ -9,7 +9,7 @@ import pytest
 
 from shared.settings import UnknownTaskPolicy
 from supervisor.task_api.responses import ReportOutcome
-from supervisor.tasks.recently_finished import MAX_ENTRIES
+from supervisor.tasks.reports import MAX_ENTRIES
 from tests.builders import make_settings
 from tests.fakes.harness import Harness, item
 from tests.readings import reading
@@ -120,7 +120,7 @@ def test_reports_are_remembered_as_long_as_a_poll_may_take(harness: Harness) -> 
     harness.answer()
     for number in range(100):
         harness.clock.advance(5.0)
-        harness.supervisor.completion._reported.note(f"other-{number}", harness.clock())
+        harness.supervisor.reports.accepted.note(f"other-{number}", harness.clock())
     harness.turn(harness.page("a", requested_at=asked_at))
     assert harness.held == {}
 
@@ -301,7 +301,7 @@ def test_memory_of_what_was_said_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
         harness.list_tasks(*listed)
         poll_again(harness)
     assert reading(harness.metrics.rejected, "ambiguous_shape") == 101
-    assert len(harness.supervisor.polling.intake._told) == 10
+    assert len(harness.supervisor.polling.intake.told) == 10
 
 
 @pytest.mark.parametrize("one", [{"type": "paint"}, {"input_data": 5}], ids=["type", "input"])
@@ -337,7 +337,7 @@ def test_api_that_invents_unknown_tasks_and_takes_no_report_does_not_fill_the_me
 
 def test_page_that_is_older_than_what_is_remembered_brings_nothing(harness: Harness) -> None:
     """More was reported since it was asked for than can be remembered."""
-    reported = harness.supervisor.completion._reported
+    reported = harness.supervisor.reports.accepted
     asked_at = harness.clock()
     harness.clock.advance(1.0)
     for number in range(MAX_ENTRIES + 1):

@@ -76,19 +76,19 @@ def test_api_that_refuses_once_is_soon_at_full_speed_again(refusal: ReportAnswer
     assert api.run(lambda: not len(harness.outbox), max_seconds=120) < 8
     events = [line["event"] for line in log_lines if str(line["event"]).startswith("reports_")]
     assert events == ["reports_slowed", "reports_at_full_speed"]
-    assert harness.supervisor.completion.sender.pace.reports_per_second is None
+    assert harness.supervisor.reports.sender.pace.reports_per_second is None
 
 
 def test_pace_is_forgotten_a_minute_after_the_last_refusal() -> None:
     harness = make_harness(60)
     api = ReportsAPI(harness, TokenBucket(20, 5, BUSY))
     api.run(lambda: not len(harness.outbox), max_seconds=30)
-    assert harness.supervisor.completion.sender.pace.reports_per_second is not None
+    assert harness.supervisor.reports.sender.pace.reports_per_second is not None
     harness.pass_time(61.0)
     harness.list_tasks("late")
     harness.finish(0)
     harness.answer()
-    assert harness.supervisor.completion.sender.pace.reports_per_second is None
+    assert harness.supervisor.reports.sender.pace.reports_per_second is None
 
 
 def test_pause_that_comes_with_one_refusal_holds_all_reports() -> None:
@@ -112,7 +112,7 @@ def test_refusals_of_reports_sent_before_the_cut_cut_no_further() -> None:
     refusal = ReportAnswer(ReportOutcome.RETRY, Health.UNKNOWN, 429, "slow down", began_at=began_at)
     for job in sent:
         harness.answer(job, answer=refusal)
-    assert harness.supervisor.completion.sender.pace.reports_per_second == pytest.approx(0.8 * 20)
+    assert harness.supervisor.reports.sender.pace.reports_per_second == pytest.approx(0.8 * 20)
 
 
 def test_503_without_any_success_is_an_outage() -> None:
@@ -120,7 +120,7 @@ def test_503_without_any_success_is_an_outage() -> None:
     for _ in range(5):
         harness.answer(answer=BUSY)
     assert harness.supervisor.api_gate.reports.breaker.state is BreakerState.OPEN
-    assert harness.supervisor.completion.sender.pace.reports_per_second is None
+    assert harness.supervisor.reports.sender.pace.reports_per_second is None
 
 
 def test_503_long_after_the_last_success_is_an_outage() -> None:
@@ -137,7 +137,7 @@ def test_other_server_errors_are_no_matter_of_pace() -> None:
     harness.answer()
     harness.clock.advance(0.01)
     harness.answer(answer=ReportAnswer(ReportOutcome.RETRY, Health.UNHEALTHY, 500, "broken"))
-    assert harness.supervisor.completion.sender.pace.reports_per_second is None
+    assert harness.supervisor.reports.sender.pace.reports_per_second is None
 
 
 def test_polls_go_on_while_reports_are_paced() -> None:
