@@ -1,6 +1,7 @@
 """With several replicas a task is claimed before work starts, and given back if it was not begun."""
 
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -136,8 +137,10 @@ def test_no_more_is_claimed_than_the_workers_will_soon_get_to() -> None:
 def test_replicas_do_not_all_begin_with_the_same_task() -> None:
     names = [f"t{number}" for number in range(200)]
     first = set()
-    for _ in range(5):
-        harness = make_harness(batch_max_tasks=1)
+    for seed in range(5):
+        settings = make_settings(claim_tasks=True, concurrency_limit=1, batch_max_tasks=1)
+        harness = Harness(settings, draw=random.Random(seed).uniform)
+        harness.start_workers()
         harness.list_tasks(*names)
         first.update(claims(harness))
     assert len(first) > 2
