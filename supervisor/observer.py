@@ -159,7 +159,7 @@ class Observer:
         return any(slot.state in (SlotState.IDLE, SlotState.BUSY) for slot in self.table)
 
     def _only_held_models_wait(self) -> bool:
-        """Nothing can be done but for models that the provider seems not to have."""
+        """All tasks that wait are for models that the provider seems not to have."""
         held = self.provider_gate.model_holds
         waits = bool(len(self.backlog)) and not self.backlog.has_ready
         return bool(held) and waits and self.backlog.next_due_at is None

@@ -37,7 +37,7 @@ class Engine:
         configuration.write_text(CONFIGURATION)
         self._env = {**os.environ, "CONTAINERS_CONF": str(configuration)}
         self._ended = threading.Event()
-        self._nurse = threading.Thread(target=self._ask_for_health, daemon=True)
+        self._health_thread = threading.Thread(target=self._ask_for_health, daemon=True)
         self._child: Child
 
     def podman(self, *command: str) -> str:
@@ -56,14 +56,14 @@ class Engine:
         )
         socket = Path(self.address.removeprefix("unix://"))
         wait_for("the engine's socket", socket.exists, 30)
-        self._nurse.start()
+        self._health_thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._ended.set()
-        self._nurse.join()
+        self._health_thread.join()
         self._child.end()
 
     def _ask_for_health(self) -> None:

@@ -9,8 +9,8 @@ import gzip
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
@@ -24,8 +24,10 @@ from tests.stubs.provider_answer import (
     tokens_in,
     vector_for,
 )
-from tests.stubs.provider_faults import Fault
-from tests.stubs.provider_http import Reply, Request, StubServer
+from tests.stubs.provider_faults import Delivery, Fault
+from tests.stubs.scripted_http import NO_ANSWER, Answer, Ending, Request, ScriptedServer
+
+DRIP_SECONDS = 0.02
 
 Policy = Callable[[Sequence[str]], Fault | None]
 
@@ -71,11 +73,11 @@ class StubProvider:
         self._latency_per_text_seconds = latency_per_text_seconds
         self._script: deque[Fault] = deque()
         self._changed = threading.Condition()
-        self._server = StubServer(port, self._answer)
+        self._server = ScriptedServer(self._answer, port)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return self._server.url
 
     @property
     def base_url(self) -> str:
@@ -105,24 +107,24 @@ class StubProvider:
             }
 
     def __enter__(self) -> Self:
-        self._server.start()
+        self._server.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.close()
+        self._server.__exit__(kind, error, trace)
 
-    def _answer(self, request: Request) -> Reply:
-        if request.path == "/stats":
-            return Reply(200, orjson.dumps(self.stats()))
-        if request.path == "/v1/models":
-            return Reply(200, b'{"object":"list","data":[]}')
-        if request.path != "/v1/embeddings" or request.method != "POST":
-            return Reply(404, error_json(f"Invalid URL ({request.method} {request.path})"))
+    def _answer(self, request: Request) -> Answer:
+        if request.target == "/stats":
+            return Answer(200, orjson.dumps(self.stats()))
+        if request.target == "/v1/models":
+            return Answer(200, b'{"object":"list","data":[]}')
+        if request.target != "/v1/embeddings" or request.method != "POST":
+            return Answer(404, error_json(f"Invalid URL ({request.method} {request.target})"))
         return self._embeddings(request)
 
-    def _embeddings(self, request: Request) -> Reply:
+    def _embeddings(self, request: Request) -> Answer:
         asked = orjson.loads(request.body)
         texts = (asked["input"],) if isinstance(asked["input"], str) else tuple(asked["input"])
         fault = self._next_fault(texts)
@@ -148,7 +150,7 @@ class StubProvider:
                 return self._script.popleft()
         return self.policy(texts) if self.policy else None
 
-    def _reply(self, call: Call, fault: Fault) -> Reply:
+    def _reply(self, call: Call, fault: Fault) -> Answer:
         body = fault.body
         if body is None:
             length = call.dimensions or self._dimensions
@@ -163,8 +165,32 @@ class StubProvider:
             )
         if fault.gzip:
             body = gzip.compress(body)
-        delay_seconds = self._latency_seconds + self._latency_per_text_seconds * len(call.texts)
-        return Reply(fault.status, body, {**self.headers, **fault.headers}, fault.delivery, delay_seconds)
+        self._server.closing.wait(self._latency_seconds + self._latency_per_text_seconds * len(call.texts))
+        return self._deliver(
+            fault.delivery, Answer(fault.status, body, {**self.headers, **fault.headers}), body
+        )
+
+    def _deliver(self, delivery: Delivery, answer: Answer, body: bytes) -> Answer:
+        if delivery is Delivery.WHOLE:
+            return answer
+        if delivery is Delivery.RESET:
+            return replace(NO_ANSWER, ending=Ending.RESET)
+        if delivery is Delivery.NOTHING:
+            self._server.closing.wait()
+            return NO_ANSWER
+        headers = {"Content-Length": str(len(body)), **answer.headers}
+        return replace(answer, headers=headers, body=self._pieces(delivery, body))
+
+    def _pieces(self, delivery: Delivery, body: bytes) -> Iterator[bytes]:
+        if delivery is Delivery.DRIP:
+            for place in range(len(body)):
+                if self._server.closing.wait(DRIP_SECONDS):
+                    return
+                yield body[place : place + 1]
+            return
+        yield body[: len(body) // 2]
+        if delivery is Delivery.HALF_THEN_SILENCE:
+            self._server.closing.wait()
 
 
 if __name__ == "__main__":

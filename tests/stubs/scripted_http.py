@@ -57,7 +57,7 @@ class ScriptedServer(ThreadingHTTPServer):
     """Answers inside its `with`. `closing` is set at its end: what waits in a script must watch it."""
 
     daemon_threads = False
-    request_queue_size = 128
+    request_queue_size = 256
 
     def __init__(
         self, script: Script, port: int = 0, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
@@ -146,6 +146,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(answer)
         if answer.ending is Ending.RESET:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+            self.rfile.close()
+            self.connection.close()
         if answer.ending is not Ending.KEEP or not answer.status:
             self.close_connection = True
 

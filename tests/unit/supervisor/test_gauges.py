@@ -36,7 +36,7 @@ def registry_of(harness: Harness) -> CollectorRegistry:
     return registry
 
 
-def held_house() -> Harness:
+def harness_on_hold() -> Harness:
     """A service that the provider refuses, so that every gauge has something to show."""
     harness = Harness(make_settings(concurrency_limit=1))
     harness.start_workers()
@@ -46,7 +46,7 @@ def held_house() -> Harness:
 
 
 def test_gauges_are_exactly_those_that_are_promised() -> None:
-    families = list(registry_of(held_house()).collect())
+    families = list(registry_of(harness_on_hold()).collect())
     labels = {family.name: tuple(family.samples[0].labels) for family in families}
     assert labels == GAUGES
     assert all(family.documentation for family in families)
@@ -97,7 +97,7 @@ def test_every_reason_of_idleness_has_a_value_and_one_is_so(harness: Harness) ->
 
 
 def test_hold_of_the_provider_is_shown_with_its_reason_and_gone_with_it() -> None:
-    harness = held_house()
+    harness = harness_on_hold()
     labels = {"provider": "openai", "reason": "quota"}
     assert registry_of(harness).get_sample_value("ai_provider_hold", labels) == 1
     harness.pass_time(60.0)
