@@ -12,6 +12,11 @@ _SUSPECT_IN_JSON = re.compile(r"[^\x00-~]")
 _MAX_IN_FOUR_DIGITS = 0xFFFF
 
 
+def count(number: int, noun: str) -> str:
+    """`1 task`, `1,203 tasks`."""
+    return f"{number:,} {noun if number == 1 else noun + 's'}"
+
+
 def is_plain(text: str) -> bool:
     """Is every character of it one that is seen, or a space?"""
     return text.isprintable() and (text.isascii() or not _HIDDEN_LETTERS.search(text))

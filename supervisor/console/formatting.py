@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from shared.plain_text import count
 from supervisor.status.status import Bucket
 
 MINUTE = 60
@@ -11,11 +12,6 @@ MANY_PER_SECOND = 10
 FEW_SECONDS = 10
 """Below so many, a tenth matters."""
 LEAST_SHOWN_SECONDS = 0.0005
-
-
-def count(number: int, noun: str, plural: str = "") -> str:
-    """`1 task`, `1,203 tasks`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def thousands(number: int) -> str:

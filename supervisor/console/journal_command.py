@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from shared.errors import ConfigurationError
-from shared.plain_text import escaped_json, is_plain, visible
-from supervisor.console.formatting import ago, count, iso_time
+from shared.plain_text import count, escaped_json, is_plain, visible
+from supervisor.console.formatting import ago, iso_time
 from supervisor.journal.admin import JournalAdmin, JournalEntry
 from supervisor.journal.task_record import TaskState
 from supervisor.runtime.shutdown import ExitCode

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from shared.errors import ConfigurationError
-from shared.plain_text import escaped_json, visible
+from shared.plain_text import count, escaped_json, visible
 from shared.settings import ServiceLocation
 from supervisor.console.terminal import render_status
 from supervisor.runtime.shutdown import ExitCode
@@ -89,7 +89,8 @@ def fetch_status(url: str) -> Status:
         return TypeAdapter(Status).validate_json(fetch_document(url))
     except ValidationError as error:
         raise ConfigurationError(
-            f"{url}/status is not the status of this version of the service ({error.error_count()} faults):"
+            f"{url}/status is not the status of this version of the service"
+            f" ({count(error.error_count(), 'fault')}):"
             " use the run.py that started it"
         ) from error
 

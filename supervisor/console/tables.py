@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from supervisor.console.formatting import ago, clock_time, count, duration, megabytes, rate
+from shared.plain_text import count
+from supervisor.console.formatting import ago, clock_time, duration, megabytes, rate
 from supervisor.console.notices.notice import JOURNAL, unsaid_address
 from supervisor.runtime.trouble import Trouble
 from supervisor.status.status import LearnedAboutModel, LearnedStatus, Status, WorkerStatus

@@ -7,8 +7,8 @@ from rich.padding import Padding
 from rich.panel import Panel
 from rich.text import Text
 
-from shared.plain_text import visible
-from supervisor.console.formatting import ago, clock_time, count, duration, latency, rate
+from shared.plain_text import count, visible
+from supervisor.console.formatting import ago, clock_time, duration, latency, rate
 from supervisor.console.notices.notice import Notice, Severity
 from supervisor.console.notices.summary import all_notices
 from supervisor.console.tables import Table, failure_tables, usage_tables, worker_table

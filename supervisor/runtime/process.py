@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Literal, TextIO
 
 from shared.errors import ConfigurationError
+from shared.plain_text import count
 from supervisor.runtime.events import Event, PauseRequested, ResumeRequested, StopRequested
 
 STANDARD_DESCRIPTORS = (0, 1, 2)
@@ -86,8 +87,8 @@ def check_open_files(workers: int, connections: int) -> None:
     fitting = max(0, (allowed - others) // FILES_A_WORKER)
     lower = f", or lower it to {fitting}" if fitting else ""
     raise ConfigurationError(
-        f"CONCURRENCY_LIMIT: with {workers} workers the service can need {needed:,} open files, and its limit"
-        f" is {allowed:,}; raise the limit (ulimit -Hn, LimitNOFILE=, --ulimit nofile=){lower}"
+        f"CONCURRENCY_LIMIT: with {count(workers, 'worker')} the service can need {needed:,} open files,"
+        f" and its limit is {allowed:,}; raise the limit (ulimit -Hn, LimitNOFILE=, --ulimit nofile=){lower}"
     )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason
 from shared.models import Usage
+from shared.plain_text import count
 
 Vector: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 
@@ -57,7 +58,7 @@ class Vectors:
         another length than asked for: a server that ignores `dimensions` will do so again.
         """
         if len(rows) != texts:
-            raise bad_answer(f"{len(rows)} vectors for {texts} texts")
+            raise bad_answer(f"{count(len(rows), 'vector')} for {count(texts, 'text')}")
         finite = [_finite(row) for row in rows]
         expected = _expected_length(finite, dimensions)
         checked = [_of_length(row, expected) for row in finite]

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 
 from shared.errors import RetryReason
-from supervisor.console.formatting import count, duration, moment, waits
+from shared.plain_text import count
+from supervisor.console.formatting import duration, moment, waits
 from supervisor.console.notices.notice import (
     API,
     JOURNAL,

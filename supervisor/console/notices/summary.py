@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from supervisor.console.formatting import ago, count, duration, rate, waits
+from shared.plain_text import count
+from supervisor.console.formatting import ago, duration, rate, waits
 from supervisor.console.notices.idle import NOTICES, failing_polls, held_models
 from supervisor.console.notices.notice import API, REPORTS, Notice, Severity, cause, trouble_of
 from supervisor.runtime.circuit_breaker import BreakerState

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.plain_text import MAX_MESSAGE_CHARACTERS, escaped_json, is_plain, one_line, safe_message, visible
+from shared.plain_text import (
+    MAX_MESSAGE_CHARACTERS,
+    count,
+    escaped_json,
+    is_plain,
+    one_line,
+    safe_message,
+    visible,
+)
 
 HIDDEN = [
     *map(chr, (*range(0x20), *range(0x7F, 0xA0))),
@@ -98,3 +106,7 @@ def test_a_message_can_always_be_encoded() -> None:
 
 def test_without_a_secret_nothing_is_replaced() -> None:
     assert safe_message("plain", "") == "plain"
+
+
+def test_one_of_a_thing_is_told_as_one() -> None:
+    assert [count(1, "task"), count(0, "task"), count(1203, "task")] == ["1 task", "0 tasks", "1,203 tasks"]

@@ -17,8 +17,8 @@ def complaints(vectors: Vectors) -> list[str]:
 @pytest.mark.parametrize(
     ("rows", "texts", "dimensions", "complaint"),
     [
-        ([row(1, 2)], 2, None, "1 vectors for 2 texts"),
-        ([row(1, 2), row(1, 2)], 1, None, "2 vectors for 1 texts"),
+        ([row(1, 2)], 2, None, "1 vector for 2 texts"),
+        ([row(1, 2), row(1, 2)], 1, None, "2 vectors for 1 text"),
         ([row()], 1, None, "empty"),
         ([row(1, float("nan"))], 1, None, "NaN or infinity"),
         ([row(1, 2), row(1, 2, 3)], 2, None, "vectors of 2 and of 3 numbers"),

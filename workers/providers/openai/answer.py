@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 
 from shared.models import Usage
+from shared.plain_text import count
 from shared.task_inputs import MAX_MODEL_CHARACTERS
 from workers.providers.base import BadVector, Embeddings, Row, Vectors, bad_answer
 from workers.providers.openai.api_error import ApiError, BodyKind
@@ -69,7 +70,7 @@ def in_order(items: Sequence[Item], texts: int) -> list[Item | None]:
     that stands twice, or items missing in an unknown place, raise RetryableError(BAD_RESPONSE).
     """
     if len(items) > texts or not items:
-        raise bad_answer(f"{len(items)} vectors for {texts} texts")
+        raise bad_answer(f"{count(len(items), 'vector')} for {count(texts, 'text')}")
     if texts == 1:
         return list(items)
     places = [_index(item.get("index")) for item in items]
@@ -116,7 +117,7 @@ def _with_gaps(items: Sequence[Item], places: Sequence[int | None], texts: int) 
     by_place = dict(zip(places, items, strict=True))
     known = [place for place in by_place if place is not None]
     if len(known) < len(items) or max(known) != texts - 1:
-        raise bad_answer(f"{len(items)} vectors for {texts} texts")
+        raise bad_answer(f"{count(len(items), 'vector')} for {count(texts, 'text')}")
     return [by_place.get(place) for place in range(texts)]
 
 
