@@ -87,7 +87,7 @@ class Polling:
         room = self._room() * self.shard_count if takes_tasks else 0
         wanted += max(room, self.gone_reports.limit) if looks else room
         limit = self.scheduler.limit(min(wanted, MAX_TASKS_ASKED))
-        wait_seconds = 0.0 if len(self.gone_reports) else self.scheduler.hold_seconds
+        wait_seconds = 0.0 if len(self.gone_reports) else self.scheduler.long_poll_seconds
         self._request = PollRequest(limit, wait_seconds, self.gone_reports.seek())
         self._takes_tasks = takes_tasks
         self.scheduler.started(len(self.journal), self._request, wanted)
@@ -98,7 +98,7 @@ class Polling:
         self.conditions.last_poll_result = answer.result
         self.conditions.last_poll_success_at_seconds = self.wall()
         self.reports.paged(answer)
-        self.scheduler.weigh(answer.listed)
+        self.scheduler.learn_item_size(answer.listed)
         if not self._takes_tasks or not may_take_tasks:
             self.scheduler.found(0, full=False, listed=answer.listed)
             return

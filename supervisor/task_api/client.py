@@ -38,7 +38,7 @@ USER_AGENT = "User-Agent: ai-task-processor"
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """`base_url` has no slash at its end. `pending_path` may have a query; `task_path` holds `{id}` once."""
+    """`base_url` ends without a slash. Paths may have a query; `task_path` holds `{id}` once."""
 
     base_url: str
     pending_path: str = PENDING_PATH
@@ -66,8 +66,7 @@ class Endpoints:
 class APIClient:
     """Asks through the wire, and never waits.
 
-    `is_held` says of a task's id whether the task is in our hands already; it is asked in the thread that
-    reads pages. The token goes to the task API and nowhere else.
+    `is_known` tells whether the journal has a task of this id. It is called in the thread that reads pages.
     """
 
     def __init__(
@@ -79,37 +78,26 @@ class APIClient:
         timeout_seconds: float,
         metrics: SupervisorMetrics,
         new_correlation_id: Callable[[], str],
-        is_held: Callable[[str], bool],
+        is_known: Callable[[str], bool],
         max_page_bytes: int = MAX_PAGE_BYTES,
     ) -> None:
         self._endpoints = endpoints
         self._authorization = authorization
         self._metrics = metrics
         self._new_correlation_id = new_correlation_id
-        self._is_held = is_held
+        self._is_known = is_known
         self._counted: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
         self._polls = wire.new_queue(at_once=1)
-        self._poll_kind = RequestKind(
-            "GET",
-            target,
-            ("Accept: application/json", USER_AGENT),
-            timeout_seconds,
-            max_page_bytes,
-            authorization,
-        )
-        # Answers to reports are a few bytes. `Expect:` has libcurl send a large body without asking first.
-        headers = ("Content-Type: application/json", "Accept: application/json", USER_AGENT)
+        headers: tuple[str, ...] = ("Accept: application/json", USER_AGENT)
+        self._poll_kind = RequestKind("GET", target, headers, timeout_seconds, max_page_bytes, authorization)
+        # Answers to reports are a few bytes. With `Expect:` libcurl sends a large body without asking first.
+        headers = (*headers, "Content-Type: application/json", "Accept-Encoding: identity", "Expect:")
         self._report_kind = RequestKind(
-            "PATCH",
-            target,
-            (*headers, "Accept-Encoding: identity", "Expect:"),
-            timeout_seconds,
-            MAX_ANSWER_BYTES,
-            authorization,
+            "PATCH", target, headers, timeout_seconds, MAX_ANSWER_BYTES, authorization
         )
 
     def get_pending_tasks(self, request: PollRequest, on_done: Callable[[Exchange], None]) -> None:
-        """Ask for pending tasks. `on_done` is called in the wire's thread, with what `read_page` reads."""
+        """Ask for pending tasks. `on_done` is called in the wire's thread; `read_page` reads what it gets."""
         wait, kind = request.wait_seconds, self._poll_kind
         headers: tuple[str, ...] = ()
         if wait:
@@ -119,13 +107,13 @@ class APIClient:
         self._polls.put(Request(kind, url, on_done, headers=headers))
 
     def read_page(self, request: PollRequest, got: Exchange) -> PollAnswer:
-        """What a poll came to. Takes long where the page is large."""
+        """What a poll came to. This takes long where the page is large."""
         self._measure("GET", self._endpoints.pending_route, got)
         url = self._endpoints.base_url + self._endpoints.pending_route
         answer = classify_poll(got, request, url, self._authorization)
-        if answer.result is not PollResult.TASKS or isinstance(got, NoResponse):
+        if isinstance(got, NoResponse) or answer.result is not PollResult.TASKS:
             return answer
-        page = parse_page(got.body, self._new_correlation_id, request.limit, self._is_held, request.sought)
+        page = parse_page(got.body, self._new_correlation_id, request.limit, self._is_known, request.sought)
         if page.fault:
             return replace(answer, result=PollResult.BAD_PAGE, detail=page.fault)
         return replace(answer, result=PollResult.TASKS if page.items else PollResult.EMPTY, page=page)
@@ -141,12 +129,12 @@ class APIClient:
         """Report on one task. `on_answer` is called in the wire's thread."""
         url = self._endpoints.task(task_id)
 
-        def judge(got: Exchange) -> None:
+        def classify(got: Exchange) -> None:
             self._measure("PATCH", self._endpoints.task_route, got)
             on_answer(classify_report(got, url, self._authorization.redact))
 
         headers = (f"X-Correlation-ID: {correlation_id}",)
-        queue.put(Request(self._report_kind, url, judge, body, headers, task_id=task_id))
+        queue.put(Request(self._report_kind, url, classify, body, headers, task_id=task_id))
 
     def _measure(self, method: str, endpoint: str, got: Exchange) -> None:
         status = str(got.status) if isinstance(got, Response) else NO_ANSWER
@@ -178,9 +166,9 @@ class WirePatchQueue:
 
 
 class Poller:
-    """One poll at a time, each on request of the loop.
+    """Polls when the loop asks for it, and reads pages in a thread of its own: a large one takes long.
 
-    `store` brings the large inputs of a page's tasks to the disk.
+    `store` writes the large inputs of a page's tasks to the disk.
     """
 
     def __init__(
@@ -207,7 +195,7 @@ class Poller:
             answer = self._api.read_page(request, got)
             page = replace(answer.page, tasks=self._store(answer.page.tasks))
             self._post(TasksPolled(replace(answer, page=page)))
-            # The body of a page is not kept until the next one comes.
+            # Free the page's memory before the wait for the next one.
             del got, answer, page
 
 
@@ -216,16 +204,14 @@ def connect(
     post: Callable[[Event], None],
     metrics: SupervisorMetrics,
     new_correlation_id: Callable[[], str],
-    is_held: Callable[[str], bool],
+    is_known: Callable[[str], bool],
 ) -> tuple[Wire, APIClient]:
-    """A wire that is yet to be started, and the client on it. Nothing is sent.
+    """A wire that is not started yet, and the client on it.
 
     Raises ConfigurationError where a certificate or a proxy cannot be used.
     """
-    tls = choose_tls_files(
-        settings.api_ca_file, settings.api_client_cert, settings.api_client_key, os.environ
-    )
-    wire = Wire(Transport(tls, settings.request_timeout), post)
+    files = settings.api_ca_file, settings.api_client_cert, settings.api_client_key
+    wire = Wire(Transport(choose_tls_files(*files, os.environ), settings.request_timeout), post)
     client = APIClient(
         wire,
         Endpoints(settings.api_base_url, settings.api_pending_path, settings.api_task_path),
@@ -234,7 +220,7 @@ def connect(
         settings.request_timeout,
         metrics,
         new_correlation_id,
-        is_held,
+        is_known,
     )
     return wire, client
 
@@ -244,7 +230,7 @@ def _authorization(settings: Settings, wire: Wire) -> Authorization:
     secret = settings.api_oauth2_client_secret
     if url is None or client_id is None or secret is None:
         return FixedToken(settings.api_token.get_secret_value() if settings.api_token else "")
-    # Its library costs 3 MB and 80 ms, which most do not need.
+    # The library costs 3 MB and 80 ms: import it only where it is used.
     from supervisor.task_api.oauth2 import ClientCredentials, OAuth2Tokens  # noqa: PLC0415
 
     credentials = ClientCredentials(

@@ -41,16 +41,15 @@ log = get_logger("report_pace")
 
 
 class CallGate:
-    """One kind of call: its breaker, its trouble, and its pauses.
+    """One kind of call: its breaker, what has failed since the last success, and its pauses.
 
-    The API asks for some pauses. Others follow a refusal that any other call would have met too, as of a
-    wrong token: the first is a second, and each next is twice as long, until a call succeeds. `clock` is
-    monotonic.
+    The API asks for some pauses. Others follow refusals that any call would have met, as of a wrong token:
+    they double from one second until a call succeeds. `clock` is monotonic.
     """
 
     def __init__(self, breaker: CircuitBreaker, trouble: TroubleRecord, clock: Callable[[], float]) -> None:
-        self._breaker = breaker
-        self._trouble = trouble
+        self.breaker = breaker
+        self.trouble = trouble
         self._clock = clock
         self._paused_until = 0.0
         self._refused_until = 0.0
@@ -58,40 +57,31 @@ class CallGate:
         self._succeeded_at = 0.0
 
     @property
-    def breaker(self) -> CircuitBreaker:
-        return self._breaker
-
-    @property
-    def trouble(self) -> TroubleRecord:
-        """What has failed since the last success."""
-        return self._trouble
-
-    @property
     def probing(self) -> bool:
         """The next call is a probe: make one only."""
-        return self._breaker.state is not BreakerState.CLOSED
+        return self.breaker.state is not BreakerState.CLOSED
 
     @property
     def waits_to_probe(self) -> bool:
-        """The breaker is open: it says when to call next, and nothing else does."""
-        return self._breaker.state is BreakerState.OPEN
+        """The breaker is open, and it alone says when to call next."""
+        return self.breaker.state is BreakerState.OPEN
 
     @property
     def refused(self) -> bool:
-        """Calls were refused since the last success: try with one."""
+        """Calls were refused since the last success: send one at a time."""
         return self._refused_until > 0
 
     def allows(self) -> bool:
-        return self._clock() >= max(self._paused_until, self._refused_until) and self._breaker.allows()
+        return self._clock() >= max(self._paused_until, self._refused_until) and self.breaker.allows()
 
     def opens_at(self) -> float | None:
-        """The next moment at which `allows` may turn true by itself; None if it waits for an answer."""
-        moments = (self._paused_until, self._refused_until, self._breaker.reopens_at or 0.0)
+        """When `allows` may turn true by itself; None if an answer must come first."""
+        moments = (self._paused_until, self._refused_until, self.breaker.reopens_at or 0.0)
         return min((moment for moment in moments if moment > self._clock()), default=None)
 
     def begin(self) -> None:
         """A call is being made."""
-        self._breaker.begin()
+        self.breaker.begin()
 
     def on_response(
         self,
@@ -102,24 +92,24 @@ class CallGate:
         *,
         refused: bool = False,
     ) -> None:
-        """A call that began at `began_at` came back. It failed if there is a `cause`.
+        """A call that began at `began_at` ended. It failed if there is a `cause`.
 
         `refused`: any other call would have been refused too.
         """
-        # First, because the breaker's change is logged with it.
+        # The trouble first: the log line of a breaker's change names it.
         if cause is not None:
-            self._trouble.failed(cause)
+            self.trouble.failed(cause)
         elif health is Health.HEALTHY:
-            self._trouble.succeeded()
+            self.trouble.succeeded()
         if health is Health.HEALTHY:
-            self._breaker.succeeded()
+            self.breaker.succeeded()
             self._succeeded_at = self._clock()
             self._refused_until = 0.0
             self._refused_pause_seconds = FIRST_REFUSED_PAUSE_SECONDS
         elif health is Health.UNHEALTHY:
-            self._breaker.failed(began_at)
+            self.breaker.failed(began_at)
         else:
-            self._breaker.undecided()
+            self.breaker.undecided()
         if health is not Health.HEALTHY and retry_after_seconds is not None:
             self._paused_until = max(self._paused_until, self._clock() + retry_after_seconds)
         if refused:
@@ -127,16 +117,16 @@ class CallGate:
 
     def _pause_after_refusal(self, began_at: float) -> None:
         if began_at < max(self._refused_until, self._succeeded_at):
-            return  # a call from before the pause, or before a success, says nothing new
+            return  # it began before the pause or before a success
         self._refused_until = self._clock() + self._refused_pause_seconds
         self._refused_pause_seconds = min(2 * self._refused_pause_seconds, MAX_REFUSED_PAUSE_SECONDS)
 
 
 class APIGate:
-    """Polls and reports fail apart, as a gateway may send them to different servers. Owned by the loop.
+    """Polls and reports have a gate each, as a gateway may send them to different servers.
 
     Claims count as reports. Tasks are polled for only while reports are accepted: a result that cannot be
-    delivered is not paid for.
+    delivered is not paid for. Owned by the loop.
     """
 
     def __init__(self, polls: CallGate, reports: CallGate) -> None:
@@ -158,12 +148,12 @@ class APIGate:
     def allows_new_tasks(self, owed: int) -> bool:
         """May tasks be polled for, while so many reports and claims wait to be sent?
 
-        With nothing to send, nothing could close the breaker of reports but what a poll brings.
+        With none to send, only new tasks can bring the report that closes the breaker.
         """
         return self.polls.allows() and not (self.reports.probing and owed)
 
     def reports_recovered(self) -> bool:
-        """Has the breaker of reports closed since this was last asked?"""
+        """Has the breaker of reports closed since the last call of this?"""
         accepted = not self.reports.probing
         recovered = accepted and not self._reports_were_accepted
         self._reports_were_accepted = accepted
@@ -171,15 +161,15 @@ class APIGate:
 
 
 class ReportPace:
-    """Full speed until the API sheds load. Then so many a second, for reports and claims together.
+    """Full speed until the API sheds load, then a rate for reports and claims together.
 
-    Refusals cut the rate, at most once a round trip. Each report that is accepted lets it grow: by a fifth
-    of the refused rate a second, or doubling twice a second where no refused rate is known or the rate is
-    clearly above it. Some refusals are no matter of load: those that come even while the rate is well
-    below what was accepted lately. For as many as these the rate is not cut.
+    Refusals cut the rate, at most once a round trip. Accepted reports raise it: by a fifth of the refused
+    rate a second, or twofold every half second where no refused rate is known or the rate is clearly above
+    it. Refusals that come even at a rate well below what was accepted lately are not for load: as many of
+    them do not cut the rate.
 
-    Owned by the loop; `clock` is monotonic. Source: additive increase, multiplicative decrease, as in TCP
-    (RFC 5681), with its slow start.
+    Source: additive increase, multiplicative decrease with slow start, as in TCP (RFC 5681). Owned by the
+    loop; `clock` is monotonic.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -198,14 +188,14 @@ class ReportPace:
 
     @property
     def reports_per_second(self) -> float | None:
-        """The rate that is kept now; None at full speed."""
+        """The rate now; None at full speed."""
         return self._rate
 
     def is_refusal_for_load(self, answer: ReportAnswer) -> bool:
-        """Did the API, or what is in front of it, refuse this report because there are too many?
+        """Was this report refused because there are too many?
 
-        A 503 is one where another report was accepted while this one was under way, or in the two
-        seconds before it began. Otherwise it is an outage.
+        A 429 is such a refusal. A 503 is one where another report was accepted while this one was under way,
+        or in the two seconds before; otherwise it is an outage.
         """
         if answer.status == TOO_MANY_REQUESTS:
             return True
@@ -238,7 +228,7 @@ class ReportPace:
             self._refused(answer)
 
     def reset(self) -> None:
-        """An outage is over: what was measured in it says nothing."""
+        """An outage is over: forget what was measured in it."""
         if self._rate is not None:
             self._go_full_speed()
 
@@ -287,7 +277,7 @@ class ReportPace:
         return len(recent) / MEASURED_SECONDS
 
     def _are_many_refused(self, answer: ReportAnswer) -> bool:
-        """More than are refused anyway? At full speed it takes three, unless it is said to be for load."""
+        """Are more refused than at a low rate? At full speed it takes three, unless a 429 says so."""
         refused = sum(self._were_refused)
         certain = self._rate is not None or answer.status == TOO_MANY_REQUESTS
         tolerated = TOLERANCE * self._refused_anyway * len(self._were_refused)
@@ -307,7 +297,7 @@ class ReportPace:
         log.info(LogEvent.REPORTS_AT_FULL_SPEED)
 
     def _count(self, rate: float) -> None:
-        """Add what time has allowed. A moment's worth is kept at most, so that nothing goes in bursts."""
+        """Add what the time since the last count allows; never so much that reports go in bursts."""
         now = self._clock()
         most = LATENESS * max(1.0, rate * TICK_SECONDS)
         self._allowance = min(self._allowance + (now - self._counted_at) * rate, most)

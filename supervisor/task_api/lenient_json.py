@@ -1,4 +1,4 @@
-"""Reads the items of a page that is not quite JSON one by one, so that a bad item spoils itself alone."""
+"""Reads the items of a page one by one, so that an item that is no JSON costs the others nothing."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import orjson
 
 UNREADABLE = object()
-"""Stands for an item that no parser takes."""
+"""Stands for an item that no parser can read."""
 MAX_DIGITS = 400
 MAX_ITEMS = 1_000_000
 USUAL_DEPTH = 4
@@ -16,13 +16,13 @@ USUAL_BYTES = 64 * 2**10
 STEP_BYTES = 2**20
 LONG_STRING_BYTES = 64 * 2**10
 MAX_BYTES_BESIDE = 4 * 2**20
-"""Of an item, beside its long strings: the parser sets aside twelve times as much."""
-# Everything possessive, and a string without an end runs to the end: linear on any bytes. No match and no
-# parse takes more than a few milliseconds, since no other thread runs meanwhile.
+"""Of an item without its long strings: the parser allocates twelve times as much."""
+# All quantifiers are possessive, so matching is linear on any bytes. Each match and parse takes a few
+# milliseconds at most, since no other thread runs meanwhile. A string without an end runs to the end.
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _WITHIN_STRING = re.compile(rb'(?:[^"\\]{1,1024}+|\\.){0,1024}+', re.DOTALL)
 _PIECE = re.compile(rb'(?:[^"\\]{1,1024}+|\\u[dD][89abAB]..\\u....|\\u....|\\[^u]){0,1024}+', re.DOTALL)
-"""A part of a string that can be read by itself, but for the last character of UTF-8."""
+"""A part of a string that can be read alone; only a character of UTF-8 at its end may be cut."""
 _LEADING_BITS = 0b1100_0000
 _CONTINUATION_BYTE = 0b1000_0000
 _STAND_IN = secrets.token_hex(16)
@@ -31,7 +31,7 @@ _LIST_OPENS = re.compile(rb"\s*:\s*\[")
 
 
 def _usual(depth: int) -> bytes:
-    """An object or list with nothing deeper than `depth` in it; whether it is sound is for the parser."""
+    """Matches an object or list of at most `depth` levels; the parser decides whether it is JSON."""
     within = rb"|" + _usual(depth - 1) if depth else b""
     return rb'[\[{](?:[^\[\]{}"]++|' + _STRING + within + rb")*+[\]}]"
 
@@ -44,14 +44,14 @@ class NoListError(ValueError):
 
 
 def salvage_items(
-    body: bytes | bytearray, list_fields: tuple[str, ...], most: int = MAX_ITEMS
+    body: bytes | bytearray, list_fields: tuple[str, ...], max_items: int = MAX_ITEMS
 ) -> Iterator[object]:
-    """The first `most` items of the list, or of that under one of `list_fields`, one by one.
+    """At most `max_items` items of the list, or of the list under one of `list_fields`, one by one.
 
-    Raises NoListError, be it at the very end.
+    Raises NoListError, also after some items.
     """
     begin = _list_start(body, list_fields)
-    for number in range(most):
+    for number in range(max_items):
         end, long_strings = _item_end(body, begin)
         last = body[end : end + 1] != b","
         if long_strings:
@@ -64,7 +64,7 @@ def salvage_items(
 
 
 def _item_end(body: bytes | bytearray, begin: int) -> tuple[int, list[tuple[int, int]]]:
-    """Where the comma or bracket stands that ends the item, and where its long strings begin and end."""
+    """The place of the comma or bracket that ends the item, and the start and end of each long string."""
     if usual := _USUAL_ITEM.match(body, begin, begin + USUAL_BYTES):
         return usual.end(), []
     depth = 0
@@ -80,7 +80,7 @@ def _item_end(body: bytes | bytearray, begin: int) -> tuple[int, list[tuple[int,
 
 
 def _tokens(body: bytes | bytearray, begin: int) -> Iterator[tuple[int, int]]:
-    """Where each bracket, comma and whole string begins and ends."""
+    """The start and end of each bracket, comma and whole string."""
     position = begin
     while position < len(body):
         mark = _MARK.search(body, position, position + STEP_BYTES)
@@ -92,7 +92,7 @@ def _tokens(body: bytes | bytearray, begin: int) -> Iterator[tuple[int, int]]:
 
 
 def _string_end(body: bytes | bytearray, position: int) -> int:
-    """Behind the quote that ends the string, or at the end of all."""
+    """The place behind the quote that ends the string, or the end of the body."""
     while within := _WITHIN_STRING.match(body, position):
         if body[within.end() : within.end() + 1] == b'"':
             return within.end() + 1
@@ -126,7 +126,7 @@ def _no_list(body: bytes | bytearray) -> NoListError:
 
 
 def _parse_long(body: bytes | bytearray, begin: int, end: int, long_strings: list[tuple[int, int]]) -> object:
-    """The item, its long strings read in pieces: it is parsed with short ones in their place."""
+    """The item, parsed with short strings in the place of its long ones, which are read in pieces."""
     texts: dict[str, str] = {}
     beside = bytearray()
     for start, stop in long_strings:
@@ -142,7 +142,7 @@ def _parse_long(body: bytes | bytearray, begin: int, end: int, long_strings: lis
 
 
 def _long_string(body: bytes | bytearray, start: int, end: int) -> str:
-    """What stands between two quotes. Raises ValueError."""
+    """The string between two quotes. Raises ValueError."""
     pieces: list[str] = []
     while start < end:
         piece = _PIECE.match(body, start, end)
@@ -158,7 +158,7 @@ def _long_string(body: bytes | bytearray, start: int, end: int) -> str:
 
 
 def _with_texts(item: object, texts: Mapping[str, str]) -> object:
-    """The item with the long strings in the place of their stand-ins."""
+    """The item with its long strings put back."""
     whole = [item]
     waiting: list[object] = [whole]
     while waiting:

@@ -32,14 +32,14 @@ FIRST_WAIT_SECONDS = 1.0
 MAX_WAIT_SECONDS = 60.0
 RENEWAL_MARGIN_SECONDS = 60.0
 RENEWAL_MARGIN_SHARE = 0.2
-"""Of a token's life, where that is shorter than the margin in seconds."""
+"""Of a token's life; the smaller margin counts."""
 SECOND_TOKEN_SECONDS = 60.0
-"""A token that was accepted before is replaced at most once in so long, whatever is refused with it."""
+"""A token that was accepted before is replaced at most this often, whatever is refused with it."""
 _TIMES_OF_LIFE = frozenset({"expires_in", "expires_at"})
 _USABLE_TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
 _BAD_REQUEST, _UNAUTHORIZED = 400, 401
 _TAKEN_REFUSALS = frozenset({403, 404, 409, 410, 412, 422})
-"""The API gives these to a caller that it knows. A gateway gives others without a look at the token."""
+"""The API knows the caller where it answers one of these. A gateway may answer others without a look."""
 _ADVICE = {
     "invalid_client": "check API_OAUTH2_CLIENT_ID and API_OAUTH2_CLIENT_SECRET",
     "unauthorized_client": "the client must be allowed the grant client_credentials",
@@ -73,19 +73,18 @@ class _Token:
 
 
 class _NoTokenError(Exception):
-    """What the token endpoint answered instead. `error` is its code, if it gave one."""
+    """What the token endpoint answered instead. `code` is its error code, if it gave one."""
 
-    def __init__(self, words: str, error: str = "") -> None:
+    def __init__(self, words: str, code: str = "") -> None:
         super().__init__(words)
-        self.error = error
+        self.code = code
 
 
 class OAuth2Tokens:
-    """The `Authorization` of a client with credentials. Owned by the wire's thread; `clock` is monotonic.
+    """Owned by the wire's thread; `clock` is monotonic.
 
-    Requests that need a token while there is none wait for the fetch that is under way. After a fetch that
-    failed, or a token that the API never accepted, the next is fetched after a wait that doubles; requests
-    are withheld in that time.
+    Requests wait for a fetch that is under way. After a fetch that failed, or a token that the API never
+    accepted, requests are withheld until the next fetch, after a wait that doubles.
     """
 
     advice = "check API_OAUTH2_SCOPE and API_OAUTH2_AUDIENCE"
@@ -113,7 +112,6 @@ class OAuth2Tokens:
         self._trouble = f"no token: the one before ended, and {credentials.token_url} is not asked more often"
 
     def obtain(self, use: Callable[[Credential], None]) -> None:
-        """Call `use` with the token, at once or when it has come."""
         now, token = self._clock(), self._token
         may_fetch = not self._fetching and now >= self._next_fetch_at
         if token is not None and now < token.ends_at:
@@ -128,7 +126,7 @@ class OAuth2Tokens:
             use(Withheld(self._trouble, self._next_fetch_at - now))
 
     def on_response(self, credential: str, status: int) -> bool:
-        """Learn from the API's answer if the token is good. True: try again with another one."""
+        """Learn from the API's answer whether the token is good."""
         token = self._token
         if status != _UNAUTHORIZED:
             if _shows_token_is_taken(status) and token is not None and token.header == credential:
@@ -166,12 +164,12 @@ class OAuth2Tokens:
         try:
             self._token = _read_token(got)
         except _NoTokenError as error:
-            if self._may_try_other_style(got, error.error):
+            if self._may_try_other_style(got, error.code):
                 self._secret_in_body = not self._secret_in_body
                 self._fetch()
                 return
             self._secret_in_body = self._secret_in_body and self._style_is_known
-            self._note_failure(self._words(str(error), error.error), _retry_after(got))
+            self._note_failure(self._words(str(error), error.code), _retry_after(got))
         else:
             self._style_is_known = True
             self._next_fetch_at = max(self._next_fetch_at, self._clock() + FIRST_WAIT_SECONDS)
@@ -180,7 +178,7 @@ class OAuth2Tokens:
             self.obtain(use)
 
     def _may_try_other_style(self, got: Exchange, error: str) -> bool:
-        """Some endpoints want the secret in the body, and say only that they do not know the client."""
+        """Some endpoints want the secret in the body, and answer only that they do not know the client."""
         refused = isinstance(got, Response) and got.status in (_BAD_REQUEST, _UNAUTHORIZED)
         asked_for = error in ("", "invalid_client", "invalid_request")
         return refused and asked_for and not self._style_is_known and not self._secret_in_body
@@ -233,7 +231,7 @@ def _read_token(got: Exchange) -> _Token:
     if not life > 0:  # not a number is not above 0
         return _Token(value, got.began_at, float("inf"), float("inf"))
     margin = min(RENEWAL_MARGIN_SECONDS, life * RENEWAL_MARGIN_SHARE)
-    # What is left of the margin when it ends for us is the time for a request to arrive.
+    # A tenth of the margin is left for a request to arrive.
     return _Token(value, got.began_at, got.began_at + life - margin, got.began_at + life - margin / 10)
 
 
@@ -249,7 +247,7 @@ def _parse(text: str) -> Mapping[str, Any]:
     try:
         return client.parse_request_body_response(text)
     except (ValueError, OverflowError):
-        # How long it lives is not said in a number that can be used: then until it is refused.
+        # Its life is no usable number: the token is used until it is refused.
         answer = json.loads(text, parse_int=float)
         without_life = {name: value for name, value in answer.items() if name not in _TIMES_OF_LIFE}
         return client.parse_request_body_response(json.dumps(without_life))

@@ -28,15 +28,15 @@ LIST_FIELDS = ("tasks", "data", "items", "results", "content")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_ID_CHARACTERS = 1024
 MAX_WORD_CHARACTERS = 200
-"""More than any type, state, time or correlation id has."""
+"""No type, state, time or correlation id is longer."""
 MAX_EXACT = 2**53
 PENDING = "pending"
 NO_SHAPE = "its fields are neither status and input_data alone nor state and content alone"
 EARLIEST_EPOCH_SECONDS = 946_684_800.0
 LATEST_EPOCH_SECONDS = 4_102_444_800.0
-"""The years 2000 and 2100. A time before or beyond them stands for something else."""
+"""The years 2000 and 2100. Other times stand for something else."""
 EPOCH_UNITS = ((1e14, 1e6), (1e11, 1e3), (0.0, 1.0))
-"""From this number on, an epoch time has so many to the second."""
+"""The smallest number of a unit, and how many units make a second: micro-, milliseconds, seconds."""
 
 _CORRELATION_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _TYPE_FIELDS = ("type", "task_type", "taskType")
@@ -73,11 +73,7 @@ class TaskAddress:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An item that is no task to run.
-
-    `address` is None where there is nothing to report to: then the item is left as it is. `task_id` is for
-    the log.
-    """
+    """An item that is no task to run. Without an `address` it is left as it is. `task_id` is for the log."""
 
     reason: RefusalReason
     message: str
@@ -91,58 +87,57 @@ class Page:
 
     tasks: tuple[Task, ...] = ()
     refusals: tuple[Refusal, ...] = ()
-    held: int = 0
-    """Items that are in our hands already, and were not parsed again."""
+    known: int = 0
+    """Items of tasks that are in the journal already: they are not parsed again."""
     listed: frozenset[str] = frozenset()
-    """Those of the sought tasks that are held, and that the page lists as pending."""
+    """Those of the sought tasks that the page lists as pending."""
     fault: str | None = None
 
     @property
     def items(self) -> int:
-        return len(self.tasks) + len(self.refusals) + self.held
+        return len(self.tasks) + len(self.refusals) + self.known
 
 
 def parse_page(
     body: bytes | bytearray,
     new_correlation_id: Callable[[], str],
-    most: int = MAX_ITEMS,
-    is_held: Callable[[str], bool] = lambda _: False,
+    max_items: int = MAX_ITEMS,
+    is_known: Callable[[str], bool] = lambda _: False,
     sought: frozenset[str] = frozenset(),
 ) -> Page:
-    """Parse each item of a page alone, so that a bad one costs the others nothing; read `most` items.
+    """Parse each item alone, so that a bad one costs the others nothing; read at most `max_items`.
 
-    Items whose id `is_held` are only counted: of a page, they can be the most. Which of the `sought`
-    tasks are pending is noted, of those that are held.
+    Items that are known are only counted, as they can be most of a page. `sought` tasks are known ones.
     """
     tasks: list[Task] = []
     refusals: list[Refusal] = []
-    held = 0
+    known = 0
     listed: set[str] = set()
     try:
-        for item in _items(body, most):
-            parsed = parse_item(item, new_correlation_id, is_held)
+        for item in _items(body, max_items):
+            parsed = parse_item(item, new_correlation_id, is_known)
             if isinstance(parsed, Task):
                 tasks.append(parsed)
             elif isinstance(parsed, Refusal):
                 refusals.append(parsed)
             else:
-                held += 1
+                known += 1
                 if parsed in sought and is_pending(item):
                     listed.add(parsed)
     except NoListError as error:
         return Page(fault=str(error))
-    return Page(tuple(tasks), tuple(refusals), held, frozenset(listed))
+    return Page(tuple(tasks), tuple(refusals), known, frozenset(listed))
 
 
-def _items(body: bytes | bytearray, most: int) -> Iterable[object]:
-    """Raises NoListError, be it while they are read."""
+def _items(body: bytes | bytearray, max_items: int) -> Iterable[object]:
+    """Raises NoListError, at once or while the items are read."""
     if body.startswith(BYTE_ORDER_MARK):  # noqa: FURB188  `removeprefix` copies a page that has none
         body = body[len(BYTE_ORDER_MARK) :]
     if len(body) <= LARGE_PAGE_BYTES:
         # It refuses a whole page for one lone surrogate, NaN or deep nest in one item.
         with contextlib.suppress(orjson.JSONDecodeError):
-            return _item_list(orjson.loads(body))[:most]
-    return salvage_items(body, LIST_FIELDS, most)
+            return _item_list(orjson.loads(body))[:max_items]
+    return salvage_items(body, LIST_FIELDS, max_items)
 
 
 def _item_list(document: object) -> list[object]:
@@ -156,9 +151,9 @@ def _item_list(document: object) -> list[object]:
 
 
 def parse_item(
-    item: object, new_correlation_id: Callable[[], str], is_held: Callable[[str], bool]
+    item: object, new_correlation_id: Callable[[], str], is_known: Callable[[str], bool]
 ) -> Task | Refusal | str:
-    """A task, why the item is none, or the id of a task that is held. Anything may come in."""
+    """A task, why the item is none, or the id of a task that is known. Anything may come in."""
     if item is UNREADABLE:
         return Refusal(
             RefusalReason.BAD_JSON,
@@ -170,7 +165,7 @@ def parse_item(
     task_id = _task_id(fields)
     if isinstance(task_id, Refusal):
         return task_id
-    if is_held(task_id):
+    if is_known(task_id):
         return task_id
     shape = _shape(fields)
     if shape is None:
@@ -181,7 +176,7 @@ def parse_item(
 
 
 def is_pending(item: object) -> bool:
-    """Does the page list this item as one to be done?"""
+    """Is the item one that the page lists as pending?"""
     if not isinstance(item, dict):
         return False
     fields = _flattened(item)
@@ -189,7 +184,7 @@ def is_pending(item: object) -> bool:
 
 
 def _flattened(item: Item) -> Item:
-    """An item of JSON:API with its attributes beside its id; any other as it is."""
+    """An item of JSON:API with its attributes moved up beside its id; any other item as it is."""
     attributes = item.get("attributes")
     if not isinstance(attributes, dict) or any(name in item for name in _INPUT_FIELDS.values()):
         return item
@@ -294,7 +289,7 @@ def _task_type(name: JsonValue) -> TaskType | None:
 
 
 def _given(fields: Item, shape: WireShape) -> str | None:
-    """The name of the field with the input: that of the shape, or the other where only that is there."""
+    """The name of the field with the input: that of the shape, else the other; None if there is neither."""
     own, other = _INPUT_FIELDS[shape], _INPUT_FIELDS[_OTHER[shape]]
     if fields.get(own) is None and other in fields:
         return other
@@ -334,7 +329,7 @@ def _numeric_seconds(value: JsonValue) -> float | None:
 
 
 def _cut(word: str) -> str:
-    """The word, or so much of it that it is none: errors would name all of it."""
+    """The start of a word that is too long to mean anything: errors would repeat all of it."""
     return word[:MAX_WORD_CHARACTERS]
 
 

@@ -102,7 +102,7 @@ class Intake:
         if not self.reports.remembers_since(answer.began_at):
             # Some of what it lists may have been reported since, and we no longer know which.
             return Taken(new=0, full=False, passed_over=0)
-        taken, known = 0, page.held
+        taken, known = 0, page.known
         refusals = list(page.refusals)
         for task in self.claims.order(page.tasks):
             if taken >= room:

@@ -176,7 +176,7 @@ class Harness:
         items = [item(task) if isinstance(task, str) else task for task in tasks]
         request = self.poller.requests.pop(0)
         page = parse_page(
-            orjson.dumps(items), lambda: "made-here", is_held=self.journal.holds, sought=request.sought
+            orjson.dumps(items), lambda: "made-here", is_known=self.journal.holds, sought=request.sought
         )
         result = PollResult.TASKS if items else PollResult.EMPTY
         asked_at = self.clock() if requested_at is None else requested_at

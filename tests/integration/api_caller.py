@@ -60,7 +60,7 @@ def api_caller(
     token: str | Callable[[Wire], Authorization] = "",
     timeout_seconds: float = 0.5,
     metrics: SupervisorMetrics | None = None,
-    is_held: Callable[[str], bool] = lambda _: False,
+    is_known: Callable[[str], bool] = lambda _: False,
     environ: Mapping[str, str] | None = None,
     tls: TlsFiles | None = None,
     transport: Transport | None = None,
@@ -78,7 +78,7 @@ def api_caller(
         timeout_seconds,
         metrics or SupervisorMetrics(CollectorRegistry()),
         lambda: "new-correlation",
-        is_held,
+        is_known,
         max_page_bytes,
     )
     caller = ApiCaller(wire, client, events)

@@ -222,7 +222,7 @@ def test_poll_asks_for_so_many_and_reads_both_shapes(
         ("1", WireShape.FLAT),
         ("2", WireShape.NESTJS),
     ]
-    assert (len(answer.page.refusals), answer.page.held) == (1, 1)
+    assert (len(answer.page.refusals), answer.page.known) == (1, 1)
     (request,) = server.seen("GET")
     assert request.target == "/base/api/ai-tasks/pending?limit=37"
     assert request.headers["authorization"] == f"Bearer {TOKEN}"

@@ -209,7 +209,7 @@ def test_only_so_many_are_under_way_and_the_rest_can_be_taken_back(
     assert len(server.requests) == AT_ONCE + 1
 
 
-def test_reports_do_not_wait_for_a_poll_that_is_held() -> None:
+def test_reports_do_not_wait_for_a_poll_that_is_known() -> None:
     release = threading.Event()
 
     def hold_polls(request: Request) -> Answer:

@@ -185,7 +185,7 @@ class World:
             page = parse_page(
                 orjson.dumps(poll.items),
                 lambda: "made-here",
-                is_held=self.harness.journal.holds,
+                is_known=self.harness.journal.holds,
                 sought=poll.request.sought,
             )
             page = replace(page, tasks=self.harness.journal.inputs.store(page.tasks))

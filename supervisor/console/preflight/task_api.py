@@ -109,7 +109,7 @@ def _poll(
     """
     timeout_seconds = min(settings.request_timeout, MAX_REQUEST_SECONDS)
     hasty = settings.model_copy(update={"request_timeout": timeout_seconds})
-    hold_seconds = min(scheduler.hold_seconds, MAX_HOLD_SECONDS)
+    hold_seconds = min(scheduler.long_poll_seconds, MAX_HOLD_SECONDS)
     heard: queue.SimpleQueue[Exchange | Event] = queue.SimpleQueue()
     metrics = SupervisorMetrics(CollectorRegistry())
     wire, api = connect(hasty, heard.put, metrics, lambda: "check", in_journal.states.__contains__)
@@ -180,8 +180,8 @@ def _tasks(answer: PollAnswer, rules: IntakeRules, room: int) -> Finding:
     counts = (
         (min(taken, room), "to be done"),
         (max(0, taken - room), "to be done later, for want of room"),
-        (page.held, "in the journal already"),
-        (page.items - page.held - len(ours) - len(unread), "of other replicas"),
+        (page.known, "in the journal already"),
+        (page.items - page.known - len(ours) - len(unread), "of other replicas"),
         (failed, "to be FAILED"),
         (len(refusals) - failed, "to be left as they are"),
     )

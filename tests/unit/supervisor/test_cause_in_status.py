@@ -232,7 +232,7 @@ def test_more_tasks_of_a_held_model_do_not_look_rate_limited(harness: Harness) -
     assert harness.status.idle is Idle.PROVIDER_HOLD
 
 
-def test_model_that_is_refused_again_is_held_since_the_first_time(harness: Harness) -> None:
+def test_model_that_is_refused_again_is_known_since_the_first_time(harness: Harness) -> None:
     harness.list_tasks(item("a", input_data={"text": "text of a", "model": "embed-9"}))
     harness.fail(0, "nothing there", blame=Blame.MODEL_OR_ADDRESS)
     since = harness.status.holds[0].since_seconds

@@ -113,7 +113,7 @@ def test_list_is_found_behind_other_fields(before: str) -> None:
 
 
 def test_no_more_items_are_read_than_asked_for() -> None:
-    assert list(salvage_items(b"[1, 2, 3, oops", FIELDS, most=2)) == [1, 2]
+    assert list(salvage_items(b"[1, 2, 3, oops", FIELDS, max_items=2)) == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_small_service_asks_for_a_hundred_at_least() -> None:
     assert harness.poller.limits == [100]
 
 
-def test_poll_asks_for_what_is_held_as_well_since_the_api_lists_it_again(harness: Harness) -> None:
+def test_poll_asks_for_what_is_known_as_well_since_the_api_lists_it_again(harness: Harness) -> None:
     harness.list_tasks("a", "b", "c")
     harness.pass_time(1.0)
     assert harness.poller.limits == [2000 + 3]

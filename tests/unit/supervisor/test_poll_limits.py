@@ -166,7 +166,7 @@ def cut_off(harness: Harness, after_seconds: float) -> None:
     harness.poll_fails(PollResult.SERVER_ERROR, Health.UNKNOWN, took_seconds=after_seconds)
 
 
-def test_poll_is_held_as_long_as_is_set() -> None:
+def test_poll_is_known_as_long_as_is_set() -> None:
     harness = make_harness(poll_wait_seconds=60.0)
     assert harness.poller.requests[0].wait_seconds == 60.0
 

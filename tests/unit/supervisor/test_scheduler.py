@@ -25,13 +25,13 @@ def scheduler(clock: Clock) -> TaskScheduler:
 
 def poll(scheduler: TaskScheduler, new: int = 0, *, full: bool = False) -> None:
     scheduler.started(0, REQUEST, wanted=100)
-    scheduler.weigh(few(0.01))
+    scheduler.learn_item_size(few(0.01))
     scheduler.found(new, full=full, listed=few(0.01))
 
 
 def due(scheduler: TaskScheduler, backlog: int) -> bool:
     """Is a poll due while something is held?"""
-    return scheduler.due(backlog, owed=0, held=backlog + 1)
+    return scheduler.due(backlog, owed=0, known=backlog + 1)
 
 
 def wait_of(scheduler: TaskScheduler, clock: Clock) -> float:
@@ -135,8 +135,8 @@ def test_much_that_is_owed_makes_polls_larger_and_fewer(
 ) -> None:
     poll(scheduler, new=1, full=True)
     assert scheduler.room(0, owed) == depth
-    assert scheduler.due(depth // 2, owed, held=owed)
-    assert not scheduler.due(depth // 2 + 1, owed, held=owed)
+    assert scheduler.due(depth // 2, owed, known=owed)
+    assert not scheduler.due(depth // 2 + 1, owed, known=owed)
 
 
 @pytest.mark.parametrize(
@@ -152,22 +152,22 @@ def test_much_that_is_owed_makes_polls_larger_and_fewer(
 def test_long_texts_are_not_taken_far_ahead(
     scheduler: TaskScheduler, item_bytes: int, backlog_bytes: int, room: int
 ) -> None:
-    scheduler.weigh(Listed(items=10, page_bytes=10 * item_bytes, took_seconds=0.01))
+    scheduler.learn_item_size(Listed(items=10, page_bytes=10 * item_bytes, took_seconds=0.01))
     assert scheduler.room(0, 50_000, backlog_bytes) == room
     assert (scheduler.due_at(0, 50_000, backlog_bytes=backlog_bytes) is None) == (room == 0)
 
 
 def test_after_a_full_page_of_long_texts_half_of_the_bytes_must_be_gone(scheduler: TaskScheduler) -> None:
     poll(scheduler, new=1, full=True)
-    assert not scheduler.due(1, owed=0, held=2, backlog_bytes=MAX_AHEAD_BYTES // 2 + 1)
-    assert scheduler.due(1, owed=0, held=2, backlog_bytes=MAX_AHEAD_BYTES // 2)
+    assert not scheduler.due(1, owed=0, known=2, backlog_bytes=MAX_AHEAD_BYTES // 2 + 1)
+    assert scheduler.due(1, owed=0, known=2, backlog_bytes=MAX_AHEAD_BYTES // 2)
 
 
 def test_no_page_is_asked_for_that_would_be_refused_for_its_size(scheduler: TaskScheduler) -> None:
     assert scheduler.limit(2000) == 2000
-    scheduler.weigh(Listed(items=10, page_bytes=10 * 2**20, took_seconds=0.01))
+    scheduler.learn_item_size(Listed(items=10, page_bytes=10 * 2**20, took_seconds=0.01))
     assert scheduler.limit(2000) == MAX_PAGE_BYTES // 2**20
-    scheduler.weigh(Listed(items=0, page_bytes=2, took_seconds=0.01))
+    scheduler.learn_item_size(Listed(items=0, page_bytes=2, took_seconds=0.01))
     assert scheduler.limit(2000) == MAX_PAGE_BYTES // 2**20
 
 

@@ -27,27 +27,27 @@ def plain(clock: Clock) -> TaskScheduler:
     return TaskScheduler(30.0, 1.0, 100, clock)
 
 
-def poll(scheduler: TaskScheduler, new: int, took_seconds: float, held: int = 0) -> None:
-    scheduler.started(held, PollRequest(100, scheduler.hold_seconds), wanted=100)
+def poll(scheduler: TaskScheduler, new: int, took_seconds: float, known: int = 0) -> None:
+    scheduler.started(known, PollRequest(100, scheduler.long_poll_seconds), wanted=100)
     scheduler.found(new, full=False, listed=few(took_seconds))
 
 
 def test_poll_that_was_held_is_followed_by_the_next_at_once(scheduler: TaskScheduler) -> None:
     poll(scheduler, new=0, took_seconds=HELD_SECONDS)
-    assert scheduler.due(0, owed=0, held=0)
+    assert scheduler.due(0, owed=0, known=0)
 
 
-def test_poll_that_brought_work_is_followed_by_the_next_once_nothing_is_held(
+def test_poll_that_brought_work_is_followed_by_the_next_once_nothing_is_known(
     scheduler: TaskScheduler,
 ) -> None:
     poll(scheduler, new=3, took_seconds=QUICKLY)
-    assert not scheduler.due(0, owed=0, held=3)
-    assert scheduler.due(0, owed=0, held=0)
+    assert not scheduler.due(0, owed=0, known=3)
+    assert scheduler.due(0, owed=0, known=0)
 
 
 def test_api_that_answers_at_once_with_nothing_does_not_hold_polls(scheduler: TaskScheduler) -> None:
     poll(scheduler, new=0, took_seconds=QUICKLY)
-    assert not scheduler.due(0, owed=0, held=0)
+    assert not scheduler.due(0, owed=0, known=0)
 
 
 def test_poll_that_our_own_tasks_ended_at_once_says_nothing_about_the_api(
@@ -55,16 +55,16 @@ def test_poll_that_our_own_tasks_ended_at_once_says_nothing_about_the_api(
 ) -> None:
     poll(scheduler, new=1, took_seconds=QUICKLY)
     clock.advance(1)
-    assert scheduler.due(0, owed=0, held=1)
-    poll(scheduler, new=0, took_seconds=QUICKLY, held=1)
-    assert not scheduler.due(0, owed=0, held=1)
-    assert scheduler.due(0, owed=0, held=0)
+    assert scheduler.due(0, owed=0, known=1)
+    poll(scheduler, new=0, took_seconds=QUICKLY, known=1)
+    assert not scheduler.due(0, owed=0, known=1)
+    assert scheduler.due(0, owed=0, known=0)
 
 
 def test_api_that_fails_is_not_polled_at_once(scheduler: TaskScheduler) -> None:
     scheduler.started(0, REQUEST, wanted=100)
     scheduler.failed(None)
-    assert not scheduler.due(0, owed=0, held=0)
+    assert not scheduler.due(0, owed=0, known=0)
 
 
 def test_api_that_holds_polls_again_is_noticed(scheduler: TaskScheduler, clock: Clock) -> None:
@@ -72,24 +72,24 @@ def test_api_that_holds_polls_again_is_noticed(scheduler: TaskScheduler, clock: 
     scheduler.failed(None)
     clock.advance(1)
     poll(scheduler, new=0, took_seconds=HELD_SECONDS)
-    assert scheduler.due(0, owed=0, held=0)
+    assert scheduler.due(0, owed=0, known=0)
 
 
 def test_slow_answer_is_no_held_poll_where_long_polls_are_off(plain: TaskScheduler) -> None:
     poll(plain, new=0, took_seconds=25.0)
-    assert not plain.due(0, owed=0, held=0)
+    assert not plain.due(0, owed=0, known=0)
 
 
-def test_no_second_poll_is_due_while_one_is_held(scheduler: TaskScheduler) -> None:
+def test_no_second_poll_is_due_while_one_is_known(scheduler: TaskScheduler) -> None:
     scheduler.started(0, REQUEST, wanted=100)
-    assert not scheduler.due(0, owed=0, held=0)
+    assert not scheduler.due(0, owed=0, known=0)
 
 
 def test_bell_makes_a_poll_due_at_once(plain: TaskScheduler, clock: Clock) -> None:
     poll(plain, new=0, took_seconds=QUICKLY)
-    assert not plain.due(0, owed=0, held=1)
+    assert not plain.due(0, owed=0, known=1)
     plain.hasten()
-    assert plain.due(0, owed=0, held=1)
+    assert plain.due(0, owed=0, known=1)
     assert plain.due_at(0, owed=0) == clock()
 
 
@@ -97,9 +97,9 @@ def test_bell_makes_a_poll_due_at_once(plain: TaskScheduler, clock: Clock) -> No
 def test_bell_during_a_poll_is_answered_by_another_poll(plain: TaskScheduler, new: int) -> None:
     plain.started(0, REQUEST, wanted=100)
     plain.hasten()
-    assert not plain.due(0, owed=0, held=1)
+    assert not plain.due(0, owed=0, known=1)
     plain.found(new, full=False, listed=few(QUICKLY))
-    assert plain.due(0, owed=0, held=1)
+    assert plain.due(0, owed=0, known=1)
 
 
 def test_one_bell_is_answered_once(plain: TaskScheduler) -> None:
@@ -107,19 +107,19 @@ def test_one_bell_is_answered_once(plain: TaskScheduler) -> None:
     plain.hasten()
     plain.found(0, full=False, listed=few(QUICKLY))
     poll(plain, new=0, took_seconds=QUICKLY)
-    assert not plain.due(0, owed=0, held=1)
+    assert not plain.due(0, owed=0, known=1)
 
 
 def test_bell_does_not_override_an_api_in_trouble(plain: TaskScheduler) -> None:
     plain.started(0, REQUEST, wanted=100)
     plain.hasten()
     plain.failed(10.0)
-    assert not plain.due(0, owed=0, held=1)
+    assert not plain.due(0, owed=0, known=1)
 
 
 def test_bell_asks_for_nothing_where_there_is_no_room(plain: TaskScheduler) -> None:
     plain.hasten()
-    assert not plain.due(100, owed=0, held=100)
+    assert not plain.due(100, owed=0, known=100)
 
 
 @pytest.mark.parametrize(
@@ -129,4 +129,4 @@ def test_poll_held_for_half_of_what_was_asked_counts_as_held(
     scheduler: TaskScheduler, took_seconds: float, held: bool
 ) -> None:
     poll(scheduler, new=0, took_seconds=took_seconds)
-    assert scheduler.due(0, owed=0, held=0) == held
+    assert scheduler.due(0, owed=0, known=0) == held

@@ -242,11 +242,11 @@ def test_large_page_is_read_like_a_small_one(wrap: str, monkeypatch: pytest.Monk
     assert [task.id for task in page.tasks] == ["t1", "t2"]
 
 
-def test_item_that_is_held_is_counted_and_not_parsed_again() -> None:
+def test_item_that_is_known_is_counted_and_not_parsed_again() -> None:
     held = FLAT | {"id": "held", "type": "no such type"}
-    page = parse_page(orjson.dumps([held, FLAT, held]), lambda: "made-here", is_held="held".__eq__)
+    page = parse_page(orjson.dumps([held, FLAT, held]), lambda: "made-here", is_known="held".__eq__)
     assert ([task.id for task in page.tasks], page.refusals) == ([FLAT["id"]], ())
-    assert (page.held, page.items) == (2, 3)
+    assert (page.known, page.items) == (2, 3)
 
 
 def test_page_says_which_of_the_sought_tasks_are_pending() -> None:
@@ -254,8 +254,8 @@ def test_page_says_which_of_the_sought_tasks_are_pending() -> None:
     page = parse_page(
         orjson.dumps(items),
         lambda: "made-here",
-        is_held=lambda task_id: task_id != "t1",
+        is_known=lambda task_id: task_id != "t1",
         sought=frozenset({"a", "done", "other"}),
     )
     assert page.listed == {"a"}
-    assert (page.held, page.items) == (3, 4)
+    assert (page.known, page.items) == (3, 4)

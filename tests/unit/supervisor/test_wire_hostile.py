@@ -129,7 +129,7 @@ def test_word_of_a_megabyte_is_never_repeated_in_full(field: str, entry: str) ->
 @pytest.mark.parametrize("item", ["0", "[]", "{}", "oops", "NaN", '{"id":"x"}', '""'])
 def test_no_more_items_are_read_than_were_asked_for(item: str) -> None:
     body = f"[{','.join([item] * 300_000)}]".encode()
-    assert parse_page(body, lambda: "made-here", most=100).items == 100
+    assert parse_page(body, lambda: "made-here", max_items=100).items == 100
 
 
 @given(IDS)

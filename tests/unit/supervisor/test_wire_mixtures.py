@@ -173,6 +173,6 @@ def test_huge_number_for_a_time_does_no_harm() -> None:
 def test_sought_task_in_another_state_is_not_listed() -> None:
     items = [{"id": "a", "status": "DONE"}, {"id": "b", "state": "PENDING"}, {"_id": "c"}]
     page = parse_page(
-        orjson.dumps(items), lambda: "made-here", is_held=lambda _: True, sought=frozenset("abc")
+        orjson.dumps(items), lambda: "made-here", is_known=lambda _: True, sought=frozenset("abc")
     )
     assert page.listed == {"b", "c"}

@@ -40,7 +40,7 @@ def test_a_whole_body_passes_unchanged() -> None:
     assert read(Body(b"ab", b"cd")) == b"abcd"
 
 
-def test_a_body_over_the_bound_is_refused_before_it_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_over_the_bound_is_refused_before_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "MAX_ANSWER_BYTES", 3)
     with pytest.raises(RetryableError, match="larger than 3 bytes") as caught:
         read(Body(b"ab", b"cd"))
