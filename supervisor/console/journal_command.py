@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -21,6 +21,8 @@ from supervisor.runtime.shutdown import ExitCode
 COLUMNS = ("id", "state", "since", "type", "attempts", "deaths", "note")
 MAX_IN_BULK = 1_000_000
 SAFE_IN_IDS = "._:@+=,/"
+
+Change = Callable[[JournalAdmin, Sequence[str]], None]
 
 
 class JournalCommand:
@@ -69,22 +71,19 @@ class JournalCommand:
 
     def retry(self, task_ids: Sequence[str], *, every: bool) -> ExitCode:
         """Send rejected reports once more: these, or all of them."""
-        with JournalAdmin(self._path) as admin:
-            chosen = _chosen(admin, task_ids, every=every)
-            admin.retry(chosen)
-        self._line(
-            f"{count(len(chosen), 'report')} to be sent again: within a second, or when the service starts"
-        )
-        return ExitCode.DRAINED
+        what_follows = "to be sent again: within a second, or when the service starts"
+        return self._change(JournalAdmin.retry, task_ids, every=every, what_follows=what_follows)
 
     def drop(self, task_ids: Sequence[str], *, every: bool) -> ExitCode:
         """Forget rejected reports and their results."""
+        what_follows = "dropped; a task that the API still lists as pending runs anew"
+        return self._change(JournalAdmin.drop, task_ids, every=every, what_follows=what_follows)
+
+    def _change(self, change: Change, task_ids: Sequence[str], *, every: bool, what_follows: str) -> ExitCode:
         with JournalAdmin(self._path) as admin:
             chosen = _chosen(admin, task_ids, every=every)
-            admin.drop(chosen)
-        self._line(
-            f"{count(len(chosen), 'report')} dropped; a task that the API still lists as pending runs anew"
-        )
+            change(admin, chosen)
+        self._line(f"{count(len(chosen), 'report')} {what_follows}")
         return ExitCode.DRAINED
 
     def _line(self, text: str) -> None:
@@ -102,19 +101,19 @@ def _chosen(admin: JournalAdmin, task_ids: Sequence[str], *, every: bool) -> lis
 def quoted_id(task_id: str) -> str:
     """Percent-encoded where a shell, xargs or the options would take it for anything but one argument."""
     return "".join(
-        entry if _is_safe(entry, first=number == 0) else _percent_encoded(entry)
-        for number, entry in enumerate(task_id)
+        character if _is_safe(character, first=number == 0) else _percent_encoded(character)
+        for number, character in enumerate(task_id)
     )
 
 
-def _is_safe(entry: str, *, first: bool) -> bool:
-    if entry == "-":
+def _is_safe(character: str, *, first: bool) -> bool:
+    if character == "-":
         return not first
-    return entry in SAFE_IN_IDS or (entry.isalnum() and is_plain(entry))
+    return character in SAFE_IN_IDS or (character.isalnum() and is_plain(character))
 
 
-def _percent_encoded(entry: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in entry.encode())
+def _percent_encoded(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode())
 
 
 def _row(entry: JournalEntry, since: str) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ def test_slow_poll_holds_up_neither_results_nor_reports(harness: Harness) -> Non
     assert len(harness.journal) == 0
 
 
-def test_doorbell_polls_at_once(harness: Harness) -> None:
+def test_wake_up_polls_at_once(harness: Harness) -> None:
     harness.list_tasks()
     assert harness.poller.limits == []
     harness.turn(WakeRequested())

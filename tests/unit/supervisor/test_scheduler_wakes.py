@@ -1,4 +1,4 @@
-"""Polls that the API holds until there is work, and the wake_endpoint that asks for a poll at once."""
+"""Polls that the API holds until there is work, and the wake-up that asks for a poll at once."""
 
 import pytest
 

@@ -56,7 +56,7 @@ def test_no_run_of_24_characters_survives(start: int, length: int, around: str) 
 def test_exactly_what_both_have_in_common_is_hidden(message: str, text: str) -> None:
     common = [place for place in range(len(message) - 23) if message[place : place + 24] in text]
     hidden = {place + i for place in common for i in range(24)}
-    kept = "".join(entry for place, entry in enumerate(message) if place not in hidden)
+    kept = "".join(character for place, character in enumerate(message) if place not in hidden)
     assert shown(message, text).replace(HIDDEN, "") == kept
 
 
