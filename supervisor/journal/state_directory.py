@@ -101,8 +101,9 @@ def sync_directory(directory: Path) -> None:
 def _try_to_sync(directory: Path) -> None:
     """A result that was paid for must be on the disk before it is reported."""
     trial = directory / "trial"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe there must not block
     try:
-        descriptor = os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
+        descriptor = os.open(trial, flags, FILE_MODE)
         try:
             os.write(descriptor, b"written")
             os.fdatasync(descriptor)

@@ -17,6 +17,8 @@ STEP_BYTES = 2**20
 LONG_STRING_BYTES = 64 * 2**10
 MAX_BYTES_BESIDE = 4 * 2**20
 """Of an item without its long strings: the parser allocates twelve times as much."""
+MAX_MARKS = 4 * 2**20
+"""Of a page, so many brackets, commas and strings are looked at one by one. It takes some seconds."""
 # All quantifiers are possessive, so matching is linear on any bytes. Each match and parse takes a few
 # milliseconds at most, since no other thread runs meanwhile. A string without an end runs to the end.
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
@@ -50,9 +52,10 @@ def salvage_items(
 
     Raises NoListError, also after some items.
     """
-    begin = _list_start(body, list_fields)
+    budget = iter(range(MAX_MARKS))
+    begin = _list_start(body, list_fields, budget)
     for number in range(max_items):
-        end, long_strings = _item_end(body, begin)
+        end, long_strings = _item_end(body, begin, budget)
         last = body[end : end + 1] != b","
         if long_strings:
             yield _parse_long(body, begin, end, long_strings)
@@ -63,13 +66,15 @@ def salvage_items(
         begin = end + 1
 
 
-def _item_end(body: bytes | bytearray, begin: int) -> tuple[int, list[tuple[int, int]]]:
+def _item_end(
+    body: bytes | bytearray, begin: int, budget: Iterator[int]
+) -> tuple[int, list[tuple[int, int]]]:
     """The place of the comma or bracket that ends the item, and the start and end of each long string."""
     if usual := _USUAL_ITEM.match(body, begin, begin + USUAL_BYTES):
         return usual.end(), []
     depth = 0
     long_strings: list[tuple[int, int]] = []
-    for start, end in _tokens(body, begin):
+    for start, end in _tokens(body, begin, budget):
         mark = body[start : start + 1]
         depth += _step(mark)
         if depth < 0 or (mark == b"," and not depth):
@@ -79,16 +84,19 @@ def _item_end(body: bytes | bytearray, begin: int) -> tuple[int, list[tuple[int,
     raise _no_list(body)
 
 
-def _tokens(body: bytes | bytearray, begin: int) -> Iterator[tuple[int, int]]:
-    """The start and end of each bracket, comma and whole string."""
+def _tokens(body: bytes | bytearray, begin: int, budget: Iterator[int]) -> Iterator[tuple[int, int]]:
+    """The start and end of each bracket, comma and whole string. NoListError after `budget` of them."""
     position = begin
-    while position < len(body):
+    for _ in budget:
+        if position >= len(body):
+            return
         mark = _MARK.search(body, position, position + STEP_BYTES)
         if mark is None:
             position += STEP_BYTES
             continue
         position = _string_end(body, mark.end()) if mark.group() == b'"' else mark.end()
         yield mark.start(), position
+    raise NoListError(f"the page has more than {MAX_MARKS:,} brackets, commas and strings in unusual places")
 
 
 def _string_end(body: bytes | bytearray, position: int) -> int:
@@ -106,14 +114,14 @@ def _step(mark: bytes | bytearray) -> int:
     return 1 if mark in (b"[", b"{") else -1 if mark in (b"]", b"}") else 0
 
 
-def _list_start(body: bytes | bytearray, list_fields: tuple[str, ...]) -> int:
+def _list_start(body: bytes | bytearray, list_fields: tuple[str, ...], budget: Iterator[int]) -> int:
     whole = re.match(rb"\s*\[", body)
     if whole:
         return whole.end()
     names = [f'"{name}"'.encode() for name in list_fields]
     longest = max(map(len, names))
     depth = 0
-    for start, end in _tokens(body, 0):
+    for start, end in _tokens(body, 0, budget):
         depth += _step(body[start : start + 1])
         is_name = depth == 1 and end - start <= longest and body[start:end] in names
         if is_name and (opening := _LIST_OPENS.match(body, end)):

@@ -16,7 +16,8 @@ Allow = Callable[[BatchKey], Allowance]
 """How large a unit of this key may be at this moment; nothing of it may go out at 0 inputs."""
 Duplicates = list[TaskRecord]
 """Tasks that ask the same: one place in a batch, one text paid for, each reported."""
-MAX_DUPLICATES = 1000
+MAX_DUPLICATES = 250
+"""Of one text, and in a unit beside its inputs: each has a result, and a unit's are written in one turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,7 @@ class Backlog:
             else:
                 del self._split[place]
                 inputs = inputs_of(group)
-                size = _fitting((each[0] for each in inputs), allowed)
+                size = _fitting(inputs, allowed)
                 if rest := joined(inputs[size:]):
                     self._split.appendleft(rest)
                 return joined(inputs[:size])
@@ -257,7 +258,7 @@ class Backlog:
         queue = self._ready[key]
         share = -(-len(queue) // max(1, slots // len(self._ready)))
         inputs = min(allowed.inputs, share)
-        size = _fitting((duplicates[0] for duplicates in queue), replace(allowed, inputs=inputs))
+        size = _fitting(queue, replace(allowed, inputs=inputs))
         chosen = [queue.popleft() for _ in range(size)]
         for duplicates in chosen:
             self._duplicates.pop((key, duplicates[0].task.question), None)
@@ -325,12 +326,14 @@ def joined(inputs: Iterable[list[TaskRecord]]) -> Group:
     return tuple(itertools.chain.from_iterable(inputs))
 
 
-def _fitting(records: Iterable[TaskRecord], allowed: Allowance) -> int:
-    """How many of the first records make a unit: at least one."""
-    total = size = 0
-    for record in itertools.islice(records, allowed.inputs):
-        total += record.task.size_bytes
-        if total > allowed.size_bytes and size:
+def _fitting(inputs: Iterable[Duplicates], allowed: Allowance) -> int:
+    """How many of the first inputs make a unit: at least one."""
+    size_bytes = tasks = size = 0
+    for duplicates in itertools.islice(inputs, allowed.inputs):
+        size_bytes += duplicates[0].task.size_bytes
+        tasks += len(duplicates)
+        too_many = tasks > size + 1 + MAX_DUPLICATES
+        if size and (size_bytes > allowed.size_bytes or too_many):
             break
         size += 1
     return size

@@ -189,6 +189,13 @@ def test_link_in_the_directory_is_refused_and_not_followed(tmp_path: Path, name:
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    os.mkfifo(tmp_path / "state" / "trial")
+    with pytest.raises(ConfigurationError, match="STATE_DIR"):
+        StateDirectory(tmp_path / "state")
+
+
 def test_link_to_the_directory_itself_is_followed(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "link").symlink_to("state")  # as systemd makes it for a DynamicUser

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason
 from shared.models import Usage
 from shared.plain_text import count
+from shared.task_inputs import MAX_DIMENSIONS
 
 Vector: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 
@@ -108,6 +109,8 @@ def _finite(row: Row) -> Row:
         return row
     if row.size == 0:
         return BadVector("a vector is empty")
+    if row.size > MAX_DIMENSIONS:
+        return BadVector(f"a vector has {row.size:,} numbers, and {MAX_DIMENSIONS:,} are the most")
     if row.ndim != 1:
         return BadVector("a vector is no plain list of numbers")
     if not np.isfinite(row).all():

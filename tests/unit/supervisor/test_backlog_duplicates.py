@@ -58,3 +58,12 @@ def test_no_unit_grows_without_bound_by_one_text() -> None:
     for number in range(MAX_DUPLICATES + 1):
         backlog.add(make_record(f"t{number}", text="same"))
     assert sorted(len(group) for group in take(backlog, 5, 1)) == [1, MAX_DUPLICATES]
+
+
+def test_no_unit_grows_without_bound_by_many_texts_that_repeat() -> None:
+    backlog = Backlog()
+    for number in range(10 * MAX_DUPLICATES):
+        backlog.add(make_record(f"t{number}", text=f"text {number % 100}"))
+    groups = [take(backlog, 1, 100)[0] for _ in range(10)]
+    assert all(len(group) <= MAX_DUPLICATES + 100 for group in groups)
+    assert sum(map(len, groups)) == 10 * MAX_DUPLICATES

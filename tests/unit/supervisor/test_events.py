@@ -1,6 +1,16 @@
 """The inbox hands on every event, in order, and waits no longer than it is told to."""
 
-from supervisor.runtime.events import Event, Inbox, PauseRequested, ResumeRequested, StopRequested
+from shared.messages import UnitDone
+from shared.models import Output, Usage
+from supervisor.runtime.events import (
+    MAX_TURN_BYTES,
+    Event,
+    Inbox,
+    PauseRequested,
+    ResumeRequested,
+    StopRequested,
+    UnitFinished,
+)
 from supervisor.runtime.threads import start_thread
 
 
@@ -11,6 +21,15 @@ def test_all_waiting_events_are_taken_in_their_order() -> None:
         inbox.post(event)
     assert inbox.take(0.0) == events
     assert inbox.take(0.0) == []
+
+
+def test_turn_takes_no_more_units_once_their_results_are_large() -> None:
+    inbox = Inbox()
+    outcomes = {"a": Output("embedding", bytes(MAX_TURN_BYTES // 2), "m", Usage(1, 1))}
+    for slot in range(5):
+        inbox.post(UnitFinished(slot, UnitDone(slot, outcomes)))
+    inbox.post(StopRequested())
+    assert [len(inbox.take(0.0)) for _ in range(4)] == [2, 2, 2, 0]
 
 
 def test_time_already_past_is_no_wait_and_no_error() -> None:

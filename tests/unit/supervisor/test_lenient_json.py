@@ -63,6 +63,15 @@ def test_item_that_is_large_beside_its_long_strings_is_not_parsed() -> None:
     assert salvage(f"[1, [{'0,' * 3_000_000}0], 2]") == [1, UNREADABLE, 2]
 
 
+@pytest.mark.parametrize(
+    "page", ["[" * 30, f"[[[[[[[{'[],' * 30}1", '{"a":' * 30, f"[{'[[[[[[[]]]]]]],' * 30}1]"]
+)
+def test_page_of_endless_brackets_is_given_up(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("supervisor.task_api.lenient_json.MAX_MARKS", 25)
+    with pytest.raises(NoListError, match="more than 25 brackets"):
+        salvage(page)
+
+
 @given(items=st.lists(VALUES, max_size=6), field=st.sampled_from(FIELDS))
 def test_sound_list_in_an_object_gives_its_items(items: list[object], field: str) -> None:
     text = json.dumps({"total": 3, "next": None, field: items, "more": "]"})

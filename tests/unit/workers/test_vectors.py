@@ -23,6 +23,7 @@ def complaints(vectors: Vectors) -> list[str]:
         ([row(1, float("nan"))], 1, None, "NaN or infinity"),
         ([row(1, 2), row(1, 2, 3)], 2, None, "vectors of 2 and of 3 numbers"),
         ([row(1), row(1, 2, 3)], 2, 2, "1 numbers where 2 were expected"),
+        ([np.zeros(65_537, dtype=np.float32)], 1, None, "65,537 numbers, and 65,536 are the most"),
         ([np.zeros((2, 2), dtype=np.float32)], 1, None, "no plain list"),
         ([BadVector("as told")], 1, None, "as told"),
     ],
