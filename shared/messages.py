@@ -6,8 +6,8 @@ from typing import TypeAlias
 
 from shared.errors import Blame, RetryReason
 from shared.models import BatchKey, Output, Task
+from shared.plain_text import MAX_ERROR_MESSAGE_CHARACTERS, one_line
 
-MAX_MESSAGE_CHARACTERS = 2000
 MAX_SHOWN_CHARACTERS = 300
 
 
@@ -55,7 +55,7 @@ class Failure:
     shown: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "message", self.message[:MAX_MESSAGE_CHARACTERS])
+        object.__setattr__(self, "message", one_line(self.message, MAX_ERROR_MESSAGE_CHARACTERS))
         object.__setattr__(self, "shown", (self.shown or self.message)[:MAX_SHOWN_CHARACTERS])
 
 

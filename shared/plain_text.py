@@ -61,7 +61,8 @@ def _json_escape(found: re.Match[str]) -> str:
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
-MAX_MESSAGE_CHARACTERS = 500
+MAX_ERROR_MESSAGE_CHARACTERS = 500
+"""Of a message that the task API gets with a failed task."""
 HIDDEN_KEY = "[key]"
 
 _MAX_SEARCHED = 10_000
@@ -73,8 +74,8 @@ _KEY_LIKE = re.compile(
 
 
 def safe_message(text: str, secret: str = "") -> str:
-    """`text` on one line, at most 500 characters long, without `secret` or anything that looks like a key."""
+    """`text` as one line for an error message, cut, without `secret` or anything that looks like a key."""
     text = text[:_MAX_SEARCHED]
     if secret:
         text = text.replace(secret, HIDDEN_KEY)
-    return one_line(_KEY_LIKE.sub(HIDDEN_KEY, text), MAX_MESSAGE_CHARACTERS)
+    return one_line(_KEY_LIKE.sub(HIDDEN_KEY, text), MAX_ERROR_MESSAGE_CHARACTERS)

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.models import Provider
+from shared.models import OPENAI_HOST, Provider
 from shared.setting_values import checked_url, is_placeholder, is_template, means_no_key
 
 ENV_FILE = Path(".env")
@@ -18,7 +18,6 @@ ENV_FILE_ENCODING = "utf-8-sig"
 """Some editors begin a file with a byte order mark."""
 PENDING_PATH = "/api/ai-tasks/pending"
 TASK_PATH = "/api/ai-tasks/{id}"
-OPENAI_HOST = "api.openai.com"
 _PATH_SAFE = re.compile(r"/[!-~]*")
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 _QUOTED = re.compile(r"""(["'])(.*)\1(\s+#.*)?""")

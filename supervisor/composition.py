@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from shared.logs import LogEvent, get_logger
 from shared.metrics import SupervisorMetrics
-from shared.models import Provider
+from shared.models import OPENAI_URL, Provider
 from shared.retry import Backoff
 from shared.settings import LongText, Settings
 from shared.version import VERSION
@@ -48,7 +48,6 @@ MIN_CAPACITY = 100
 OUTBOX_LIMIT = 50_000
 REPORTS_A_THREAD = 8
 API_BACKOFF_FACTOR = 2.0
-OPENAI_URL = "https://api.openai.com/v1"
 
 log = get_logger("composition")
 

@@ -216,7 +216,14 @@ class Observer:
                 return self.provider_gate.opens_at()
             case Idle.RETRY_WAIT:
                 return self.backlog.next_due_at
-            case _:
+            case (
+                Idle.STARTING
+                | Idle.PAUSED
+                | Idle.DRAINING
+                | Idle.NO_WORKERS
+                | Idle.JOURNAL_UNWRITABLE
+                | Idle.OUTBOX_FULL
+            ):
                 return None
 
     def _next_poll_at(self) -> float:

@@ -16,7 +16,7 @@ BUCKETS = 90
 RATE_BUCKETS = 6
 MAX_FAILURES = 20
 MAX_DEATHS = 20
-MAX_MESSAGE_CHARACTERS = 300
+MAX_DEATH_CHARACTERS = 300
 
 MIN_LATENCY_SECONDS = 0.001
 MAX_LATENCY_SECONDS = 21_600.0
@@ -119,7 +119,7 @@ class History:
         """A worker ended, and not because it was asked to. `how` is the second half of a sentence."""
         before = self._deaths.pop(how, None)
         count = before.count + 1 if before else 1
-        shown = how[:MAX_MESSAGE_CHARACTERS]
+        shown = how[:MAX_DEATH_CHARACTERS]
         self._deaths[how] = DeathStatus(self._wall(), count, slot, tasks_held, shown)
         if len(self._deaths) > MAX_DEATHS:
             self._deaths.popitem(last=False)

@@ -16,11 +16,10 @@ import orjson
 
 from shared.errors import NonRetryableError
 from shared.models import JsonValue, Output, Task, TaskType, WireShape
-from shared.plain_text import one_line
+from shared.plain_text import MAX_ERROR_MESSAGE_CHARACTERS, one_line
 from shared.task_inputs import INPUT_PARSERS
 from supervisor.task_api.lenient_json import MAX_ITEMS, UNREADABLE, NoListError, salvage_items
 
-MAX_ERROR_CHARACTERS = 2000
 LARGE_PAGE_BYTES = 4 * 2**20
 """The parser of whole pages sets aside twelve times a page's size."""
 
@@ -355,8 +354,8 @@ def success_body(shape: WireShape, output: Output) -> bytes:
 
 
 def failure_body(shape: WireShape, message: str) -> bytes:
-    """The body of a report of failure. The message is one plain line of at most 2,000 characters."""
-    text = one_line(message, MAX_ERROR_CHARACTERS)
+    """The body of a report of failure. The message becomes one plain line."""
+    text = one_line(message, MAX_ERROR_MESSAGE_CHARACTERS)
     if shape is WireShape.NESTJS:
         return orjson.dumps({"state": "failed", "result": None, "error": text})
     return orjson.dumps({"status": "failed", "output_data": None, "error_message": text})

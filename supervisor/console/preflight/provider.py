@@ -11,7 +11,7 @@ import orjson
 
 from shared.errors import HOLD_REASONS, ConfigurationError, RetryReason
 from shared.messages import Failure, Unit, UnitDone
-from shared.models import BatchKey, Output, Provider, TaskType
+from shared.models import OPENAI_URL, BatchKey, Output, Provider, TaskType
 from shared.settings import LogLevel, Settings
 from shared.task_inputs import DEFAULT_MODEL, canary_task
 from supervisor.console.preflight.finding import Finding, Mark, faults_of
@@ -121,10 +121,9 @@ def _refused(settings: Settings, key: BatchKey, failure: Failure, *, is_wanted: 
 
 def _address(settings: Settings) -> str:
     # Heavy, and of no use where the model is embedded.
-    from workers.providers.openai.client import DEFAULT_BASE_URL  # noqa: PLC0415
     from workers.providers.openai.http import ProviderHttp  # noqa: PLC0415
 
-    url = settings.openai_base_url or DEFAULT_BASE_URL
+    url = settings.openai_base_url or OPENAI_URL
     with ProviderHttp(MAX_CALL_SECONDS, time.monotonic) as http:
         proxy = http.proxy_of(url)
     return f"{url} through the proxy {proxy}" if proxy else url

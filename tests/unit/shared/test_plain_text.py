@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.plain_text import (
-    MAX_MESSAGE_CHARACTERS,
+    MAX_ERROR_MESSAGE_CHARACTERS,
     count,
     escaped_json,
     is_plain,
@@ -70,7 +70,7 @@ KEY = "secret-of-ours-123"
 def test_a_message_never_holds_the_key_and_is_bounded(before: str, after: str) -> None:
     message = safe_message(before + KEY + after, KEY)
     assert KEY not in message
-    assert len(message) <= MAX_MESSAGE_CHARACTERS
+    assert len(message) <= MAX_ERROR_MESSAGE_CHARACTERS
     assert "\n" not in message
 
 

@@ -1,11 +1,13 @@
 """docs/status.schema.json describes what `/status` answers."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import orjson
 from pydantic import TypeAdapter
 
+from shared.errors import HOLD_REASONS
 from supervisor.status.status import Status
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "status.schema.json"
@@ -40,3 +42,8 @@ def test_schema_says_what_each_field_means() -> None:
         assert definition.get("description"), name
         for field, node in definition.get("properties", {}).items():
             assert node.get("description"), f"{name}.{field}"
+
+
+def test_schema_names_each_reason_of_a_hold() -> None:
+    reason = orjson.loads(SCHEMA.read_bytes())["$defs"]["HoldStatus"]["properties"]["reason"]
+    assert set(re.findall(r"\w+", reason["description"])) - {"or"} == HOLD_REASONS

@@ -8,9 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.models import Output, Usage, WireShape
-from shared.plain_text import one_line
+from shared.plain_text import MAX_ERROR_MESSAGE_CHARACTERS, one_line
 from supervisor.task_api.wire_formats import (
-    MAX_ERROR_CHARACTERS,
     claim_body,
     failure_body,
     give_back_body,
@@ -62,13 +61,13 @@ def test_failure_is_told_in_one_plain_line(
     shape: WireShape, state: str, output: str, error: str, message: str
 ) -> None:
     told = json.loads(failure_body(shape, message))
-    assert told == {state: "failed", output: None, error: one_line(message, MAX_ERROR_CHARACTERS)}
+    assert told == {state: "failed", output: None, error: one_line(message, MAX_ERROR_MESSAGE_CHARACTERS)}
 
 
 @pytest.mark.parametrize("shape", WireShape)
-def test_message_is_cut_at_two_thousand_characters(shape: WireShape) -> None:
-    told = json.loads(failure_body(shape, "x" * 2001))
-    assert told.get("error_message", told.get("error")) == "x" * 1999 + "…"
+def test_message_is_cut_at_five_hundred_characters(shape: WireShape) -> None:
+    told = json.loads(failure_body(shape, "x" * 501))
+    assert told.get("error_message", told.get("error")) == "x" * 499 + "…"
 
 
 def test_claim_and_its_return_are_told_in_the_tasks_shape() -> None:

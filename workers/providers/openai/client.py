@@ -11,6 +11,7 @@ import httpx2
 import openai
 
 from shared.errors import ConfigurationError
+from shared.models import OPENAI_URL
 from shared.retry import parse_retry_after
 from workers.providers.base import Embeddings
 from workers.providers.calls import ProviderCalls
@@ -21,7 +22,6 @@ from workers.providers.openai.http import ProviderHttp, call_timeout, tls_contex
 from workers.providers.openai.rate_limit_headers import parse_rate_limits
 from workers.providers.openai.refusals import Refusal, refusal_in_success
 
-DEFAULT_BASE_URL = "https://api.openai.com/v1"
 _ENCODING = {"encoding_format": "base64"}
 """A tenth of the work of decimal numbers."""
 
@@ -44,7 +44,7 @@ class OpenAIClient:
         wall_clock: Callable[[], float],
         proxy: str = "",
     ) -> None:
-        url = base_url or DEFAULT_BASE_URL
+        url = base_url or OPENAI_URL
         sdk = openai.OpenAI(
             api_key=key, base_url=url, max_retries=0, timeout=call_timeout(timeout_seconds), http_client=http
         )
@@ -68,7 +68,7 @@ class OpenAIClient:
                 http=http,
                 calls=calls,
                 wall_clock=time.time,
-                proxy=http.proxy_of(base_url or DEFAULT_BASE_URL),
+                proxy=http.proxy_of(base_url or OPENAI_URL),
             )
         except httpx2.InvalidURL as error:
             raise ConfigurationError(f"OPENAI_BASE_URL or a proxy variable is no address: {error}") from error
