@@ -98,14 +98,14 @@ class Polling:
         self.conditions.last_poll_result = answer.result
         self.conditions.last_poll_success_at_seconds = self.wall()
         self.reports.paged(answer)
-        self.scheduler.learn_item_size(answer.listed)
+        self.scheduler.learn_item_size(answer)
         if not self._takes_tasks or not may_take_tasks:
-            self.scheduler.found(0, full=False, listed=answer.listed)
+            self.scheduler.found(0, full=False, answer=answer)
             return
         taken = self.intake.take(answer, self._room())
-        log.debug(LogEvent.POLL_FINISHED, listed=answer.page.items, new=taken.new, full=taken.full)
+        log.debug(LogEvent.POLL_FINISHED, answer=answer.page.items, new=taken.new, full=taken.full)
         self.conditions.passed_over = taken.passed_over
-        self.scheduler.found(taken.new, full=taken.full, listed=answer.listed)
+        self.scheduler.found(taken.new, full=taken.full, answer=answer)
 
     def _failed(self, answer: PollAnswer) -> None:
         self.gone_reports.poll_failed()

@@ -8,6 +8,8 @@ from shared.settings import Settings
 from shared.task_inputs import DEFAULT_MODEL
 from supervisor.journal.task_record import Report, TaskRecord
 from supervisor.pool.slot_table import Assignment
+from supervisor.task_api.responses import Health, PollAnswer, PollResult
+from supervisor.task_api.wire_formats import Page
 
 
 def make_task(
@@ -84,3 +86,11 @@ def make_settings(**fields: object) -> Settings:
     # Any: pydantic knows the types of the fields, and checks none of them here.
     chosen: dict[str, Any] = {"api_base_url": "http://api.test", "openai_api_key": None, **fields}
     return Settings.model_construct(None, **chosen)
+
+
+def make_page_of_tasks(items: int, page_bytes: int, took_seconds: float) -> PollAnswer:
+    """The answer to a poll, of this size."""
+    page = Page(known=items)
+    return PollAnswer(
+        PollResult.TASKS, Health.HEALTHY, 100, 0.0, took_seconds, page=page, page_bytes=page_bytes
+    )

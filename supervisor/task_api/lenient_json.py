@@ -45,7 +45,7 @@ class NoListError(ValueError):
     """The page has no list, or one without an end."""
 
 
-def salvage_items(
+def read_items(
     body: bytes | bytearray, list_fields: tuple[str, ...], max_items: int = MAX_ITEMS
 ) -> Iterator[object]:
     """At most `max_items` items of the list, or of the list under one of `list_fields`, one by one.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from shared.logs import LogEvent, get_logger
 from supervisor.runtime.learned_limit import LearnedLimit
-from supervisor.task_api.responses import Listed, PollRequest
+from supervisor.task_api.responses import PollAnswer, PollRequest
 
 MAX_AHEAD = 10_000
 MAX_AHEAD_BYTES = 32 * 2**20
@@ -82,10 +82,10 @@ class TaskScheduler:
             wanted = min(wanted, int(MAX_PAGE_BYTES / self._bytes_an_item))
         return self.learned_limit.limit(wanted)
 
-    def learn_item_size(self, listed: Listed) -> None:
+    def learn_item_size(self, answer: PollAnswer) -> None:
         """A page came: learn how large its items are."""
-        if listed.items:
-            self._bytes_an_item = max(1.0, listed.page_bytes / listed.items)
+        if answer.page.items:
+            self._bytes_an_item = max(1.0, answer.page_bytes / answer.page.items)
 
     def room(self, backlog: int, owed: int, backlog_bytes: int = 0) -> int:
         """How many more tasks the backlog may take while so many reports are owed."""
@@ -127,12 +127,12 @@ class TaskScheduler:
         self._ends_at_once = known > 0
         self._more_waits = False
 
-    def found(self, new: int, *, full: bool, listed: Listed) -> None:
+    def found(self, new: int, *, full: bool, answer: PollAnswer) -> None:
         """A poll brought `new` tasks not seen before; `full` if the API may have more."""
         self.polling = self._failing = False
         self.learned_limit.worked(self._request.limit)
         self._tell_limit()
-        self._learn_long_polling(new, listed.took_seconds)
+        self._learn_long_polling(new, answer.took_seconds)
         # A page full of tasks of others, or of tasks left alone, is the same when it is asked for again.
         self._more_waits = full and (new > 0 or self._fills_page(self._known_when_asked))
         if new:
@@ -140,7 +140,7 @@ class TaskScheduler:
             self.next_at = self._clock() + self._min_seconds
         else:
             self._slow_down()
-        self.next_at = max(self.next_at, self._clock() + listed.items * SECONDS_AN_ITEM)
+        self.next_at = max(self.next_at, self._clock() + answer.page.items * SECONDS_AN_ITEM)
         self._poll_again_if_woken()
 
     def failed(self, retry_after_seconds: float | None) -> None:

@@ -126,15 +126,6 @@ class PollRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """The size of a page, and how long it took to come."""
-
-    items: int
-    page_bytes: int
-    took_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class PollAnswer:
     """A page, or why there is none. `began_at` is monotonic, from before the request."""
 
@@ -154,10 +145,6 @@ class PollAnswer:
     def asks_for_less(self) -> bool:
         """Try a smaller limit next."""
         return self.result not in PAGES and self.too_much and self.limit > 1
-
-    @property
-    def listed(self) -> Listed:
-        return Listed(self.page.items, self.page_bytes, self.took_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,21 +190,25 @@ class ClaimDone(Event):
 
 def classify_poll(got: Exchange, request: PollRequest, url: str, authorization: Authorization) -> PollAnswer:
     """What a poll of `url` came to. Where the result is TASKS, the page is still to be parsed."""
-    limit = request.limit
     cut_off = request.wait_seconds > 0 and got.took_seconds >= CUT_OFF_SECONDS
     if isinstance(got, NoResponse):
-        return _poll_without_response(got, limit, cut_off)
-    result, health, detail = _poll_status(got, cut_off, url, authorization)
+        page_bytes, retry_after_seconds = 0, got.retry_after_seconds
+        too_much = got.step in (FailedStep.TIMEOUT, FailedStep.RESPONSE)
+        result, health, detail = *_failed_poll(got.step, cut_off=cut_off), got.detail
+    else:
+        page_bytes, retry_after_seconds = len(got.body), parse_retry_after(got.headers, time.time())
+        too_much = got.status in _TOO_MUCH or not got.complete
+        result, health, detail = _poll_status(got, cut_off, url, authorization)
     return PollAnswer(
         result,
         health,
-        limit,
+        request.limit,
         got.began_at,
         got.took_seconds,
-        page_bytes=len(got.body),
+        page_bytes=page_bytes,
         detail=detail,
-        retry_after_seconds=parse_retry_after(got.headers, time.time()),
-        too_much=got.status in _TOO_MUCH or not got.complete,
+        retry_after_seconds=retry_after_seconds,
+        too_much=too_much,
     )
 
 
@@ -232,24 +223,14 @@ def classify_report(got: Exchange, url: str, redact: Redact) -> ReportAnswer:
     return ReportAnswer(outcome, health, got.status, detail, retry_after, got.began_at)
 
 
-def _poll_without_response(got: NoResponse, limit: int, cut_off: bool) -> PollAnswer:
-    result, health = PollResult.UNREACHABLE, Health.UNHEALTHY
-    if got.step is FailedStep.TIMEOUT:
-        result = PollResult.TIMEOUT
-    elif got.step is FailedStep.NOT_SENT:
-        result = PollResult.UNAUTHORIZED
-    if got.step is FailedStep.NOT_SENT or (cut_off and got.step is not FailedStep.CONNECT):
-        health = Health.UNKNOWN
-    return PollAnswer(
-        result,
-        health,
-        limit,
-        got.began_at,
-        got.took_seconds,
-        detail=got.detail,
-        retry_after_seconds=got.retry_after_seconds,
-        too_much=got.step in (FailedStep.TIMEOUT, FailedStep.RESPONSE),
-    )
+def _failed_poll(step: FailedStep, *, cut_off: bool) -> tuple[PollResult, Health]:
+    match step:
+        case FailedStep.NOT_SENT:
+            return PollResult.UNAUTHORIZED, Health.UNKNOWN
+        case FailedStep.CONNECT:
+            return PollResult.UNREACHABLE, Health.UNHEALTHY
+    result = PollResult.TIMEOUT if step is FailedStep.TIMEOUT else PollResult.UNREACHABLE
+    return result, Health.UNKNOWN if cut_off else Health.UNHEALTHY
 
 
 def _poll_status(

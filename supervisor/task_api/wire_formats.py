@@ -18,7 +18,7 @@ from shared.errors import NonRetryableError
 from shared.models import JsonValue, Output, Task, TaskType, WireShape
 from shared.plain_text import MAX_ERROR_MESSAGE_CHARACTERS, one_line
 from shared.task_inputs import INPUT_PARSERS
-from supervisor.task_api.lenient_json import MAX_ITEMS, UNREADABLE, NoListError, salvage_items
+from supervisor.task_api.lenient_json import MAX_ITEMS, UNREADABLE, NoListError, read_items
 
 LARGE_PAGE_BYTES = 4 * 2**20
 """The parser of whole pages sets aside twelve times a page's size."""
@@ -136,7 +136,7 @@ def _items(body: bytes | bytearray, max_items: int) -> Iterable[object]:
         # It refuses a whole page for one lone surrogate, NaN or deep nest in one item.
         with contextlib.suppress(orjson.JSONDecodeError):
             return _item_list(orjson.loads(body))[:max_items]
-    return salvage_items(body, LIST_FIELDS, max_items)
+    return read_items(body, LIST_FIELDS, max_items)
 
 
 def _item_list(document: object) -> list[object]:

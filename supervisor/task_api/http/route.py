@@ -140,10 +140,7 @@ class TlsFiles:
 
 
 def choose_tls_files(
-    extra_ca_file: Path | None,
-    client_cert: Path | None,
-    client_key: Path | None,
-    environ: Mapping[str, str],
+    extra_ca_file: Path | None, client_cert: Path | None, client_key: Path | None, environ: Mapping[str, str]
 ) -> TlsFiles:
     """The files of the settings, and the CAs of SSL_CERT_FILE, of the system or of certifi.
 

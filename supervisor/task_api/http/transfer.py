@@ -221,29 +221,29 @@ def failure_of(
     """Why a request failed. The words name the address and the setting."""
     advice = f": check {target.setting}"
     if code == pycurl.E_COULDNT_RESOLVE_HOST:
-        return (FailedStep.CONNECT, f"cannot resolve the host of {target.host}{advice}")
+        return FailedStep.CONNECT, f"cannot resolve the host of {target.host}{advice}"
     if target.proxy and (failure := _proxy_failure(handle, code, message, target, target.proxy)):
         return failure
     if code == pycurl.E_COULDNT_CONNECT:
         number = handle.getinfo(pycurl.OS_ERRNO)
         reason = os.strerror(number) if number else message
-        return (FailedStep.CONNECT, f"cannot connect to {target.name}: {reason}{advice}")
+        return FailedStep.CONNECT, f"cannot connect to {target.name}: {reason}{advice}"
     if code in _TLS_ERRORS:
         if handle.getinfo(pycurl.SSL_VERIFYRESULT) in _UNKNOWN_ISSUER:
             advice = ": check API_CA_FILE"
-        return (FailedStep.CONNECT, f"no TLS with {target.host}: {_bounded(message)}{advice}")
+        return FailedStep.CONNECT, f"no TLS with {target.host}: {_bounded(message)}{advice}"
     if code == pycurl.E_OPERATION_TIMEDOUT:
         return _timeout(handle, target, timeout_seconds)
     if code == pycurl.E_GOT_NOTHING:
-        return (FailedStep.RESPONSE, f"{target.name} closed the connection without an answer")
-    return (FailedStep.RESPONSE, f"no usable answer of {target.name}: {_bounded(message)}")
+        return FailedStep.RESPONSE, f"{target.name} closed the connection without an answer"
+    return FailedStep.RESPONSE, f"no usable answer of {target.name}: {_bounded(message)}"
 
 
 def proxy_refusal(target: Target, status: int) -> Failure:
     """The proxy answered with this status and did not pass the request on."""
     login = " (it wants a login)" if status == PROXY_LOGIN_NEEDED else ""
     reason = f"{target.name} answered {status}{login} instead of connecting to {target.host}"
-    return (FailedStep.CONNECT, reason)
+    return FailedStep.CONNECT, reason
 
 
 def _proxy_failure(
@@ -251,28 +251,28 @@ def _proxy_failure(
 ) -> Failure | None:
     advice = f": check {proxy.variable}"
     if code == pycurl.E_COULDNT_RESOLVE_PROXY:
-        return (FailedStep.CONNECT, f"cannot resolve the host of {proxy.name}{advice}")
+        return FailedStep.CONNECT, f"cannot resolve the host of {proxy.name}{advice}"
     status = handle.getinfo(pycurl.HTTP_CONNECTCODE)
     if status >= 300:  # noqa: PLR2004  as HTTP has it, 2xx is a tunnel
         return proxy_refusal(target, status)
     if code == pycurl.E_COULDNT_CONNECT:
-        return (FailedStep.CONNECT, f"cannot connect to {proxy.name}: {_bounded(message)}{advice}")
+        return FailedStep.CONNECT, f"cannot connect to {proxy.name}: {_bounded(message)}{advice}"
     if code == _PROXY_ERROR or (code in _TLS_ERRORS and not handle.getinfo(pycurl.HTTP_CONNECTCODE)):
-        return (FailedStep.CONNECT, f"no connection by way of {target.name}: {_bounded(message)}")
+        return FailedStep.CONNECT, f"no connection by way of {target.name}: {_bounded(message)}"
     return None
 
 
 def _timeout(handle: pycurl.Curl, target: Target, timeout_seconds: float) -> Failure:
     within = f"within {timeout_seconds:g} s"
     if not handle.getinfo(pycurl.NAMELOOKUP_TIME):
-        return (FailedStep.CONNECT, f"cannot resolve the host of {target.name} {within}")
+        return FailedStep.CONNECT, f"cannot resolve the host of {target.name} {within}"
     if not handle.getinfo(pycurl.CONNECT_TIME):
-        return (FailedStep.CONNECT, f"no connection to {target.name} {within}")
+        return FailedStep.CONNECT, f"no connection to {target.name} {within}"
     if not handle.getinfo(pycurl.PRETRANSFER_TIME):
-        return (FailedStep.CONNECT, f"no TLS with {target.host} {within}")
+        return FailedStep.CONNECT, f"no TLS with {target.host} {within}"
     if not handle.getinfo(pycurl.STARTTRANSFER_TIME):
-        return (FailedStep.TIMEOUT, f"no answer of {target.name} {within}")
-    return (FailedStep.TIMEOUT, f"no whole answer of {target.name} {within}")
+        return FailedStep.TIMEOUT, f"no answer of {target.name} {within}"
+    return FailedStep.TIMEOUT, f"no whole answer of {target.name} {within}"
 
 
 def _bounded(message: str) -> str:

@@ -15,14 +15,7 @@ import pycurl
 
 from supervisor.runtime.events import Event
 from supervisor.runtime.threads import start_thread
-from supervisor.task_api.http.exchange import (
-    Credential,
-    Exchange,
-    FailedStep,
-    NoResponse,
-    Response,
-    Withheld,
-)
+from supervisor.task_api.http.exchange import Credential, Exchange, FailedStep, NoResponse, Response, Withheld
 from supervisor.task_api.http.transfer import MILLISECONDS, Request, Transfer, Transport
 
 THREAD_NAME = "wire"
@@ -78,10 +71,7 @@ class Wire:
     """Other threads put requests into its queues; everything else happens in its own thread."""
 
     def __init__(
-        self,
-        transport: Transport,
-        post: Callable[[Event], None],
-        clock: Callable[[], float] = time.monotonic,
+        self, transport: Transport, post: Callable[[Event], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._transport = transport
         self._post = post
@@ -95,7 +85,7 @@ class Wire:
         self._wake_descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._sockets = Sockets(self._wake_descriptor)
         self._multi = pycurl.CurlMulti()
-        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._sockets.watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
         self._thread: threading.Thread | None = None
 
@@ -199,9 +189,6 @@ class Wire:
         job.queue.under_way -= 1
         job.request.on_done(got)
 
-    def _watch(self, what: int, descriptor: int, _multi: object, _data: object) -> None:
-        self._sockets.watch(what, descriptor)
-
     def _set_timer(self, milliseconds: int) -> None:
         self._timer_at = None if milliseconds < 0 else self._clock() + milliseconds / MILLISECONDS
 
@@ -252,7 +239,7 @@ class Sockets:
             if descriptor != self._wake_descriptor and not self._shut_if_idle(descriptor)
         ]
 
-    def watch(self, what: int, descriptor: int) -> None:
+    def watch(self, what: int, descriptor: int, *_: object) -> None:
         """Libcurl tells which events it waits for."""
         if what == pycurl.POLL_REMOVE:
             self._let_go(descriptor)

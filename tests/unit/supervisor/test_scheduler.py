@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.task_api.poll_scheduler import MAX_AHEAD, MAX_AHEAD_BYTES, MAX_PAGE_BYTES, TaskScheduler
-from supervisor.task_api.responses import Listed, PollRequest
+from supervisor.task_api.responses import PollAnswer, PollRequest
+from tests.builders import make_page_of_tasks
 from tests.fakes.clock import Clock
 
 CAPACITY = 100
@@ -14,8 +15,8 @@ SHORTEST = 1.0
 REQUEST = PollRequest(CAPACITY)
 
 
-def few(took_seconds: float) -> Listed:
-    return Listed(items=3, page_bytes=2_000, took_seconds=took_seconds)
+def few(took_seconds: float) -> PollAnswer:
+    return make_page_of_tasks(3, page_bytes=2_000, took_seconds=took_seconds)
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def scheduler(clock: Clock) -> TaskScheduler:
 def poll(scheduler: TaskScheduler, new: int = 0, *, full: bool = False) -> None:
     scheduler.started(0, REQUEST, wanted=100)
     scheduler.learn_item_size(few(0.01))
-    scheduler.found(new, full=full, listed=few(0.01))
+    scheduler.found(new, full=full, answer=few(0.01))
 
 
 def due(scheduler: TaskScheduler, backlog: int) -> bool:
@@ -152,7 +153,7 @@ def test_much_that_is_owed_makes_polls_larger_and_fewer(
 def test_long_texts_are_not_taken_far_ahead(
     scheduler: TaskScheduler, item_bytes: int, backlog_bytes: int, room: int
 ) -> None:
-    scheduler.learn_item_size(Listed(items=10, page_bytes=10 * item_bytes, took_seconds=0.01))
+    scheduler.learn_item_size(make_page_of_tasks(10, page_bytes=10 * item_bytes, took_seconds=0.01))
     assert scheduler.room(0, 50_000, backlog_bytes) == room
     assert (scheduler.due_at(0, 50_000, backlog_bytes=backlog_bytes) is None) == (room == 0)
 
@@ -165,16 +166,16 @@ def test_after_a_full_page_of_long_texts_half_of_the_bytes_must_be_gone(schedule
 
 def test_no_page_is_asked_for_that_would_be_refused_for_its_size(scheduler: TaskScheduler) -> None:
     assert scheduler.limit(2000) == 2000
-    scheduler.learn_item_size(Listed(items=10, page_bytes=10 * 2**20, took_seconds=0.01))
+    scheduler.learn_item_size(make_page_of_tasks(10, page_bytes=10 * 2**20, took_seconds=0.01))
     assert scheduler.limit(2000) == MAX_PAGE_BYTES // 2**20
-    scheduler.learn_item_size(Listed(items=0, page_bytes=2, took_seconds=0.01))
+    scheduler.learn_item_size(make_page_of_tasks(0, page_bytes=2, took_seconds=0.01))
     assert scheduler.limit(2000) == MAX_PAGE_BYTES // 2**20
 
 
 @pytest.mark.parametrize("new", [0, 1])
 def test_long_pages_are_asked_for_less_often(scheduler: TaskScheduler, clock: Clock, new: int) -> None:
     scheduler.started(0, REQUEST, wanted=100)
-    scheduler.found(new, full=False, listed=Listed(50_000, 40_000_000, took_seconds=0.01))
+    scheduler.found(new, full=False, answer=make_page_of_tasks(50_000, 40_000_000, took_seconds=0.01))
     assert wait_of(scheduler, clock) == pytest.approx(5.0)
 
 
@@ -193,7 +194,7 @@ def test_next_poll_comes_within_the_longest_wait_and_never_without_one(
             scheduler.failed(seconds if answer == "asked" else None)
         else:
             new = 0 if answer == "none" else 5
-            scheduler.found(new, full=answer == "full", listed=few(0.01))
+            scheduler.found(new, full=answer == "full", answer=few(0.01))
         wait = wait_of(scheduler, clock)
         assert SHORTEST <= wait <= LONGEST or answer == "asked"
         assert due(scheduler, CAPACITY // 2) == (answer == "full")

@@ -3,7 +3,8 @@
 import pytest
 
 from supervisor.task_api.poll_scheduler import TaskScheduler
-from supervisor.task_api.responses import Listed, PollRequest
+from supervisor.task_api.responses import PollAnswer, PollRequest
+from tests.builders import make_page_of_tasks
 from tests.fakes.clock import Clock
 
 HELD_SECONDS = 20.0
@@ -11,8 +12,8 @@ QUICKLY = 0.01
 REQUEST = PollRequest(100, wait_seconds=HELD_SECONDS)
 
 
-def few(took_seconds: float) -> Listed:
-    return Listed(items=3, page_bytes=2_000, took_seconds=took_seconds)
+def few(took_seconds: float) -> PollAnswer:
+    return make_page_of_tasks(3, page_bytes=2_000, took_seconds=took_seconds)
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def plain(clock: Clock) -> TaskScheduler:
 
 def poll(scheduler: TaskScheduler, new: int, took_seconds: float, known: int = 0) -> None:
     scheduler.started(known, PollRequest(100, scheduler.long_poll_seconds), wanted=100)
-    scheduler.found(new, full=False, listed=few(took_seconds))
+    scheduler.found(new, full=False, answer=few(took_seconds))
 
 
 def test_poll_that_was_held_is_followed_by_the_next_at_once(scheduler: TaskScheduler) -> None:
@@ -98,14 +99,14 @@ def test_bell_during_a_poll_is_answered_by_another_poll(plain: TaskScheduler, ne
     plain.started(0, REQUEST, wanted=100)
     plain.hasten()
     assert not plain.due(0, owed=0, known=1)
-    plain.found(new, full=False, listed=few(QUICKLY))
+    plain.found(new, full=False, answer=few(QUICKLY))
     assert plain.due(0, owed=0, known=1)
 
 
 def test_one_bell_is_answered_once(plain: TaskScheduler) -> None:
     plain.started(0, REQUEST, wanted=100)
     plain.hasten()
-    plain.found(0, full=False, listed=few(QUICKLY))
+    plain.found(0, full=False, answer=few(QUICKLY))
     poll(plain, new=0, took_seconds=QUICKLY)
     assert not plain.due(0, owed=0, known=1)
 
