@@ -11,7 +11,7 @@ from supervisor.status.status import FailureStatus, RateLimitStatus, Status
 from tests.browser.chromium import Tab, chromium
 from tests.integration.status_server import StatusServer, status_server
 from tests.stubs.scripted_http import Answer, ScriptedServer
-from tests.unit.supervisor.statuses import WORKING
+from tests.unit.supervisor.status.statuses import WORKING
 
 LONG = "text-embedding-of-a-very-long-name-" * 6
 CROWDED = replace(

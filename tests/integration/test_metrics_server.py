@@ -20,7 +20,7 @@ from supervisor.console.wake import WakeEndpoint
 from supervisor.runtime.events import Event, WakeRequested
 from supervisor.status.status import NotReady, StatusBoard
 from tests.fakes.clock import Clock
-from tests.unit.supervisor.statuses import WORKING
+from tests.unit.supervisor.status.statuses import WORKING
 
 WAKE_TOKEN = "integration-wake-token"
 PROBES = ("/health", "/ready")

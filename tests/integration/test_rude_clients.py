@@ -36,7 +36,7 @@ from supervisor.console.listening import listen
 from supervisor.console.wake import WakeEndpoint
 from supervisor.status.status import StatusBoard
 from tests.eventually import eventually
-from tests.unit.supervisor.statuses import BUSY_WORKER, WORKING
+from tests.unit.supervisor.status.statuses import BUSY_WORKER, WORKING
 
 LARGE = replace(WORKING, workers=tuple(replace(BUSY_WORKER, slot=slot) for slot in range(1000)))
 """Its `/status`, `/metrics` and page are larger than a socket's small buffers."""

@@ -17,7 +17,7 @@ from supervisor.runtime.shutdown import ExitCode
 from supervisor.status.status import TokensStatus
 from tests.integration.status_server import status_server
 from tests.stubs.scripted_http import Answer, ScriptedServer
-from tests.unit.supervisor.statuses import WORKING
+from tests.unit.supervisor.status.statuses import WORKING
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from shared.errors import RetryReason
 from supervisor.status.status import Idle, Status
 from tests.fakes.harness import Harness
 from tests.integration.status_server import StatusServer, status_server
-from tests.unit.supervisor.page.found import Found
-from tests.unit.supervisor.statuses import WORKING
+from tests.unit.supervisor.console.page.found import Found
+from tests.unit.supervisor.status.statuses import WORKING
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "status.schema.json"
 TEXT = "text of"

@@ -22,7 +22,7 @@ from supervisor.status.status import Idle, NotReady, SlotState, StatusBoard
 from supervisor.task_api.responses import PollResult, ReportOutcome
 from supervisor.task_api.wire_formats import RefusalReason
 from tests.unit.docs.markdown import ROOT, Document, documents
-from tests.unit.supervisor.statuses import QUOTA, WORKING
+from tests.unit.supervisor.status.statuses import QUOTA, WORKING
 from workers.providers.calls import CallStatus
 
 README = Document.read("README.md")

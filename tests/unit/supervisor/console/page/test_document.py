@@ -21,8 +21,8 @@ from supervisor.status.status import (
     Status,
     TokensStatus,
 )
-from tests.unit.supervisor.page.found import Found
-from tests.unit.supervisor.statuses import BUSY_WORKER, WORKING, idle
+from tests.unit.supervisor.console.page.found import Found
+from tests.unit.supervisor.status.statuses import BUSY_WORKER, WORKING, idle
 
 HOSTILE = """</td><script>alert(1)</script><img src=x onerror='a'>"'&\u202e"""
 

@@ -14,7 +14,7 @@ from supervisor.status.status import (
     RateLimitStatus,
     Status,
 )
-from tests.unit.supervisor.statuses import WORKING
+from tests.unit.supervisor.status.statuses import WORKING
 
 REFUSED = Trouble(
     "api",

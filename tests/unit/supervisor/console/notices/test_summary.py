@@ -20,7 +20,7 @@ from supervisor.status.status import (
     Status,
 )
 from supervisor.task_api.responses import PollResult
-from tests.unit.supervisor.statuses import LOST_MODEL, QUOTA, WORKING, idle
+from tests.unit.supervisor.status.statuses import LOST_MODEL, QUOTA, WORKING, idle
 
 REPORT_TROUBLE = Trouble(
     "api",

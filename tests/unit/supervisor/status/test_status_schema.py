@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from shared.errors import HOLD_REASONS
 from supervisor.status.status import Status
 
-SCHEMA = Path(__file__).parents[3] / "docs" / "status.schema.json"
+SCHEMA = Path(__file__).parents[4] / "docs" / "status.schema.json"
 
 # Any: JSON whose shape is what is tested.
 Node = dict[str, Any]

@@ -11,7 +11,7 @@ from supervisor.runtime.circuit_breaker import BreakerState
 from supervisor.status.status import BreakerStatus, Idle, SlotState, StatusBoard
 from tests.builders import make_settings
 from tests.fakes.harness import Harness
-from tests.unit.supervisor.statuses import LOST_MODEL, WORKING
+from tests.unit.supervisor.status.statuses import LOST_MODEL, WORKING
 
 GAUGES = {
     "ai_tasks_in_flight": (),
