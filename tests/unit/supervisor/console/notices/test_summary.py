@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from shared.errors import HOLD_REASONS, RetryReason
 from supervisor.console.notices.notice import Notice, Severity, cause
 from supervisor.console.notices.summary import all_notices
 from supervisor.runtime.circuit_breaker import BreakerState
@@ -142,6 +143,22 @@ def test_idle_because_polls_fail_is_not_told_as_no_work(result: PollResult) -> N
     assert told.title != "The task API lists no tasks: polls fail", f"{result} has no words of its own"
     assert told.severity in (Severity.CAUTION, Severity.ALARM)
     assert not others
+
+
+@pytest.mark.parametrize("reason", sorted(HOLD_REASONS))
+def test_every_reason_of_a_hold_has_words(reason: RetryReason) -> None:
+    told = headline(replace(idle(Idle.PROVIDER_HOLD), holds=(replace(QUOTA, reason=reason),)))
+    assert told.title.startswith("Provider openai on hold: ")
+    assert not told.title.endswith(f": {reason}"), f"{reason} has no words of its own"
+
+
+@pytest.mark.parametrize(
+    "reason", sorted(set(RetryReason) - HOLD_REASONS - {RetryReason.RATE_LIMIT, RetryReason.CRASH})
+)
+def test_every_reason_for_an_open_circuit_of_the_provider_has_words(reason: RetryReason) -> None:
+    trouble = replace(REPORT_TROUBLE, service="openai", calls="", reason=reason)
+    told = headline(replace(idle(Idle.PROVIDER_CIRCUIT_OPEN), troubles=(trouble,)))
+    assert told.title != "Provider openai does not answer as it should", f"{reason} has no words of its own"
 
 
 def test_probe_under_way_does_not_hide_the_hold() -> None:

@@ -21,6 +21,7 @@ from supervisor.status.status import (
     Status,
     TokensStatus,
 )
+from supervisor.task_api.responses import PollResult
 from tests.unit.supervisor.console.page.found import Found
 from tests.unit.supervisor.status.statuses import BUSY_WORKER, WORKING, idle
 
@@ -64,6 +65,13 @@ def test_everything_hostile_is_escaped() -> None:
     assert "onerror" not in found.attributes
     assert "\u202e" not in html
     assert found.text.count("<script>alert(1)</script>") >= 9
+
+
+@pytest.mark.parametrize(
+    ("result", "words"), [(PollResult.TASKS, "brought tasks"), (PollResult.EMPTY, "no task listed")]
+)
+def test_page_says_what_the_last_good_poll_brought(result: PollResult, words: str) -> None:
+    assert words in body_of(page(replace(WORKING, poll=replace(WORKING.poll, last_result=result)))).text
 
 
 def test_page_shows_what_is_asked_of_it() -> None:
