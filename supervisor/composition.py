@@ -30,8 +30,9 @@ from supervisor.runtime.trouble import TroubleRecord
 from supervisor.status.history import History
 from supervisor.status.status import StatusBoard
 from supervisor.task_api.client import Poller
-from supervisor.task_api.gate import APIGate, CallGate, ReportPace
+from supervisor.task_api.gate import APIGate, CallGate
 from supervisor.task_api.poll_scheduler import TaskScheduler
+from supervisor.task_api.report_pace import ReportPace
 from supervisor.task_api.sender import Outbox, PatchQueue, Sender
 from supervisor.tasks.backlog import Backlog
 from supervisor.tasks.claims import ClaimMessage, Claims

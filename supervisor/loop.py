@@ -126,7 +126,7 @@ class Supervisor:
             case WorkerDied():
                 self.dispatcher.died(event)
             case WakeRequested():
-                self.scheduler.hasten()
+                self.scheduler.poll_now()
             case StopRequested():
                 self._stop()
             case PauseRequested():
@@ -143,7 +143,7 @@ class Supervisor:
         """Reports are accepted again: nothing waits for the API's trouble any longer."""
         self.reports.sender.resume()
         self.claims.sender.resume()
-        self.scheduler.hasten()
+        self.scheduler.poll_now()
 
     def _note_ready(self) -> None:
         if not self.conditions.ever_had_worker:

@@ -31,8 +31,9 @@ from supervisor.status.status import (
     StatusBoard,
     WorkerStatus,
 )
-from supervisor.task_api.gate import APIGate, ReportPace
+from supervisor.task_api.gate import APIGate
 from supervisor.task_api.poll_scheduler import TaskScheduler
+from supervisor.task_api.report_pace import ReportPace
 from supervisor.task_api.responses import PollResult
 from supervisor.task_api.sender import Outbox
 from supervisor.tasks.backlog import Backlog

@@ -14,10 +14,10 @@ from pydantic import SecretStr
 
 from shared.plain_text import one_line
 from shared.retry import parse_retry_after
+from supervisor.task_api.foreign import foreign_sign
 from supervisor.task_api.http.exchange import Credential, Exchange, FixedToken, NoResponse, Response, Withheld
 from supervisor.task_api.http.route import Target
 from supervisor.task_api.http.transfer import Request, RequestKind
-from supervisor.task_api.responses import foreign_sign
 
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_WORDS_CHARACTERS = 160

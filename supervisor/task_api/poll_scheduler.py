@@ -113,7 +113,7 @@ class TaskScheduler:
             return None
         return self._clock() if probe else self.next_at
 
-    def hasten(self) -> None:
+    def poll_now(self) -> None:
         """There may be new tasks: poll now, and again after a poll that is under way, which may miss them."""
         self.next_at = self._clock()
         self._woken = self.polling

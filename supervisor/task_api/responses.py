@@ -7,65 +7,30 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import SplitResult, urlsplit
 
-import orjson
-
 from shared.plain_text import one_line
 from shared.retry import parse_retry_after
 from supervisor.runtime.events import Event
 from supervisor.runtime.trouble import Cause
+from supervisor.task_api.foreign import foreign_sign
 from supervisor.task_api.http.exchange import Authorization, Exchange, FailedStep, NoResponse, Response
 from supervisor.task_api.wire_formats import Page
 
 EMPTY_PAGE = Page()
-TOO_MANY_REQUESTS = 429
 MAX_DETAIL_CHARACTERS = 300
 MAX_DETAIL_BYTES = 4096
 MAX_PATH_CHARACTERS = 120
-MAX_SNIFFED_BYTES = 16 * 1024
 CUT_OFF_SECONDS = 1.0
-"""A held poll that ends sooner was not cut off for being held."""
+"""A long poll that ends sooner was not cut off for its length."""
 
 _REDIRECTS = range(300, 400)
 _GONE = frozenset({404, 409, 410, 412})
-_RETRIED = frozenset({401, 403, 408, 429})
-_NEVER_FOREIGN = frozenset({401, 429})
+_SLOW_DOWN = frozenset({429})
+"""The API, or what stands before it, asks for a slower pace."""
+_RETRIED = frozenset({401, 403, 408}) | _SLOW_DOWN
+_NEVER_FOREIGN = frozenset({401}) | _SLOW_DOWN
 """These settle nothing and say what to do, whoever sent them."""
 _TOO_MUCH = frozenset({400, 413, 414, 422, 500, 504})
 _GATEWAY_TIMEOUTS = frozenset({408, 502, 503, 504, 524})
-
-_FOREIGN_HEADERS = (
-    "cf-mitigated",  # Cloudflare: challenged or blocked
-    "x-amzn-waf-action",  # AWS WAF: challenge or captcha
-    "x-sucuri-block",
-    "x-dd-b",  # DataDome: blocked
-    "x-ec-security-audit",  # Edgio WAF: blocked
-    "x-goog-iap-generated-response",  # Google's Identity-Aware Proxy: login needed
-    "x-azure-externalerror",  # Azure Front Door: cannot reach the API
-    "x-vercel-mitigated",
-    "x-vercel-error",
-    "x-railway-fallback",  # no application behind the router
-    "x-render-routing",
-    "ngrok-error-code",
-    "x-squid-error",
-)
-"""Headers that a product sets only on answers of its own making."""
-_MARKUP_START = re.compile(rb"<(?:!doctype|!--|\?xml|[a-z][a-z0-9:_-]*(?=[\s/>]))", re.IGNORECASE)
-_TAG = re.compile(
-    rb"</?(?:html|head|body|title|meta|script|style|h[1-6]|p|br|hr|div|span|center|pre|a|b|form)\b[^<]*>",
-    re.IGNORECASE,
-)
-_XML = re.compile(rb"<\?xml", re.IGNORECASE)
-_TITLE = re.compile(rb"<title[^>]*>([^<]*)", re.IGNORECASE)
-_NOT_FOR_AN_API = (
-    "image/",
-    "audio/",
-    "video/",
-    "font/",
-    "text/css",
-    "text/javascript",
-    "application/javascript",
-)
-_BLANK = b" \t\r\n\0\xef\xbb\xbf\xff\xfe"
 
 _NUMBER = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
 _NUMBERS = re.compile(rf"{_NUMBER}(?:\s*[,;\s]\s*{_NUMBER}){{2,}}(?:[,;\s]+[-+.\deE]*)?")
@@ -159,10 +124,15 @@ class ReportAnswer:
     began_at: float = 0.0
 
     @property
-    def refuses_any_report(self) -> bool:
-        """Other reports would be refused too, as with a wrong token. A 429 only asks for a slower pace."""
-        no_fault = self.outcome is ReportOutcome.RETRY and self.health is Health.UNKNOWN
-        return no_fault and self.status not in (None, TOO_MANY_REQUESTS)
+    def asks_to_slow_down(self) -> bool:
+        """The report was refused because there are too many."""
+        return self.status in _SLOW_DOWN
+
+    @property
+    def is_refusal_of_all(self) -> bool:
+        """Any other report would be refused too, as with a wrong token."""
+        refused = self.outcome is ReportOutcome.RETRY and self.health is Health.UNKNOWN
+        return refused and self.status is not None and not self.asks_to_slow_down
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +211,7 @@ def _poll_status(
         return PollResult.REDIRECT, Health.UNKNOWN, redirect_detail(got, url, "API_PENDING_PATH")
     if status == 401:
         return PollResult.UNAUTHORIZED, Health.UNKNOWN, f"{detail}: {authorization.advice}"
-    if status == 429:
+    if status in _SLOW_DOWN:
         return PollResult.RATE_LIMITED, Health.UNKNOWN, detail
     if cut_off and status in _GATEWAY_TIMEOUTS:
         return PollResult.SERVER_ERROR, Health.UNKNOWN, detail
@@ -326,46 +296,6 @@ def _foreign_detail(got: Response, sign: str) -> str:
     return f"status {got.status}: {sign} in place of the task API's answer{way}"[:MAX_DETAIL_CHARACTERS]
 
 
-def foreign_sign(got: Response) -> str:
-    """What shows that something else answered in the API's place; empty where nothing does.
-
-    The markup in the body counts, not the content type: frameworks send empty and JSON bodies as
-    `text/html`, and login pages come with any type.
-    """
-    headers, body = got.headers, got.body
-    content_type = headers.get("content-type", "").strip().lower()
-    if got.unreadable and content_type.startswith("text/html"):
-        return "an HTML page that cannot be read"
-    mark = next((name for name in _FOREIGN_HEADERS if name in headers), "")
-    if mark:
-        return f"the header {mark}: {headers[mark][:40]!a}"
-    # UTF-16 is ASCII with zeros between.
-    head = bytes(body[:MAX_SNIFFED_BYTES]).replace(b"\0", b"").lstrip(_BLANK)
-    if not head:
-        return ""
-    if head[:1] in b'{["':
-        return "an error of Cloudflare" if _is_cloudflare_error(body) else ""
-    if _XML.match(head) and b"<html" not in head.lower():
-        return "an XML document"
-    if _MARKUP_START.match(head) or (content_type.startswith("text/html") and _TAG.search(head)):
-        title = _TITLE.search(head)
-        words = " ".join(title[1].decode(errors="replace").split())[:80] if title else ""
-        return f"an HTML page, {words!a}" if words else "an HTML page"
-    if content_type.startswith(_NOT_FOR_AN_API):
-        return f"a body of type {content_type[:40]!a}"
-    return ""
-
-
-def _is_cloudflare_error(body: bytes | bytearray) -> bool:
-    if len(body) > MAX_SNIFFED_BYTES or b"cloudflare_error" not in body:
-        return False
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return False
-    return isinstance(document, dict) and document.get("cloudflare_error") is True
-
-
 _SETTING_TO_CHECK: Mapping[PollResult, str] = {
     PollResult.UNREACHABLE: "API_BASE_URL",
     PollResult.TIMEOUT: "REQUEST_TIMEOUT",
@@ -379,7 +309,7 @@ _RESULTS_BY_STATUS: Mapping[int, PollResult] = {
     401: PollResult.UNAUTHORIZED,
     403: PollResult.UNAUTHORIZED,
     408: PollResult.TIMEOUT,
-    429: PollResult.RATE_LIMITED,
+    **dict.fromkeys(_SLOW_DOWN, PollResult.RATE_LIMITED),
 }
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 from shared.retry import Backoff
-from supervisor.task_api.gate import CallGate, ReportPace
+from supervisor.task_api.gate import CallGate
+from supervisor.task_api.report_pace import ReportPace
 from supervisor.task_api.responses import Health, ReportAnswer, ReportOutcome, cause_of_report
 
 NOT_TAKEN = frozenset({ReportOutcome.RETRY, ReportOutcome.FOREIGN})
@@ -154,7 +155,7 @@ class Outbox(Generic[M]):
             seconds = min(tries * DEFERRAL_STEP_SECONDS, MAX_DEFERRAL_SECONDS)
         self._delay(task_id, now, seconds, waits_out_trouble=False)
 
-    def hasten(self) -> None:
+    def retry_now(self) -> None:
         """The API's trouble is over: what waited only because of it is due now."""
         due = [row for row in self._delayed if row[2].waits_out_trouble]
         self._delayed = [row for row in self._delayed if not row[2].waits_out_trouble]
@@ -246,7 +247,7 @@ class Sender(Generic[M]):
             answer.began_at,
             answer.retry_after_seconds,
             None if taken else cause_of_report(answer, tells_output=tells_output),
-            refused=answer.refuses_any_report,
+            refused=answer.is_refusal_of_all,
         )
         if not taken:
             put_off = self.outbox.defer if shed else self.outbox.postpone
@@ -257,7 +258,7 @@ class Sender(Generic[M]):
 
     def resume(self) -> None:
         """The API accepts messages again: nothing waits for its trouble any longer."""
-        self.outbox.hasten()
+        self.outbox.retry_now()
         self.pace.reset()
 
     def next_at(self, room: float = math.inf) -> float | None:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from supervisor.task_api.foreign import foreign_sign
 from supervisor.task_api.http.exchange import Response
-from supervisor.task_api.responses import foreign_sign
 
 HTML = {"content-type": "text/html; charset=utf-8"}
 JSON = {"content-type": "application/json"}

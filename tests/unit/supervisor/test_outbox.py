@@ -171,13 +171,13 @@ def test_only_what_is_chosen_is_taken_back_and_the_rest_keeps_its_order(outbox: 
     assert sent == ["r1", "r3", "r5", "r6", "r8", "r9"]
 
 
-def test_what_waits_only_for_the_apis_trouble_can_be_hastened(outbox: Outbox[Report]) -> None:
+def test_what_waits_only_for_the_apis_trouble_is_retried_at_once_when_asked(outbox: Outbox[Report]) -> None:
     fill(outbox, 3)
     outbox.take(10.0)
     outbox.postpone("r1", 10.0, None)
     outbox.postpone("r2", 10.0, 30.0)
     outbox.defer("r3", 10.0, 20.0)
-    outbox.hasten()
+    outbox.retry_now()
     assert len(outbox) == 3
     assert ids(outbox.take(10.0)) == ["r1"]
     assert outbox.next_due_at == 30.0

@@ -89,7 +89,7 @@ def test_no_second_poll_is_due_while_one_is_known(scheduler: TaskScheduler) -> N
 def test_bell_makes_a_poll_due_at_once(plain: TaskScheduler, clock: Clock) -> None:
     poll(plain, new=0, took_seconds=QUICKLY)
     assert not plain.due(0, owed=0, known=1)
-    plain.hasten()
+    plain.poll_now()
     assert plain.due(0, owed=0, known=1)
     assert plain.due_at(0, owed=0) == clock()
 
@@ -97,7 +97,7 @@ def test_bell_makes_a_poll_due_at_once(plain: TaskScheduler, clock: Clock) -> No
 @pytest.mark.parametrize("new", [0, 5])
 def test_bell_during_a_poll_is_answered_by_another_poll(plain: TaskScheduler, new: int) -> None:
     plain.started(0, REQUEST, wanted=100)
-    plain.hasten()
+    plain.poll_now()
     assert not plain.due(0, owed=0, known=1)
     plain.found(new, full=False, answer=few(QUICKLY))
     assert plain.due(0, owed=0, known=1)
@@ -105,7 +105,7 @@ def test_bell_during_a_poll_is_answered_by_another_poll(plain: TaskScheduler, ne
 
 def test_one_bell_is_answered_once(plain: TaskScheduler) -> None:
     plain.started(0, REQUEST, wanted=100)
-    plain.hasten()
+    plain.poll_now()
     plain.found(0, full=False, answer=few(QUICKLY))
     poll(plain, new=0, took_seconds=QUICKLY)
     assert not plain.due(0, owed=0, known=1)
@@ -113,13 +113,13 @@ def test_one_bell_is_answered_once(plain: TaskScheduler) -> None:
 
 def test_bell_does_not_override_an_api_in_trouble(plain: TaskScheduler) -> None:
     plain.started(0, REQUEST, wanted=100)
-    plain.hasten()
+    plain.poll_now()
     plain.failed(10.0)
     assert not plain.due(0, owed=0, known=1)
 
 
 def test_bell_asks_for_nothing_where_there_is_no_room(plain: TaskScheduler) -> None:
-    plain.hasten()
+    plain.poll_now()
     assert not plain.due(100, owed=0, known=100)
 
 
