@@ -110,7 +110,7 @@ def _api_limits(learned: LearnedStatus) -> Iterator[str]:
     if learned.tasks_a_page is not None:
         yield f"{_up_to(learned.tasks_a_page, 'task')} a page"
     if learned.poll_wait_seconds is not None:
-        yield f"a poll is held for {duration(learned.poll_wait_seconds)} at most"
+        yield f"a poll waits {duration(learned.poll_wait_seconds)} at most"
     if learned.reports_per_second is not None:
         yield f"reports at {rate(learned.reports_per_second)}"
 

@@ -49,7 +49,7 @@ def _headline_reason(status: Status) -> Idle | None:
     if status.phase is Phase.PAUSED:
         return Idle.PAUSED
     if status.idle is None:
-        # In such trouble what runs is a probe, a remainder, or waits for the disk.
+        # Tasks that still run then are a probe, were sent before, or wait for the disk.
         return next((reason for reason in _active(status) if reason in _STOPPING), None)
     return status.idle
 
@@ -138,5 +138,5 @@ def _death(status: Status) -> Notice | None:
     seconds = status.at_seconds - death.at_seconds
     if seconds > DEATH_RECENT_SECONDS:
         return None
-    held = f"It held {count(death.tasks_held, 'task')}, which run again." if death.tasks_held else ""
-    return Notice(Severity.CAUTION, f"A worker died {ago(seconds)}: it {death.how}", held)
+    lost = f"It held {count(death.tasks_held, 'task')}, which run again." if death.tasks_held else ""
+    return Notice(Severity.CAUTION, f"A worker died {ago(seconds)}: it {death.how}", lost)

@@ -75,7 +75,7 @@ def test_terminal_shows_the_cause_of_trouble_and_what_was_learned() -> None:
     assert "23:59:00" in text
     for limit in (
         "50 tasks a page",
-        "a poll is held for 20 s at most",
+        "a poll waits 20 s at most",
         "reports at 12/s",
         "model embed-9 10 texts a call, 2 calls at once, 250 ms a text",
     ):
