@@ -50,8 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(_: argparse.Namespace) -> int:
-    # A signal that comes while the service is being put together waits until there is a handler.
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    # A signal that comes while the service is being put together waits until there is a handler. All others
+    # are let through: with SIGCHLD blocked by whoever started the service, no death of a worker is noticed.
+    signal.pthread_sigmask(signal.SIG_SETMASK, STOP_SIGNALS)
     from supervisor.main import run  # noqa: PLC0415
 
     return run(load_settings())

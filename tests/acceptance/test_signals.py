@@ -1,8 +1,12 @@
 """Signals other than those that end the service."""
 
+import os
 import signal
+import sys
+from pathlib import Path
 
 from tests.acceptance.conftest import Harness, StartService
+from tests.acceptance.service import OPENAI_KEY, ServiceProcess
 from tests.eventually import eventually
 
 
@@ -49,3 +53,19 @@ def test_sigquit_prints_every_stack_and_the_service_goes_on(harness: Harness) ->
         assert place in stacks
     harness.task_api.add(3, prefix="after SIGQUIT")
     harness.task_api.wait_until_done()
+
+
+BLOCK_ALL = """import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+os.execvp(sys.argv[1], sys.argv[1:])"""
+
+
+def test_service_that_was_started_with_all_signals_blocked_notices_deaths_and_drains(tmp_path: Path) -> None:
+    settings = {"API_BASE_URL": "http://127.0.0.1:9", "OPENAI_API_KEY": OPENAI_KEY, "CONCURRENCY_LIMIT": "1"}
+    service = ServiceProcess(tmp_path, settings, through=(sys.executable, "-c", BLOCK_ALL))
+    try:
+        os.kill(service.wait_for_log("worker_started", 20.0)["pid"], signal.SIGKILL)
+        service.wait_for_log("worker_started", count=2)
+        assert service.stop() == 0
+    finally:
+        service.clean_up()
