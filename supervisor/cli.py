@@ -12,7 +12,7 @@ from shared.loading import load_service_location, load_settings
 from shared.plain_text import visible
 from supervisor.journal.state_directory import JOURNAL_FILE
 from supervisor.journal.task_record import TaskState
-from supervisor.runtime.shutdown import ExitCode
+from supervisor.runtime.process import ExitCode
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 INTERRUPTED = 128 + signal.SIGINT

@@ -10,13 +10,13 @@ from shared.logs import LogEvent, get_logger
 from shared.metrics import SupervisorMetrics
 from shared.models import OPENAI_URL, Provider
 from shared.retry import Backoff
-from shared.settings import LongText, Settings
+from shared.settings import Settings
 from shared.version import VERSION
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import MAX_BYTES_IN_MEMORY, Report
 from supervisor.loop import Supervisor
-from supervisor.observer import Conditions, Observer
-from supervisor.polling import Polling
+from supervisor.loop_state import LoopState
+from supervisor.observer import Observer
 from supervisor.pool.base import WorkerPool
 from supervisor.pool.slot_table import SlotTable
 from supervisor.providers.evidence import Canaries, Evidence
@@ -25,29 +25,27 @@ from supervisor.providers.model_limits import ModelLimits
 from supervisor.providers.rate_limiter import RateLimiter
 from supervisor.runtime.circuit_breaker import BreakerState, CircuitBreaker
 from supervisor.runtime.events import Inbox
-from supervisor.runtime.shutdown import ShutdownManager
 from supervisor.runtime.trouble import TroubleRecord
 from supervisor.status.history import History
 from supervisor.status.status import StatusBoard
 from supervisor.task_api.client import Poller
 from supervisor.task_api.gate import APIGate, CallGate
-from supervisor.task_api.poll_scheduler import TaskScheduler
+from supervisor.task_api.poll_scheduler import PollScheduler
 from supervisor.task_api.report_pace import ReportPace
 from supervisor.task_api.sender import Outbox, PatchQueue, Sender
 from supervisor.tasks.backlog import Backlog
 from supervisor.tasks.claims import ClaimMessage, Claims
 from supervisor.tasks.completion import Completion
-from supervisor.tasks.dispatcher import Dispatcher, DispatchLimits
+from supervisor.tasks.dispatcher import Dispatcher
 from supervisor.tasks.gone_reports import GoneReports
-from supervisor.tasks.intake import Intake, IntakeRules, Shard
+from supervisor.tasks.intake import Intake, IntakeRules
 from supervisor.tasks.outcomes import OutcomeHandler
+from supervisor.tasks.polling import Polling
 from supervisor.tasks.reports import Reports
 
-UNITS_AHEAD = 4
 CLAIMED_UNITS_AHEAD = 2
-MIN_CAPACITY = 100
 OUTBOX_LIMIT = 50_000
-REPORTS_A_THREAD = 8
+REPORTS_A_CONNECTION = 8
 API_BACKOFF_FACTOR = 2.0
 
 log = get_logger("composition")
@@ -55,7 +53,7 @@ log = get_logger("composition")
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What the loop reaches the world through: threads, processes, disk, clock and chance."""
+    """What the loop acts on and hears from: threads, processes, disk, clocks and chance."""
 
     inbox: Inbox
     journal: TaskJournal
@@ -72,7 +70,7 @@ class Outside:
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
+class _Parts:
     """Everything that the loop owns, one owner for each piece."""
 
     backlog: Backlog
@@ -83,72 +81,45 @@ class _State:
     provider_gate: ProviderGate
     limiter: RateLimiter
     model_limits: ModelLimits
-    scheduler: TaskScheduler
-    shutdown_manager: ShutdownManager
-    conditions: Conditions
+    scheduler: PollScheduler
+    loop: LoopState
     history: History
 
 
 def compose(
     settings: Settings, outside: Outside, max_bytes_in_memory: int = MAX_BYTES_IN_MEMORY
 ) -> Supervisor:
-    """The loop, with everything it owns and everything it uses.
-
-    Of inputs that wait, so many bytes are kept in memory.
-    """
+    """The loop, with everything it owns and uses. `max_bytes_in_memory` are of inputs that wait."""
     clock, journal, metrics = outside.clock, outside.journal, outside.metrics
-    state = _state(settings, outside, Backlog(max_bytes_in_memory))
+    parts = _parts(settings, outside, Backlog(max_bytes_in_memory))
     gone_reports = GoneReports(clock, claimed=settings.claim_tasks)
-    completion = Completion(journal, state.reports.outbox, metrics, state.history, clock)
-    reports = Reports(journal, state.reports, gone_reports, metrics, clock, outside.wall)
-    claims = _claims(settings, outside, state)
+    completion = Completion(journal, parts.reports.outbox, metrics, parts.history, clock)
+    reports = Reports(journal, parts.reports, gone_reports, metrics, clock, outside.wall)
+    claims = _claims(settings, outside, parts)
+    polling = _polling(settings, outside, parts, completion, reports, claims)
     return Supervisor(
         inbox=outside.inbox,
         journal=journal,
-        backlog=state.backlog,
-        outbox=state.reports.outbox,
-        table=state.table,
-        scheduler=state.scheduler,
-        polling=_polling(settings, outside, state, completion, reports, claims),
+        backlog=parts.backlog,
+        outbox=parts.reports.outbox,
+        table=parts.table,
+        polling=polling,
         claims=claims,
-        dispatcher=_dispatcher(settings, outside, state, completion),
+        dispatcher=_dispatcher(settings, outside, parts, completion),
         reports=reports,
-        api_gate=state.api_gate,
-        shutdown_manager=state.shutdown_manager,
-        conditions=state.conditions,
-        observer=_observer(settings, outside, state),
+        api_gate=parts.api_gate,
+        state=parts.loop,
+        observer=_observer(settings, outside, parts, polling),
         notify=outside.notify,
         outbox_limit=OUTBOX_LIMIT,
         clock=clock,
     )
 
 
-def make_scheduler(settings: Settings, clock: Callable[[], float]) -> TaskScheduler:
-    """How much the service asks for, and when."""
-    return TaskScheduler(
-        settings.polling_interval_seconds,
-        settings.min_poll_seconds,
-        max(MIN_CAPACITY, UNITS_AHEAD * _tasks_at_once(settings)),
-        clock,
-        settings.poll_wait_seconds,
-    )
-
-
-def make_intake_rules(settings: Settings) -> IntakeRules:
-    """Which tasks of a page the service runs, fails and leaves."""
-    has_limit = settings.embedding_provider is Provider.OPENAI
-    return IntakeRules(
-        policy=settings.unknown_task_policy,
-        fail_long_texts=has_limit and settings.long_text is LongText.FAIL,
-        max_text_bytes=settings.max_text_bytes,
-        shard=Shard(settings.shard_count, settings.shard_index),
-    )
-
-
 def _polling(
     settings: Settings,
     outside: Outside,
-    state: _State,
+    parts: _Parts,
     completion: Completion,
     reports: Reports,
     claims: Claims,
@@ -159,21 +130,18 @@ def _polling(
         completion=completion,
         reports=reports,
         metrics=outside.metrics,
-        rules=make_intake_rules(settings),
+        rules=IntakeRules.from_settings(settings),
         clock=outside.clock,
     )
     return Polling(
         poller=outside.poller,
-        scheduler=state.scheduler,
-        api_gate=state.api_gate,
+        scheduler=parts.scheduler,
+        api_gate=parts.api_gate,
         intake=intake,
         reports=reports,
-        gone_reports=reports.gone_reports,
-        backlog=state.backlog,
+        backlog=parts.backlog,
         claims=claims,
-        outbox=state.reports.outbox,
         journal=outside.journal,
-        conditions=state.conditions,
         metrics=outside.metrics,
         shard_count=settings.shard_count,
         clock=outside.clock,
@@ -181,52 +149,51 @@ def _polling(
     )
 
 
-def _state(settings: Settings, outside: Outside, backlog: Backlog) -> _State:
+def _parts(settings: Settings, outside: Outside, backlog: Backlog) -> _Parts:
     clock = outside.clock
-    window = settings.report_concurrency * REPORTS_A_THREAD
+    window = settings.report_concurrency * REPORTS_A_CONNECTION
     api_gate = APIGate(
-        polls=_api_side(settings, "polls", clock), reports=_api_side(settings, "reports", clock)
+        polls=_call_gate(settings, outside, "polls"), reports=_call_gate(settings, outside, "reports")
     )
     pace = ReportPace(clock)
     backoff = Backoff(API_BACKOFF_FACTOR, outside.draw)
     requests, tokens = settings.openai_requests_per_minute, settings.openai_tokens_per_minute
-    return _State(
+    return _Parts(
         backlog=backlog,
         reports=Sender(Outbox(backoff, window), outside.report_queue, api_gate.reports, pace, clock),
         claims=Sender(Outbox(backoff, window), outside.claim_queue, api_gate.reports, pace, clock),
         table=SlotTable(settings.concurrency_limit, clock()),
         api_gate=api_gate,
-        provider_gate=_provider_gate(settings, clock),
+        provider_gate=_provider_gate(settings, outside),
         limiter=RateLimiter(requests, tokens, clock),
-        model_limits=ModelLimits(settings.openai_timeout, settings.concurrency_limit, clock, _tell_learned),
-        scheduler=make_scheduler(settings, clock),
-        shutdown_manager=ShutdownManager(settings.drain_timeout_seconds, clock),
-        conditions=Conditions(),
+        model_limits=ModelLimits(settings.openai_timeout, settings.concurrency_limit, clock, _log_learned),
+        scheduler=PollScheduler.from_settings(settings, clock),
+        loop=LoopState(settings.drain_timeout_seconds, clock, TroubleRecord("journal", wall=outside.wall)),
         history=History(clock),
     )
 
 
-def _claims(settings: Settings, outside: Outside, state: _State) -> Claims:
+def _claims(settings: Settings, outside: Outside, parts: _Parts) -> Claims:
     return Claims(
         enabled=settings.claim_tasks,
-        ahead=CLAIMED_UNITS_AHEAD * _tasks_at_once(settings),
+        ahead=CLAIMED_UNITS_AHEAD * settings.concurrency_limit * settings.batch_max_tasks,
         journal=outside.journal,
-        backlog=state.backlog,
-        sender=state.claims,
+        backlog=parts.backlog,
+        sender=parts.claims,
         clock=outside.clock,
         draw=outside.draw,
     )
 
 
-def _dispatcher(settings: Settings, outside: Outside, state: _State, completion: Completion) -> Dispatcher:
+def _dispatcher(settings: Settings, outside: Outside, parts: _Parts, completion: Completion) -> Dispatcher:
     canaries = Canaries(lambda: secrets.token_hex(4))
     outcomes = OutcomeHandler(
         journal=outside.journal,
-        backlog=state.backlog,
+        backlog=parts.backlog,
         completion=completion,
-        gate=state.provider_gate,
+        gate=parts.provider_gate,
         evidence=Evidence(outside.clock),
-        limits=state.model_limits,
+        limits=parts.model_limits,
         canaries=canaries,
         backoff=Backoff(settings.retry_backoff_factor, outside.draw),
         metrics=outside.metrics,
@@ -236,81 +203,70 @@ def _dispatcher(settings: Settings, outside: Outside, state: _State, completion:
     )
     return Dispatcher(
         pool=outside.pool,
-        table=state.table,
-        backlog=state.backlog,
+        table=parts.table,
+        backlog=parts.backlog,
         journal=outside.journal,
-        gate=state.provider_gate,
-        limiter=state.limiter,
-        model_limits=state.model_limits,
+        gate=parts.provider_gate,
+        limiter=parts.limiter,
+        model_limits=parts.model_limits,
         canaries=canaries,
         outcomes=outcomes,
         metrics=outside.metrics,
-        history=state.history,
-        limits=_limits(settings),
+        history=parts.history,
+        settings=settings,
         clock=outside.clock,
     )
 
 
-def _observer(settings: Settings, outside: Outside, state: _State) -> Observer:
+def _observer(settings: Settings, outside: Outside, parts: _Parts, polling: Polling) -> Observer:
     return Observer(
         version=VERSION,
         provider=settings.embedding_provider,
-        conditions=state.conditions,
+        state=parts.loop,
         journal=outside.journal,
-        backlog=state.backlog,
-        outbox=state.reports.outbox,
-        table=state.table,
+        backlog=parts.backlog,
+        outbox=parts.reports.outbox,
+        table=parts.table,
         pool=outside.pool,
-        scheduler=state.scheduler,
-        shutdown_manager=state.shutdown_manager,
-        api_gate=state.api_gate,
-        provider_gate=state.provider_gate,
-        history=state.history,
+        polling=polling,
+        api_gate=parts.api_gate,
+        provider_gate=parts.provider_gate,
+        history=parts.history,
         board=outside.board,
         clock=outside.clock,
         wall=outside.wall,
-        limiter=state.limiter,
-        model_limits=state.model_limits,
-        report_pace=state.reports.pace,
+        limiter=parts.limiter,
+        model_limits=parts.model_limits,
+        report_pace=parts.reports.pace,
     )
 
 
-def _tell_learned(model: str, what: str, value: float) -> None:
+def _log_learned(model: str, what: str, value: float) -> None:
     log.info(LogEvent.LIMIT_LEARNED, model=model, what=what, value=value)
 
 
-def _tasks_at_once(settings: Settings) -> int:
-    return settings.concurrency_limit * settings.batch_max_tasks
+def _call_gate(settings: Settings, outside: Outside, calls: str) -> CallGate:
+    trouble = TroubleRecord("api", settings.api_base_url, calls, outside.wall)
+    return CallGate(_breaker(settings, outside, "api", trouble, calls=calls), trouble, outside.clock)
 
 
-def _api_side(settings: Settings, calls: str, clock: Callable[[], float]) -> CallGate:
-    trouble = TroubleRecord("api", settings.api_base_url, calls)
-    return CallGate(_breaker(settings, "api", trouble, clock, calls=calls), trouble, clock)
-
-
-def _provider_gate(settings: Settings, clock: Callable[[], float]) -> ProviderGate:
+def _provider_gate(settings: Settings, outside: Outside) -> ProviderGate:
     provider = settings.embedding_provider
     address = settings.openai_base_url or OPENAI_URL if provider is Provider.OPENAI else ""
-    trouble = TroubleRecord(provider, address)
-    return ProviderGate(_breaker(settings, provider, trouble, clock), trouble, clock)
+    trouble = TroubleRecord(provider, address, wall=outside.wall)
+    return ProviderGate(_breaker(settings, outside, provider, trouble), trouble, outside.clock)
 
 
 def _breaker(
-    settings: Settings, service: str, trouble: TroubleRecord, clock: Callable[[], float], **which: str
+    settings: Settings, outside: Outside, service: str, trouble: TroubleRecord, **which: str
 ) -> CircuitBreaker:
-    def tell(state: BreakerState) -> None:
+    def log_change(state: BreakerState) -> None:
         facts = {**which, **trouble.facts()}
         log.warning(LogEvent.BREAKER_CHANGED, service=service, state=state.name.lower(), **facts)
 
     return CircuitBreaker(
-        settings.circuit_breaker_threshold, settings.circuit_breaker_recovery_seconds, clock, tell
-    )
-
-
-def _limits(settings: Settings) -> DispatchLimits:
-    return DispatchLimits(
-        batch_max_tasks=settings.batch_max_tasks,
-        task_timeout_seconds=settings.task_timeout_seconds,
-        worker_max_tasks=settings.worker_max_tasks,
-        worker_max_rss_bytes=settings.worker_max_rss_mb * 2**20,
+        settings.circuit_breaker_threshold,
+        settings.circuit_breaker_recovery_seconds,
+        outside.clock,
+        log_change,
     )

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from shared.logs import LogEvent, get_logger
 from supervisor.journal.journal import JournalUnwritableError, TaskJournal
 from supervisor.journal.task_record import Claim, Report
-from supervisor.observer import Conditions, Observer
-from supervisor.polling import Polling
+from supervisor.loop_state import LoopState
+from supervisor.observer import Observer
 from supervisor.pool.slot_table import SlotTable
 from supervisor.runtime.events import (
     Event,
@@ -21,15 +21,15 @@ from supervisor.runtime.events import (
     WorkerDied,
     WorkerStarted,
 )
-from supervisor.runtime.shutdown import ExitCode, ShutdownManager
+from supervisor.runtime.process import ExitCode
 from supervisor.runtime.trouble import Cause
 from supervisor.task_api.gate import APIGate
-from supervisor.task_api.poll_scheduler import TaskScheduler
 from supervisor.task_api.responses import ClaimDone, ReportDone, TasksPolled
 from supervisor.task_api.sender import Outbox
 from supervisor.tasks.backlog import Backlog
 from supervisor.tasks.claims import Claims
 from supervisor.tasks.dispatcher import Dispatcher
+from supervisor.tasks.polling import Polling
 from supervisor.tasks.reports import Reports
 
 MAX_WAIT_SECONDS = 1.0
@@ -40,32 +40,30 @@ log = get_logger("loop")
 
 @dataclass(slots=True)
 class Supervisor:
-    """Owns no state but what its collaborators own for it. `clock` is monotonic."""
+    """Applies events to the parts that own the state. `clock` is monotonic."""
 
     inbox: Inbox
     journal: TaskJournal
     backlog: Backlog
     outbox: Outbox[Report]
     table: SlotTable
-    scheduler: TaskScheduler
     polling: Polling
     claims: Claims
     dispatcher: Dispatcher
     reports: Reports
     api_gate: APIGate
-    shutdown_manager: ShutdownManager
-    conditions: Conditions
+    state: LoopState
     observer: Observer
     notify: Callable[[str], None]
     outbox_limit: int
     clock: Callable[[], float]
 
     def recover(self, booted_at_seconds: float = 0.0) -> None:
-        """Take up what an earlier run left; `booted_at_seconds` (epoch) is when the machine was booted."""
+        """Take up what an earlier run left. `booted_at_seconds` (epoch) is when the machine was booted."""
         left = self.journal.recover(self.clock(), booted_at_seconds)
         suspects = self.dispatcher.outcomes.service_died(left.interrupted)
         for record in (*left.records, *suspects):
-            # What failed before may have failed by chance, and how likely that is must be learned anew.
+            # Earlier failures may have been chance, and how likely that is must be learned anew.
             self.claims.admit(replace(record, attempts=0))
         for waiting in left.waiting:
             self.reports.restore(waiting)
@@ -78,24 +76,24 @@ class Supervisor:
         )
 
     def run(self) -> ExitCode:
-        """Turn until there is a reason to end; says which."""
-        while (code := self.turn(self.inbox.take(self._wait_seconds()))) is None:
+        """Take turns until there is a reason to end."""
+        while (code := self.turn(self.inbox.take(self.wait_seconds()))) is None:
             pass
-        self._release()
+        self.release()
         return code
 
     def turn(self, events: list[Event]) -> ExitCode | None:
-        """Apply the events, write down what changed, then act on it. Says if and how to end."""
+        """Apply the events, commit what changed, then act on it. Says whether, and how, to end."""
         for event in events:
             self._apply(event)
         if self.api_gate.reports_recovered():
             self._send_what_waited()
         self.dispatcher.kill_overdue()
-        self.conditions.outbox_full = len(self.outbox) + self.journal.rejected >= self.outbox_limit
-        if self._may_start_work():
+        self.state.outbox_full = len(self.outbox) + self.journal.rejected >= self.outbox_limit
+        if self.state.may_start_work:
             self.claims.plan()
             self.dispatcher.plan()
-        elif self.shutdown_manager.draining:
+        elif self.state.draining:
             self.claims.give_back()
             self.claims.plan()
         if self._commit():
@@ -103,7 +101,7 @@ class Supervisor:
             self.claims.act()
             self.reports.check_journal()
             self.reports.send()
-            self.polling.poll_if_due(may_take_tasks=self._may_start_work())
+            self.polling.poll_if_due(may_take_tasks=self.state.may_start_work)
         self.observer.refresh()
         self.notify("WATCHDOG=1")
         return self._exit_code()
@@ -117,7 +115,7 @@ class Supervisor:
             case ClaimDone():
                 self.claims.answered(event.task_id, event.answer)
             case TasksPolled():
-                may_take_tasks = not self.shutdown_manager.draining
+                may_take_tasks = not self.state.draining
                 self.polling.answered(event.answer, may_take_tasks=may_take_tasks)
                 self.journal.inputs.end_page(event.answer.page.tasks)
             case WorkerStarted():
@@ -126,14 +124,14 @@ class Supervisor:
             case WorkerDied():
                 self.dispatcher.died(event)
             case WakeRequested():
-                self.scheduler.poll_now()
+                self.polling.scheduler.poll_now()
             case StopRequested():
                 self._stop()
             case PauseRequested():
-                self.conditions.paused = True
+                self.state.paused = True
                 log.warning(LogEvent.PAUSED)
             case ResumeRequested():
-                self.conditions.paused = False
+                self.state.paused = False
                 log.warning(LogEvent.RESUMED)
             case ThreadCrashed():
                 log.error(LogEvent.THREAD_CRASHED, thread=event.thread)
@@ -143,39 +141,31 @@ class Supervisor:
         """Reports are accepted again: nothing waits for the API's trouble any longer."""
         self.reports.sender.resume()
         self.claims.sender.resume()
-        self.scheduler.poll_now()
+        self.polling.scheduler.poll_now()
 
     def _note_ready(self) -> None:
-        if not self.conditions.ever_had_worker:
-            self.conditions.ever_had_worker = True
+        if not self.state.ever_had_worker:
+            self.state.ever_had_worker = True
             log.info(LogEvent.SERVICE_READY)
-
-    def _may_start_work(self) -> bool:
-        return not (
-            self.shutdown_manager.draining
-            or self.conditions.paused
-            or self.conditions.outbox_full
-            or not self.conditions.journal_writable
-        )
 
     def _commit(self) -> bool:
         try:
             self.journal.commit()
         except JournalUnwritableError as error:
-            if self.conditions.journal_writable:
+            if self.state.journal_writable:
                 log.error(LogEvent.JOURNAL_UNWRITABLE, detail=str(error))
-            self.conditions.journal_writable = False
-            self.conditions.journal_trouble.failed(Cause("journal_unwritable", str(error), "STATE_DIR"))
+            self.state.journal_writable = False
+            self.state.journal_trouble.failed(Cause("journal_unwritable", str(error), "STATE_DIR"))
             return False
-        self.conditions.journal_trouble.succeeded()
-        if not self.conditions.journal_writable:
+        self.state.journal_trouble.succeeded()
+        if not self.state.journal_writable:
             log.warning(LogEvent.JOURNAL_WRITABLE_AGAIN)
-            self.conditions.journal_writable = True
+            self.state.journal_writable = True
         return True
 
     def _stop(self) -> None:
-        self.shutdown_manager.request()
-        if self.shutdown_manager.forced:
+        self.state.request_stop()
+        if self.state.stop_forced:
             log.warning(LogEvent.STOP_FORCED)
             return
         self.journal.note_stopping()
@@ -183,34 +173,34 @@ class Supervisor:
         self.notify("STOPPING=1")
 
     def _exit_code(self) -> ExitCode | None:
-        if self.shutdown_manager.draining:
+        if self.state.draining:
             owed = bool(self.table.busy() or len(self.outbox) or len(self.claims))
-            if not owed and self.conditions.journal_writable:
+            if not owed and self.state.journal_writable:
                 return ExitCode.DRAINED
-            if self.shutdown_manager.forced or self.shutdown_manager.expired:
+            if self.state.drain_ended:
                 left = {"running": self.table.tasks_in_flight(), "to_report": len(self.outbox)}
-                log.error(LogEvent.DRAIN_TIMED_OUT, forced=self.shutdown_manager.forced, **left)
+                log.error(LogEvent.DRAIN_TIMED_OUT, forced=self.state.stop_forced, **left)
                 return ExitCode.LEFT_OVER
         starts = [slot.failed_starts for slot in self.table]
-        if not self.conditions.ever_had_worker and min(starts) >= FAILED_STARTS_LIMIT:
+        if not self.state.ever_had_worker and min(starts) >= FAILED_STARTS_LIMIT:
             return ExitCode.WORKERS_KEEP_DYING
         return None
 
-    def _release(self) -> None:
-        """Forget tasks that were never tried: the API has them as pending, for whoever polls next."""
+    def release(self) -> None:
+        """Forget tasks that were never tried: the API lists them to whoever polls next."""
         for record in self.backlog.records():
             if record.untouched and record.claim is Claim.NONE:
                 self.journal.forget(record.task.id)
         self._commit()
 
-    def _wait_seconds(self) -> float:
-        moments = [self.observer.next_at(), self.table.next_deadline(), self.shutdown_manager.deadline]
-        if self.conditions.journal_writable:
+    def wait_seconds(self) -> float:
+        moments = [self.observer.next_at(), self.table.next_deadline(), self.state.drain_deadline]
+        if self.state.journal_writable:
             moments.append(self.reports.sender.next_at())
-            moments.append(self.polling.next_at(may_take_tasks=self._may_start_work()))
-        if self._may_start_work():
+            moments.append(self.polling.next_at(may_take_tasks=self.state.may_start_work))
+        if self.state.may_start_work:
             moments += [self.dispatcher.next_at(), self.claims.next_at()]
-        elif self.shutdown_manager.draining:
+        elif self.state.draining:
             moments.append(self.claims.next_at())
         soonest = min(moment for moment in moments if moment is not None)
         return min(max(soonest - self.clock(), 0.0), MAX_WAIT_SECONDS)

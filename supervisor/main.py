@@ -31,6 +31,7 @@ from supervisor.pool.local import LocalPool
 from supervisor.runtime.events import Inbox
 from supervisor.runtime.notifier import Notifier
 from supervisor.runtime.process import (
+    ExitCode,
     calm_collector,
     check_open_files,
     leave_no_core,
@@ -39,7 +40,6 @@ from supervisor.runtime.process import (
     share_interpreter_evenly,
     take_open_files,
 )
-from supervisor.runtime.shutdown import ExitCode
 from supervisor.status.status import StatusBoard
 from supervisor.task_api.client import Poller, WirePatchQueue, connect
 from supervisor.task_api.http.wire import Wire

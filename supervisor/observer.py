@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import Report
+from supervisor.loop_state import LoopState
 from supervisor.pool.base import WorkerPool
 from supervisor.pool.slot_table import SlotTable
 from supervisor.providers.gate import Hold, ProviderGate
 from supervisor.providers.model_limits import ModelLimits
 from supervisor.providers.rate_limiter import RateLimiter
 from supervisor.runtime.circuit_breaker import CircuitBreaker
-from supervisor.runtime.shutdown import ShutdownManager
 from supervisor.runtime.trouble import Trouble, TroubleRecord
 from supervisor.status.history import History
 from supervisor.status.status import (
@@ -32,30 +32,16 @@ from supervisor.status.status import (
     WorkerStatus,
 )
 from supervisor.task_api.gate import APIGate
-from supervisor.task_api.poll_scheduler import TaskScheduler
 from supervisor.task_api.report_pace import ReportPace
 from supervisor.task_api.responses import PollResult
 from supervisor.task_api.sender import Outbox
 from supervisor.tasks.backlog import Backlog
+from supervisor.tasks.polling import Polling
 
 NO_POLL = "none"
 REFRESH_SECONDS = 0.1
 RSS_SAMPLE_SECONDS = 1.0
 MAX_MODELS_SHOWN = 50
-
-
-@dataclass(slots=True)
-class Conditions:
-    """What the loop alone knows of how the service is. Written by the loop."""
-
-    paused: bool = False
-    journal_writable: bool = True
-    journal_trouble: TroubleRecord = field(default_factory=lambda: TroubleRecord("journal"))
-    outbox_full: bool = False
-    passed_over: int = 0
-    ever_had_worker: bool = False
-    last_poll_result: str = NO_POLL
-    last_poll_success_at_seconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -67,14 +53,13 @@ class Observer:
 
     version: str
     provider: str
-    conditions: Conditions
+    state: LoopState
     journal: TaskJournal
     backlog: Backlog
     outbox: Outbox[Report]
     table: SlotTable
     pool: WorkerPool
-    scheduler: TaskScheduler
-    shutdown_manager: ShutdownManager
+    polling: Polling
     api_gate: APIGate
     provider_gate: ProviderGate
     limiter: RateLimiter
@@ -118,7 +103,7 @@ class Observer:
             not_ready=tuple(self._not_ready()),
             idle=idle,
             wait_seconds=_until(None if idle is None else self._ends_at(idle, blocked), now),
-            drain_seconds_left=_until(self.shutdown_manager.deadline, now),
+            drain_seconds_left=_until(self.state.drain_deadline, now),
             backlog=len(self.backlog),
             in_flight=in_flight,
             outbox=len(self.outbox),
@@ -150,11 +135,11 @@ class Observer:
                 slot.rss_bytes = self.pool.rss_bytes(number) or slot.rss_bytes
 
     def _phase(self) -> Phase:
-        if self.shutdown_manager.draining:
+        if self.state.draining:
             return Phase.DRAINING
-        if self.conditions.paused:
+        if self.state.paused:
             return Phase.PAUSED
-        return Phase.RUNNING if self.conditions.ever_had_worker else Phase.STARTING
+        return Phase.RUNNING if self.state.ever_had_worker else Phase.STARTING
 
     def _has_worker(self) -> bool:
         return any(slot.state in (SlotState.IDLE, SlotState.BUSY) for slot in self.table)
@@ -167,24 +152,24 @@ class Observer:
 
     def _not_ready(self) -> list[NotReady]:
         reasons = {
-            NotReady.STARTING: not self.conditions.ever_had_worker,
-            NotReady.DRAINING: self.shutdown_manager.draining,
+            NotReady.STARTING: not self.state.ever_had_worker,
+            NotReady.DRAINING: self.state.draining,
             NotReady.API_CIRCUIT_OPEN: self.api_gate.probing,
             NotReady.PROVIDER_HOLD: self.provider_gate.hold is not None or self._only_held_models_wait(),
-            NotReady.NO_WORKERS: self.conditions.ever_had_worker and not self._has_worker(),
-            NotReady.JOURNAL_UNWRITABLE: not self.conditions.journal_writable,
+            NotReady.NO_WORKERS: self.state.ever_had_worker and not self._has_worker(),
+            NotReady.JOURNAL_UNWRITABLE: not self.state.journal_writable,
         }
         return [reason for reason, holds in reasons.items() if holds]
 
     def _idle(self, blocked: Blocked | None) -> Idle:
         """The first thing that stands in the way of work."""
         reasons = {
-            Idle.DRAINING: self.shutdown_manager.draining,
-            Idle.PAUSED: self.conditions.paused,
-            Idle.STARTING: not self.conditions.ever_had_worker,
+            Idle.DRAINING: self.state.draining,
+            Idle.PAUSED: self.state.paused,
+            Idle.STARTING: not self.state.ever_had_worker,
             Idle.NO_WORKERS: not self._has_worker(),
-            Idle.JOURNAL_UNWRITABLE: not self.conditions.journal_writable,
-            Idle.OUTBOX_FULL: self.conditions.outbox_full,
+            Idle.JOURNAL_UNWRITABLE: not self.state.journal_writable,
+            Idle.OUTBOX_FULL: self.state.outbox_full,
         }
         for reason, holds in reasons.items():
             if holds:
@@ -201,14 +186,14 @@ class Observer:
     def _idle_without_tasks(self) -> Idle:
         if self.api_gate.probing:
             return Idle.API_CIRCUIT_OPEN
-        fails = self.conditions.last_poll_result not in (NO_POLL, PollResult.TASKS, PollResult.EMPTY)
+        fails = self.polling.last_result not in (None, PollResult.TASKS, PollResult.EMPTY)
         return Idle.POLLS_FAILING if fails else Idle.NO_WORK
 
     def _ends_at(self, idle: Idle, blocked: Blocked | None) -> float | None:
         """When (monotonic) this reason may end by itself; None if only an event or a person can end it."""
         match idle:
             case Idle.NO_WORK | Idle.POLLS_FAILING:
-                return self._next_poll_at()
+                return self.polling.next_at_with_room()
             case Idle.API_CIRCUIT_OPEN:
                 return self.api_gate.breaker.reopens_at
             case Idle.RATE_LIMITED if blocked is None:
@@ -227,15 +212,12 @@ class Observer:
             ):
                 return None
 
-    def _next_poll_at(self) -> float:
-        return max(self.scheduler.next_at, self.api_gate.polls.opens_at() or 0.0)
-
     def _poll(self, now: float) -> PollStatus:
         return PollStatus(
-            last_result=self.conditions.last_poll_result,
-            last_success_at_seconds=self.conditions.last_poll_success_at_seconds,
-            next_in_seconds=max(0.0, self._next_poll_at() - now),
-            under_way=self.scheduler.polling,
+            last_result=self.polling.last_result or NO_POLL,
+            last_success_at_seconds=self.polling.last_success_at_seconds,
+            next_in_seconds=max(0.0, self.polling.next_at_with_room() - now),
+            under_way=self.polling.scheduler.polling,
         )
 
     def _workers(self, now: float) -> tuple[WorkerStatus, ...]:
@@ -257,7 +239,7 @@ class Observer:
     def _troubles(self) -> tuple[Trouble, ...]:
         """What has failed since the last success, for each kind of call."""
         reports, polls = self.api_gate.reports, self.api_gate.polls
-        records = [self.conditions.journal_trouble, polls.trouble, self.provider_gate.trouble]
+        records = [self.state.journal_trouble, polls.trouble, self.provider_gate.trouble]
         # A report that ended because its task is gone was no success. It is no trouble either.
         if len(self.outbox) or reports.probing:
             records.insert(2, reports.trouble)
@@ -296,10 +278,10 @@ class Observer:
         return RetryStatus(tasks, last.reason, last.detail, last.last_seconds)
 
     def _learned(self) -> LearnedStatus:
-        page, reports_per_second = self.scheduler.learned_limit, self.report_pace.reports_per_second
+        page, reports_per_second = self.polling.scheduler.learned_limit, self.report_pace.reports_per_second
         return LearnedStatus(
             tasks_a_page=None if page.fails_from is None else page.works_up_to,
-            poll_wait_seconds=self.scheduler.learned_wait_seconds,
+            poll_wait_seconds=self.polling.scheduler.learned_wait_seconds,
             reports_per_second=None if reports_per_second is None else round(reports_per_second, 1),
             models=self.model_limits.learned(),
         )

@@ -16,7 +16,7 @@ from shared.plain_text import count, escaped_json, is_plain, visible
 from supervisor.console.formatting import ago, iso_time
 from supervisor.journal.admin import JournalAdmin, JournalEntry
 from supervisor.journal.task_record import TaskState
-from supervisor.runtime.shutdown import ExitCode
+from supervisor.runtime.process import ExitCode
 
 COLUMNS = ("id", "state", "since", "type", "attempts", "deaths", "note")
 MAX_IN_BULK = 1_000_000

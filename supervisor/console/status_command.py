@@ -16,7 +16,7 @@ from shared.errors import ConfigurationError
 from shared.plain_text import count, escaped_json, visible
 from shared.settings import ServiceLocation
 from supervisor.console.terminal import render_status
-from supervisor.runtime.shutdown import ExitCode
+from supervisor.runtime.process import ExitCode
 from supervisor.status.status import Status
 
 WATCH_EVERY_SECONDS = 2.0

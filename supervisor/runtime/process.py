@@ -1,4 +1,4 @@
-"""How the supervisor's process is set up: standard streams, signals, limits, memory, turns of its threads."""
+"""How the supervisor's process is set up and ends: streams, signals, limits, memory, exit codes."""
 
 import contextlib
 import ctypes
@@ -9,6 +9,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
+from enum import IntEnum
 from pathlib import Path
 from types import FrameType
 from typing import Literal, TextIO
@@ -36,6 +37,14 @@ TRIM_THRESHOLD_BYTES = 8 * 2**20
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 """Source: malloc.h of the GNU C library."""
+
+
+class ExitCode(IntEnum):
+    DRAINED = 0
+    UNEXPECTED = 1
+    CONFIGURATION = 2
+    LEFT_OVER = 3
+    WORKERS_KEEP_DYING = 4
 
 
 def open_standard_streams() -> None:

@@ -2,11 +2,16 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from shared.logs import LogEvent, get_logger
+from shared.settings import Settings
 from supervisor.runtime.learned_limit import LearnedLimit
 from supervisor.task_api.responses import PollAnswer, PollRequest
 
+UNITS_AHEAD = 4
+MIN_CAPACITY = 100
+MAX_TASKS_ASKED = 100_000
 MAX_AHEAD = 10_000
 MAX_AHEAD_BYTES = 32 * 2**20
 MAX_PAGE_BYTES = 72 * 2**20
@@ -20,7 +25,20 @@ SECONDS_AN_ITEM = 1e-4
 log = get_logger("poll_scheduler")
 
 
-class TaskScheduler:
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How much the service has in hand."""
+
+    waiting: int = 0
+    """Tasks that wait to run."""
+    waiting_bytes: int = 0
+    owed: int = 0
+    """Reports that the API has not accepted yet."""
+    known: int = 0
+    """All tasks in the journal: the API lists them until they are reported."""
+
+
+class PollScheduler:
     """Polls often while work arrives, seldom while none does. Owned by the loop; `clock` is monotonic.
 
     After a poll that found work the next follows in `min_seconds`, or at once if the page was full and there
@@ -63,6 +81,17 @@ class TaskScheduler:
         self._wanted = 0
         self._known_when_asked = 0
 
+    @classmethod
+    def from_settings(cls, settings: Settings, clock: Callable[[], float]) -> "PollScheduler":
+        tasks_at_once = settings.concurrency_limit * settings.batch_max_tasks
+        return cls(
+            settings.polling_interval_seconds,
+            settings.min_poll_seconds,
+            max(MIN_CAPACITY, UNITS_AHEAD * tasks_at_once),
+            clock,
+            settings.poll_wait_seconds,
+        )
+
     @property
     def long_poll_seconds(self) -> float:
         """How long the API may wait with its answer to the next poll."""
@@ -87,31 +116,29 @@ class TaskScheduler:
         if answer.page.items:
             self._bytes_an_item = max(1.0, answer.page_bytes / answer.page.items)
 
-    def room(self, backlog: int, owed: int, backlog_bytes: int = 0) -> int:
-        """How many more tasks the backlog may take while so many reports are owed."""
+    def room(self, load: Load) -> int:
+        """How many more tasks may be taken."""
         bytes_an_item = self._bytes_an_item or MAX_AHEAD_BYTES / self._capacity
-        by_bytes = math.ceil((MAX_AHEAD_BYTES - backlog_bytes) / bytes_an_item)
-        return max(0, min(self._depth(owed) - backlog, by_bytes))
+        by_bytes = math.ceil((MAX_AHEAD_BYTES - load.waiting_bytes) / bytes_an_item)
+        return max(0, min(self._depth(load.owed) - load.waiting, by_bytes))
 
-    def due(
-        self, backlog: int, owed: int, known: int, *, backlog_bytes: int = 0, probe: bool = False
-    ) -> bool:
-        """Is it time to poll, with so many tasks in the backlog, to report, and in the journal in all?
+    def due_at(self, load: Load, *, probe: bool = False) -> float | None:
+        """When to poll for tasks; None while a poll is under way or there is no room.
 
         A `probe` is due at once: the breaker has waited.
         """
-        if self.polling or not self.room(backlog, owed, backlog_bytes):
-            return False
-        # Half empty, so that a poll brings enough new tasks for those that it lists again.
-        half_empty = backlog <= self._depth(owed) // 2 and backlog_bytes <= MAX_AHEAD_BYTES // 2
-        refill = self._more_waits and half_empty and not self._fills_page(known)
-        return probe or refill or (self._api_long_polls and not known) or self._clock() >= self.next_at
-
-    def due_at(self, backlog: int, owed: int, *, backlog_bytes: int = 0, probe: bool = False) -> float | None:
-        """When `due` turns true by itself; None while a poll is under way or there is no room."""
-        if self.polling or not self.room(backlog, owed, backlog_bytes):
+        if self.polling or not self.room(load):
             return None
-        return self._clock() if probe else self.next_at
+        # Half empty, so that a poll brings enough new tasks for those that it lists again.
+        few = load.waiting <= self._depth(load.owed) // 2 and load.waiting_bytes <= MAX_AHEAD_BYTES // 2
+        refill = self._more_waits and few and not self._fills_page(load.known)
+        at_once = probe or refill or (self._api_long_polls and not load.known)
+        return self._clock() if at_once else self.next_at
+
+    def due(self, load: Load, *, probe: bool = False) -> bool:
+        """Is it time to poll for tasks?"""
+        due_at = self.due_at(load, probe=probe)
+        return due_at is not None and self._clock() >= due_at
 
     def poll_now(self) -> None:
         """There may be new tasks: poll now, and again after a poll that is under way, which may miss them."""

@@ -9,6 +9,7 @@ from shared.logs import LogEvent, get_logger
 from shared.messages import Unit
 from shared.metrics import BoundedLabels, SupervisorMetrics
 from shared.models import BatchKey, JsonValue, Task
+from shared.settings import Settings
 from supervisor.journal.journal import InputUnreadableError, TaskJournal
 from supervisor.journal.task_record import TaskRecord
 from supervisor.pool.base import WorkerPool
@@ -30,16 +31,6 @@ MAX_UNIT_BYTES = 4 * 2**20
 log = get_logger("dispatcher")
 
 
-@dataclass(frozen=True, slots=True)
-class DispatchLimits:
-    """Bounds of one unit and of one worker's life; for the two of recycling, 0 = no limit."""
-
-    batch_max_tasks: int
-    task_timeout_seconds: float
-    worker_max_tasks: int = 0
-    worker_max_rss_bytes: int = 0
-
-
 @dataclass(slots=True)
 class Dispatcher:
     """Owned by the loop; monotonic clock. `plan` decides and notes; `act` hands over after the commit."""
@@ -55,7 +46,7 @@ class Dispatcher:
     outcomes: OutcomeHandler
     metrics: SupervisorMetrics
     history: History
-    limits: DispatchLimits
+    settings: Settings
     clock: Callable[[], float]
     _unit_ids: Iterator[int] = field(init=False, default_factory=lambda: itertools.count(1))
     _models: BoundedLabels = field(init=False, default_factory=BoundedLabels)
@@ -122,7 +113,7 @@ class Dispatcher:
         hold = self.gate.hold
         if hold is not None and hold.reason is RetryReason.REFUSED and hold.key.model == key.model:
             return NOTHING  # its canary goes
-        inputs = 1 if self.gate.probing else self.limits.batch_max_tasks
+        inputs = 1 if self.gate.probing else self.settings.batch_max_tasks
         wanted = Allowance(inputs, min(size_bytes, MAX_UNIT_BYTES))
         return self.model_limits.allowance(key.model, wanted, self.table.calls_under_way(key.model))
 
@@ -132,7 +123,7 @@ class Dispatcher:
             if self._held_back(slot, unit):
                 continue
             log.debug(LogEvent.UNIT_DISPATCHED, unit_id=unit.id, slot=slot, tasks=len(unit.tasks))
-            self.table.begin(slot, self.clock() + self.limits.task_timeout_seconds)
+            self.table.begin(slot, self.clock() + self.settings.task_timeout_seconds)
             self.pool.dispatch(slot, pid, unit)
         self._planned.clear()
 
@@ -186,7 +177,7 @@ class Dispatcher:
         """End workers whose unit has run longer than it may."""
         for slot in self.table.overdue(self.clock()):
             self.table[slot].timed_out = True
-            log.error(LogEvent.UNIT_TIMED_OUT, slot=slot, seconds=self.limits.task_timeout_seconds)
+            log.error(LogEvent.UNIT_TIMED_OUT, slot=slot, seconds=self.settings.task_timeout_seconds)
             self.pool.kill(slot)
 
     def next_at(self) -> float | None:
@@ -245,7 +236,7 @@ class Dispatcher:
             self.metrics.restarts.labels("recycled").inc()
             log.info(LogEvent.WORKER_RECYCLED, slot=event.slot)
             return "was recycled"
-        timeout = self.limits.task_timeout_seconds if row.timed_out else None
+        timeout = self.settings.task_timeout_seconds if row.timed_out else None
         how = event.reason or describe_death(
             event.exit_code, timed_out_after_seconds=timeout, rss_bytes=row.rss_bytes
         )
@@ -259,8 +250,8 @@ class Dispatcher:
 
     def _recycle_if_due(self, slot: int) -> None:
         row = self.table[slot]
-        old = 0 < self.limits.worker_max_tasks <= row.tasks_done
-        max_bytes = self.limits.worker_max_rss_bytes
+        old = 0 < self.settings.worker_max_tasks <= row.tasks_done
+        max_bytes = self.settings.worker_max_rss_mb * 2**20
         large = max_bytes > 0 and self.pool.rss_bytes(slot) >= max_bytes
         if (old or large) and not any(other.state is SlotState.RECYCLING for other in self.table):
             self.table.recycling(slot, self.clock())

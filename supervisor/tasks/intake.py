@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from shared.logs import LogEvent, get_logger
 from shared.metrics import SupervisorMetrics
-from shared.models import Task, TextLength
-from shared.settings import UnknownTaskPolicy
+from shared.models import Provider, Task, TextLength
+from shared.settings import LongText, Settings, UnknownTaskPolicy
 from shared.task_inputs import MAX_TEXT_TOKENS
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import TaskRecord
@@ -44,6 +44,16 @@ class IntakeRules:
     fail_long_texts: bool
     max_text_bytes: int
     shard: Shard
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "IntakeRules":
+        has_limit = settings.embedding_provider is Provider.OPENAI
+        return cls(
+            policy=settings.unknown_task_policy,
+            fail_long_texts=has_limit and settings.long_text is LongText.FAIL,
+            max_text_bytes=settings.max_text_bytes,
+            shard=Shard(settings.shard_count, settings.shard_index),
+        )
 
     def refuse(self, task: Task) -> Refusal | None:
         """Why a task that could be parsed is not run."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from supervisor.runtime.shutdown import ExitCode
+from supervisor.runtime.process import ExitCode
 from tests.acceptance.command import run_command
 from tests.acceptance.conftest import StartService
 from tests.acceptance.scripted_api import ScriptedApi, flat_task, page_of

@@ -18,7 +18,7 @@ from supervisor.journal.task_record import MAX_BYTES_IN_MEMORY, Report
 from supervisor.loop import Supervisor
 from supervisor.pool.slot_table import SlotTable
 from supervisor.runtime.events import Event, Inbox, StopRequested, UnitFinished, WorkerDied, WorkerStarted
-from supervisor.runtime.shutdown import ExitCode
+from supervisor.runtime.process import ExitCode
 from supervisor.status.status import Status, StatusBoard
 from supervisor.task_api.responses import (
     ClaimDone,
@@ -138,7 +138,7 @@ class Harness:
 
     def wait(self) -> float:
         """How long the loop would wait for the next event, in seconds."""
-        return self.supervisor._wait_seconds()
+        return self.supervisor.wait_seconds()
 
     def pass_time(self, seconds: float) -> ExitCode | None:
         """Let time pass, with the loop waking as often as it asks to."""

@@ -12,7 +12,7 @@ import pytest
 from shared.plain_text import is_plain
 from supervisor.cli import main
 from supervisor.journal.state_directory import JOURNAL_FILE
-from supervisor.runtime.shutdown import ExitCode
+from supervisor.runtime.process import ExitCode
 from tests.builders import make_record, make_report
 from tests.fakes.journals import open_task_journal
 

@@ -13,7 +13,7 @@ from shared.errors import ConfigurationError
 from shared.plain_text import is_plain
 from supervisor.cli import main
 from supervisor.console.status_command import fetch_status, run_status
-from supervisor.runtime.shutdown import ExitCode
+from supervisor.runtime.process import ExitCode
 from supervisor.status.status import TokensStatus
 from tests.integration.status_server import status_server
 from tests.stubs.scripted_http import Answer, ScriptedServer

@@ -21,7 +21,7 @@ def check_every_held_task_has_one_place(world: World) -> None:
     places = Counter(_places(harness))
     rows = set(harness.journal)
     without = rows - places.keys()
-    if harness.supervisor.shutdown_manager.draining:
+    if harness.supervisor.state.draining:
         without = {task_id for task_id in without if not _may_be_claimed(world, task_id)}
     assert not without, f"without a place: {without}"
     assert not places.keys() - rows, f"without a row: {places.keys() - rows}"

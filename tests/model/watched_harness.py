@@ -66,7 +66,7 @@ class WatchedHarness(Harness):
         return super()._compose()
 
     def _drains(self) -> bool:
-        return self.supervisor.shutdown_manager.draining
+        return self.supervisor.state.draining
 
     def abandon(self) -> None:
         """What is left of a dead process: the file, without what was not committed."""

@@ -20,7 +20,7 @@ from supervisor.journal.schema import read_location
 from supervisor.journal.state_directory import BODIES_DIRECTORY
 from supervisor.journal.task_record import TaskState
 from supervisor.runtime.events import Event, UnitFinished
-from supervisor.runtime.shutdown import ExitCode
+from supervisor.runtime.process import ExitCode
 from supervisor.task_api.responses import (
     ClaimDone,
     Health,
@@ -280,5 +280,5 @@ class World:
             assert not len(self.harness.outbox), "drained with reports left"
             assert not self.harness.held, "drained with work left"
         with suppress(SuddenEndError):
-            self.harness.supervisor._release()
+            self.harness.supervisor.release()
         self.restart()

@@ -11,8 +11,7 @@ from supervisor.console.preflight.finding import Finding, Mark, faults_of
 from supervisor.console.preflight.provider import look_at_provider
 from supervisor.console.preflight.task_api import JournalTasks, look_at_task_api, read_journal
 from supervisor.journal.state_directory import StateDirectory
-from supervisor.runtime.process import check_open_files, take_open_files
-from supervisor.runtime.shutdown import ExitCode
+from supervisor.runtime.process import ExitCode, check_open_files, take_open_files
 from workers.process.forkserver import check_socket_directory
 
 

@@ -12,17 +12,15 @@ from prometheus_client import CollectorRegistry
 from shared.errors import ConfigurationError
 from shared.metrics import SupervisorMetrics
 from shared.settings import Settings
-from supervisor.composition import make_intake_rules, make_scheduler
 from supervisor.console.preflight.finding import Finding, Mark, faults_of
 from supervisor.journal.admin import JournalAdmin
 from supervisor.journal.state_directory import JOURNAL_FILE
 from supervisor.journal.task_record import TaskState
-from supervisor.polling import MAX_TASKS_ASKED
 from supervisor.runtime.events import Event, ThreadCrashed
 from supervisor.task_api.client import connect
 from supervisor.task_api.http.exchange import Exchange, NoResponse, Response
 from supervisor.task_api.http.route import make_target
-from supervisor.task_api.poll_scheduler import SMALLER_LIMIT_SECONDS, TaskScheduler
+from supervisor.task_api.poll_scheduler import MAX_TASKS_ASKED, SMALLER_LIMIT_SECONDS, Load, PollScheduler
 from supervisor.task_api.responses import PAGES, PollAnswer, PollRequest, PollResult
 from supervisor.tasks.intake import IntakeRules
 
@@ -76,8 +74,8 @@ def read_journal(settings: Settings) -> JournalTasks:
 
 def look_at_task_api(settings: Settings, in_journal: JournalTasks) -> TaskApiReport:
     """Poll as the service would when it starts. Changes nothing at the API."""
-    scheduler = make_scheduler(settings, time.monotonic)
-    room = scheduler.room(in_journal.waiting, in_journal.owed)
+    scheduler = PollScheduler.from_settings(settings, time.monotonic)
+    room = scheduler.room(Load(in_journal.waiting, owed=in_journal.owed))
     wanted = min(len(in_journal.states) + room * settings.shard_count, MAX_TASKS_ASKED)
     try:
         answers = _poll(settings, scheduler, wanted, in_journal)
@@ -89,7 +87,7 @@ def look_at_task_api(settings: Settings, in_journal: JournalTasks) -> TaskApiRep
     last = answers[-1]
     if last.result not in PAGES:
         return TaskApiReport((_trouble(settings, answers),))
-    rules = make_intake_rules(settings)
+    rules = IntakeRules.from_settings(settings)
     by_proxy = f" by way of {proxy.name}" if proxy else ""
     findings = [
         Finding(Mark.OK, SUBJECT, f"{_address(settings)} answers{by_proxy}, {_authorised_by(settings)}"),
@@ -101,7 +99,7 @@ def look_at_task_api(settings: Settings, in_journal: JournalTasks) -> TaskApiRep
 
 
 def _poll(
-    settings: Settings, scheduler: TaskScheduler, wanted: int, in_journal: JournalTasks
+    settings: Settings, scheduler: PollScheduler, wanted: int, in_journal: JournalTasks
 ) -> Sequence[PollAnswer]:
     """The answers to one poll after another, each with a smaller limit, until one has a page.
 

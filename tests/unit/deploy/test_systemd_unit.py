@@ -4,7 +4,7 @@ import yaml
 
 from deploy.verify.children import CHECKOUT
 from shared.settings import Settings
-from supervisor.runtime.shutdown import ExitCode
+from supervisor.runtime.process import ExitCode
 
 TEXT = (CHECKOUT / "deploy" / "systemd" / "ai-task-processor.service").read_text(encoding="utf-8")
 

@@ -16,8 +16,7 @@ from shared.models import TaskStatus
 from shared.settings import Settings
 from supervisor.cli import main
 from supervisor.console.gauges import StatusGauges
-from supervisor.runtime.process import SIGNAL_EVENTS
-from supervisor.runtime.shutdown import ExitCode
+from supervisor.runtime.process import SIGNAL_EVENTS, ExitCode
 from supervisor.status.status import Idle, NotReady, SlotState, StatusBoard
 from supervisor.task_api.responses import PollResult, ReportOutcome
 from supervisor.task_api.wire_formats import RefusalReason

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.journal.task_record import Claim
-from supervisor.runtime.shutdown import ExitCode
+from supervisor.runtime.process import ExitCode
 from supervisor.task_api.responses import Health, ReportAnswer, ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.harness import Harness
@@ -198,7 +198,7 @@ def test_claims_not_given_back_in_time_are_kept_for_the_next_run(tmp_path: Path)
         harness.answer_claim()
     harness.stop()
     assert harness.pass_time(26.0) is ExitCode.LEFT_OVER
-    harness.supervisor._release()
+    harness.supervisor.release()
     assert len(harness.journal.recover(0.0).records) == 2
 
 

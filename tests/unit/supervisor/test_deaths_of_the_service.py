@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.runtime.shutdown import ExitCode
+from supervisor.runtime.process import ExitCode
 from tests.builders import make_settings
 from tests.fakes.harness import Harness
 from tests.unit.supervisor.one_worker import held, told

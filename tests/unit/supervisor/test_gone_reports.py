@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from supervisor.runtime.shutdown import ExitCode
+from supervisor.runtime.process import ExitCode
 from supervisor.task_api.responses import Health, PollResult, ReportAnswer, ReportOutcome
 from tests.builders import make_settings
 from tests.fakes.harness import Harness
@@ -222,7 +222,7 @@ def test_drain_without_a_page_ends_by_its_timeout_and_keeps_the_report() -> None
 
 def test_paused_service_polls_to_decide_and_takes_nothing() -> None:
     harness = make_harness("a")
-    harness.supervisor.conditions.paused = True
+    harness.supervisor.state.paused = True
     poll(harness)
     harness.list_tasks("new")
     assert kept(harness) == []

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from shared.settings import UnknownTaskPolicy
+from supervisor.task_api.poll_scheduler import Load
 from supervisor.task_api.responses import ReportOutcome
 from supervisor.tasks.reports import MAX_ENTRIES
 from tests.builders import make_settings
@@ -211,7 +212,7 @@ def test_item_left_is_no_reason_to_poll_in_haste() -> None:
     for _ in range(4):
         poll_again(harness)
         harness.list_tasks(item("x", type="paint"))
-    assert harness.supervisor.scheduler.next_at - harness.clock() == 8.0
+    assert harness.supervisor.polling.scheduler.next_at - harness.clock() == 8.0
 
 
 def test_unknown_items_that_fill_the_page_do_not_hide_the_tasks_behind_them() -> None:
@@ -331,8 +332,8 @@ def test_api_that_invents_unknown_tasks_and_takes_no_report_does_not_fill_the_me
         while harness.report_queue.jobs:
             harness.answer(outcome=outcome)
         harness.pass_time(0.2)
-    assert harness.supervisor.conditions.outbox_full or outcome is ReportOutcome.FOREIGN
-    assert len(harness.journal) <= 500 + harness.supervisor.scheduler.room(0, 500)
+    assert harness.supervisor.state.outbox_full or outcome is ReportOutcome.FOREIGN
+    assert len(harness.journal) <= 500 + harness.supervisor.polling.scheduler.room(Load(owed=500))
 
 
 def test_page_that_is_older_than_what_is_remembered_brings_nothing(harness: Harness) -> None:

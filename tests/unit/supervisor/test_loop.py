@@ -13,7 +13,7 @@ from supervisor.runtime.events import (
     WakeRequested,
     WorkerDied,
 )
-from supervisor.runtime.shutdown import ExitCode
+from supervisor.runtime.process import ExitCode
 from supervisor.status.status import NotReady, Phase
 from supervisor.task_api.responses import Health, PollResult, ReportOutcome
 from tests.builders import make_settings

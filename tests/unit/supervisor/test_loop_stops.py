@@ -8,7 +8,7 @@ import pytest
 
 from shared.errors import RetryReason
 from supervisor.runtime.events import PauseRequested, StopRequested
-from supervisor.runtime.shutdown import ExitCode
+from supervisor.runtime.process import ExitCode
 from supervisor.status.status import NotReady
 from supervisor.task_api.responses import ReportOutcome
 from tests.builders import make_settings
@@ -131,7 +131,7 @@ def test_tasks_never_tried_are_left_to_whoever_polls_next(tmp_path: Path) -> Non
     harness.answer_all()
     harness.turn(PauseRequested())
     harness.pass_time(1.0)
-    harness.supervisor.conditions.paused = False
+    harness.supervisor.state.paused = False
     assert on_disk(harness) == ["waits-2"]
     run_to_the_end(harness)
     assert on_disk(harness) == ["waits-2"]

@@ -6,50 +6,47 @@ from dataclasses import dataclass, field
 from shared.logs import LogEvent, get_logger
 from shared.metrics import SupervisorMetrics
 from supervisor.journal.journal import TaskJournal
-from supervisor.journal.task_record import Report
-from supervisor.observer import Conditions
 from supervisor.task_api.client import Poller
 from supervisor.task_api.gate import APIGate
-from supervisor.task_api.poll_scheduler import TaskScheduler
+from supervisor.task_api.poll_scheduler import MAX_TASKS_ASKED, Load, PollScheduler
 from supervisor.task_api.responses import PAGES, Health, PollAnswer, PollRequest, PollResult, cause_of_poll
-from supervisor.task_api.sender import Outbox
 from supervisor.tasks.backlog import Backlog
 from supervisor.tasks.claims import Claims
-from supervisor.tasks.gone_reports import GoneReports
 from supervisor.tasks.intake import Intake
 from supervisor.tasks.reports import Reports
 
-MAX_TASKS_ASKED = 100_000
-ENDINGS_OF_HELD_POLLS = frozenset({PollResult.SERVER_ERROR, PollResult.UNREACHABLE, PollResult.TIMEOUT})
+RESULTS_OF_CUT_OFF = frozenset({PollResult.SERVER_ERROR, PollResult.UNREACHABLE, PollResult.TIMEOUT})
 PROXY_SLACK_SECONDS = 1.0
-"""A poll that is cut off no later than this after its wait was cut off for the wait."""
+"""A poll that ends without an answer no later than this after its wait was cut off for waiting."""
 
 log = get_logger("polling")
 
 
 @dataclass(slots=True)
 class Polling:
-    """One poll at a time. Owned by the loop; `clock` is monotonic.
+    """One poll at a time. Owned by the loop; `clock` is monotonic, `wall` gives epoch seconds.
 
-    A poll brings new tasks, and decides about reports that were answered as if their tasks were gone. For
-    the second alone it goes out too while no tasks may be taken.
+    A page brings new tasks. It also decides about reports that were answered as if their tasks were gone: for
+    these a poll goes out even while no tasks may be taken.
     """
 
     poller: Poller
-    scheduler: TaskScheduler
+    scheduler: PollScheduler
     api_gate: APIGate
     intake: Intake
     reports: Reports
-    gone_reports: GoneReports
     backlog: Backlog
     claims: Claims
-    outbox: Outbox[Report]
     journal: TaskJournal
-    conditions: Conditions
     metrics: SupervisorMetrics
     shard_count: int
     clock: Callable[[], float]
     wall: Callable[[], float]
+    last_result: PollResult | None = field(init=False, default=None)
+    last_success_at_seconds: float = field(init=False, default=0.0)
+    """Epoch seconds; 0 before the first page."""
+    _passed_over: int = field(init=False, default=0)
+    """Items of the last page that were neither new nor ours: the next page lists them again."""
     _request: PollRequest = field(init=False, default=PollRequest(0))
     _takes_tasks: bool = field(init=False, default=False)
 
@@ -59,17 +56,22 @@ class Polling:
             self.metrics.polls.labels(result)
 
     def poll_if_due(self, *, may_take_tasks: bool) -> None:
-        """Poll if it is time to. Call after the commit."""
+        """Call after the commit."""
         may_take_tasks = may_take_tasks and self._allows_new_tasks()
-        look_at = self._next_look_at()
-        looks = look_at is not None and self.clock() >= look_at
-        if looks or (may_take_tasks and self._is_due_for_tasks()):
-            self._poll(takes_tasks=may_take_tasks, looks=looks)
+        reports_at = self._next_at_for_reports()
+        for_reports = reports_at is not None and self.clock() >= reports_at
+        probe = self.api_gate.polls.waits_to_probe
+        if for_reports or (may_take_tasks and self.scheduler.due(self._load(), probe=probe)):
+            self._poll(takes_tasks=may_take_tasks, for_reports=for_reports)
 
     def next_at(self, *, may_take_tasks: bool) -> float | None:
         """When the next poll may go out, unless an event comes first."""
-        moments = [self._next_at_for_tasks() if may_take_tasks else None, self._next_look_at()]
+        moments = [self._next_at_for_tasks() if may_take_tasks else None, self._next_at_for_reports()]
         return min((moment for moment in moments if moment is not None), default=None)
+
+    def next_at_with_room(self) -> float:
+        """When the next poll goes out if there is room for tasks."""
+        return max(self.scheduler.next_at, self.api_gate.polls.opens_at() or 0.0)
 
     def answered(self, answer: PollAnswer, *, may_take_tasks: bool) -> None:
         """The poll under way was answered, or not."""
@@ -81,88 +83,79 @@ class Polling:
         else:
             self._failed(answer)
 
-    def _poll(self, *, takes_tasks: bool, looks: bool) -> None:
-        # What is held is pending to the API until it is reported, and so will be listed again.
-        wanted = len(self.journal) + self.conditions.passed_over
-        room = self._room() * self.shard_count if takes_tasks else 0
-        wanted += max(room, self.gone_reports.limit) if looks else room
+    def _poll(self, *, takes_tasks: bool, for_reports: bool) -> None:
+        # What is in the journal is pending to the API until it is reported, so the page lists it again.
+        wanted = len(self.journal) + self._passed_over
+        room = self.scheduler.room(self._load()) * self.shard_count if takes_tasks else 0
+        gone_reports = self.reports.gone_reports
+        wanted += max(room, gone_reports.limit) if for_reports else room
         limit = self.scheduler.limit(min(wanted, MAX_TASKS_ASKED))
-        wait_seconds = 0.0 if len(self.gone_reports) else self.scheduler.long_poll_seconds
-        self._request = PollRequest(limit, wait_seconds, self.gone_reports.seek())
+        wait_seconds = 0.0 if len(gone_reports) else self.scheduler.long_poll_seconds
+        self._request = PollRequest(limit, wait_seconds, gone_reports.seek())
         self._takes_tasks = takes_tasks
         self.scheduler.started(len(self.journal), self._request, wanted)
         self.api_gate.polls.begin()
         self.poller.poll(self._request)
 
     def _paged(self, answer: PollAnswer, *, may_take_tasks: bool) -> None:
-        self.conditions.last_poll_result = answer.result
-        self.conditions.last_poll_success_at_seconds = self.wall()
+        self.last_result = answer.result
+        self.last_success_at_seconds = self.wall()
         self.reports.paged(answer)
         self.scheduler.learn_item_size(answer)
         if not self._takes_tasks or not may_take_tasks:
             self.scheduler.found(0, full=False, answer=answer)
             return
-        taken = self.intake.take(answer, self._room())
-        log.debug(LogEvent.POLL_FINISHED, answer=answer.page.items, new=taken.new, full=taken.full)
-        self.conditions.passed_over = taken.passed_over
+        taken = self.intake.take(answer, self.scheduler.room(self._load()))
+        log.debug(LogEvent.POLL_FINISHED, listed=answer.page.items, new=taken.new, full=taken.full)
+        self._passed_over = taken.passed_over
         self.scheduler.found(taken.new, full=taken.full, answer=answer)
 
     def _failed(self, answer: PollAnswer) -> None:
-        self.gone_reports.poll_failed()
+        self.reports.gone_reports.poll_failed()
         if self._was_cut_off(answer):
             log.warning(LogEvent.POLL_FAILED, result=answer.result, detail=answer.detail)
             self.scheduler.cut_off(answer.took_seconds)
             return
         log.warning(LogEvent.POLL_FAILED, result=answer.result, **self.api_gate.polls.trouble.facts())
-        self.conditions.last_poll_result = answer.result
+        self.last_result = answer.result
         if answer.asks_for_less:
             self.scheduler.too_much(answer.retry_after_seconds)
         else:
             self.scheduler.failed(answer.retry_after_seconds)
 
     def _was_cut_off(self, answer: PollAnswer) -> bool:
-        """Did something between us and the API end the poll for being held too long?"""
+        """Did something between us and the API end the poll while the API waited for work?"""
         wait_seconds = self._request.wait_seconds
         within_wait = 0 < answer.took_seconds <= wait_seconds + PROXY_SLACK_SECONDS
         return (
             wait_seconds > 0
             and within_wait
-            and answer.result in ENDINGS_OF_HELD_POLLS
+            and answer.result in RESULTS_OF_CUT_OFF
             and answer.health is Health.UNKNOWN
         )
 
-    def _room(self) -> int:
-        return self.scheduler.room(self._waiting(), len(self.outbox), self._waiting_bytes())
-
-    def _waiting(self) -> int:
-        """Tasks that wait to run."""
-        return len(self.backlog) + len(self.claims)
-
-    def _waiting_bytes(self) -> int:
-        """Bytes of their inputs."""
-        return self.backlog.size_bytes + self.claims.size_bytes
+    def _load(self) -> Load:
+        return Load(
+            waiting=len(self.backlog) + len(self.claims),
+            waiting_bytes=self.backlog.size_bytes + self.claims.size_bytes,
+            owed=len(self.reports.sender.outbox),
+            known=len(self.journal),
+        )
 
     def _allows_new_tasks(self) -> bool:
-        return self.api_gate.allows_new_tasks(owed=self.outbox.to_send + len(self.claims))
-
-    def _is_due_for_tasks(self) -> bool:
-        probe = self.api_gate.polls.waits_to_probe
-        waiting, owed, held = self._waiting(), len(self.outbox), len(self.journal)
-        return self.scheduler.due(waiting, owed, held, backlog_bytes=self._waiting_bytes(), probe=probe)
+        return self.api_gate.allows_new_tasks(owed=self.reports.sender.outbox.to_send + len(self.claims))
 
     def _next_at_for_tasks(self) -> float | None:
-        if not self.api_gate.polls.allows():
-            return self.api_gate.polls.opens_at()
+        polls = self.api_gate.polls
+        if not polls.allows():
+            return polls.opens_at()
         if not self._allows_new_tasks():
             return None
-        probe = self.api_gate.polls.waits_to_probe
-        waiting, owed = self._waiting(), len(self.outbox)
-        return self.scheduler.due_at(waiting, owed, backlog_bytes=self._waiting_bytes(), probe=probe)
+        return self.scheduler.due_at(self._load(), probe=polls.waits_to_probe)
 
-    def _next_look_at(self) -> float | None:
-        """When to poll for the sake of reports that wait for a page."""
-        if self.scheduler.polling or not len(self.gone_reports):
+    def _next_at_for_reports(self) -> float | None:
+        """When to poll because reports wait for a page to decide about them."""
+        gone_reports, polls = self.reports.gone_reports, self.api_gate.polls
+        if self.scheduler.polling or not len(gone_reports):
             return None
-        if not self.api_gate.polls.allows():
-            return self.api_gate.polls.opens_at()
-        return self.gone_reports.next_poll_at()
+        return gone_reports.next_poll_at() if polls.allows() else polls.opens_at()
