@@ -68,7 +68,7 @@ def test_second_signal_stops_at_once_and_a_restart_finishes_the_work(
     service.send_signal(signal.SIGTERM)
     assert service.wait() == 3
     assert time.monotonic() - asked_at < 1.5
-    assert set(journal_states(service.state_dir)) == {"running"}
+    assert set(journal_states(service.state_dir)) == {"ready"}
     gate.open()
     start_service()
     task_api.wait_until_done()
