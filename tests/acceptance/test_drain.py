@@ -1,7 +1,6 @@
 """How the service ends when it is told to."""
 
 import signal
-import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from examples.task_api.task import State, Task
+from supervisor.journal.admin import JournalAdmin
+from supervisor.journal.state_directory import JOURNAL_FILE
 from tests.acceptance.conftest import StartService
 from tests.acceptance.pace import Gate
 from tests.acceptance.scripted_api import ScriptedApi, flat_task, page_of
@@ -84,7 +85,7 @@ def test_drain_gives_up_at_its_timeout_and_says_what_is_left(
     assert service.stop() == 3
     (line,) = service.log_lines("drain_timed_out")
     assert line["running"] == 5
-    assert journal_states(service.state_dir) == ["running"] * 5
+    assert journal_states(service.state_dir) == ["ready"] * 5
 
 
 def test_api_that_hangs_holds_up_no_drain_and_its_reports_stay_in_the_journal(
@@ -113,7 +114,5 @@ def in_state(task_api: Peer, state: State) -> list[Task]:
 
 def journal_states(state_dir: Path) -> list[str]:
     """The state of each task that the journal of a stopped service holds."""
-    with sqlite3.connect(state_dir / "journal.sqlite3") as journal:
-        rows = journal.execute("SELECT state FROM tasks").fetchall()
-    journal.close()
-    return [row[0] for row in rows]
+    with JournalAdmin(state_dir / JOURNAL_FILE) as journal:
+        return [state.value for state in journal.states().values()]
