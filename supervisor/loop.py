@@ -8,6 +8,7 @@ from supervisor.journal.journal import JournalUnwritableError, TaskJournal
 from supervisor.journal.task_record import Claim, Report
 from supervisor.loop_state import LoopState
 from supervisor.observer import Observer
+from supervisor.pool.base import UnitFinished, WorkerDied, WorkerStarted
 from supervisor.pool.slot_table import SlotTable
 from supervisor.runtime.events import (
     Event,
@@ -16,10 +17,7 @@ from supervisor.runtime.events import (
     ResumeRequested,
     StopRequested,
     ThreadCrashed,
-    UnitFinished,
     WakeRequested,
-    WorkerDied,
-    WorkerStarted,
 )
 from supervisor.runtime.process import ExitCode
 from supervisor.runtime.trouble import Cause

@@ -13,8 +13,7 @@ from typing import NamedTuple
 import h11
 
 from shared.logs import LogEvent, get_logger
-from supervisor.runtime.events import Event
-from supervisor.runtime.threads import start_thread
+from supervisor.runtime.events import Event, start_thread
 
 HEAD_SECONDS = 5.0
 """For the whole head of a request, however slowly it comes."""

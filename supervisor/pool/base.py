@@ -1,12 +1,46 @@
-"""What the loop needs of a pool of workers. The backends in this folder are interchangeable."""
+"""What the loop needs of a pool of workers, whichever it is, and the events that a pool posts."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
-from shared.messages import Unit
+from shared.messages import Unit, UnitDone
+from shared.models import Output
+from supervisor.runtime.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStarted(Event):
+    slot: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnitFinished(Event):
+    slot: int
+    done: UnitDone
+
+    @property
+    def result_bytes(self) -> int:
+        outcomes = self.done.outcomes.values()
+        return sum(len(outcome.value) for outcome in outcomes if isinstance(outcome, Output))
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDied(Event):
+    """A worker process ended, holding the unit `unit_id` or nothing.
+
+    `exit_code` is negative for a signal, None if it could not even start.
+    """
+
+    slot: int
+    unit_id: int | None
+    exit_code: int | None
+    was_ready: bool
+    reason: str = ""
 
 
 class WorkerPool(Protocol):
-    """Slots numbered from 0. Events tell what happens in them: WorkerStarted, UnitFinished, WorkerDied."""
+    """Slots numbered from 0."""
 
     def start(self) -> None:
         """Start a worker in each slot."""

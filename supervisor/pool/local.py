@@ -12,8 +12,7 @@ from multiprocessing.process import BaseProcess
 
 from shared.messages import Unit
 from supervisor.pool.worker_slot import WorkerSlot
-from supervisor.runtime.events import Event
-from supervisor.runtime.threads import start_thread
+from supervisor.runtime.events import Event, start_thread
 from workers.config import WorkerConfig
 from workers.process.entrypoint import worker_main
 from workers.process.forkserver import start_another_forkserver, start_forkserver

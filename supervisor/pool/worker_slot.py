@@ -16,7 +16,8 @@ import psutil
 
 from shared.errors import RAISE_PROCESS_LIMIT
 from shared.messages import Unit, UnitDone, WorkerReady, WorkerUnfit
-from supervisor.runtime.events import Event, UnitFinished, WorkerDied, WorkerStarted
+from supervisor.pool.base import UnitFinished, WorkerDied, WorkerStarted
+from supervisor.runtime.events import Event
 from workers.process.pipe import receive_message, send_message
 
 START_BACKOFF_SECONDS = 0.1

@@ -1,11 +1,16 @@
-"""What can happen to the supervisor. Threads and signals post events; the loop alone acts on them."""
+"""Events, the inbox that brings them to the loop, and threads whose fault is an event."""
 
 import queue
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from shared.messages import UnitDone
-from shared.models import Output
+from shared.errors import RAISE_PROCESS_LIMIT, ConfigurationError
+
+GATHER_SECONDS = 0.001
+MAX_TURN_BYTES = 8 * 2**20
+"""Once so many bytes of results are in a turn, it takes no further event."""
 
 
 class Event:
@@ -13,37 +18,10 @@ class Event:
 
     __slots__ = ()
 
-
-@dataclass(frozen=True, slots=True)
-class WorkerStarted(Event):
-    slot: int
-    pid: int
-
-
-@dataclass(frozen=True, slots=True)
-class UnitFinished(Event):
-    slot: int
-    done: UnitDone
-
     @property
     def result_bytes(self) -> int:
-        """So much is written to the disk in the turn that takes it."""
-        outcomes = self.done.outcomes.values()
-        return sum(len(outcome.value) for outcome in outcomes if isinstance(outcome, Output))
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerDied(Event):
-    """A worker process ended, holding the unit `unit_id` or nothing.
-
-    `exit_code` is negative for a signal, None if it could not even start.
-    """
-
-    slot: int
-    unit_id: int | None
-    exit_code: int | None
-    was_ready: bool
-    reason: str = ""
+        """Bytes of results that the turn which takes it writes to the disk."""
+        return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +46,10 @@ class ResumeRequested(Event):
 
 @dataclass(frozen=True, slots=True)
 class ThreadCrashed(Event):
-    """A thread hit a fault of ours. The loop raises it again: half a service helps no one."""
+    """A thread hit a fault of ours. The loop raises it again and ends: half a service helps nobody."""
 
     thread: str
     error: Exception
-
-
-GATHER_SECONDS = 0.001
-MAX_TURN_BYTES = 8 * 2**20
-"""Once so many bytes of results are in a turn, it takes no further event."""
 
 
 class Inbox:
@@ -99,12 +72,30 @@ class Inbox:
         except queue.Empty:
             return []
         time.sleep(GATHER_SECONDS)
-        size_bytes = _result_bytes(events[0])
+        size_bytes = events[0].result_bytes
         while size_bytes < MAX_TURN_BYTES and not self._queue.empty():
             events.append(self._queue.get_nowait())
-            size_bytes += _result_bytes(events[-1])
+            size_bytes += events[-1].result_bytes
         return events
 
 
-def _result_bytes(event: Event) -> int:
-    return event.result_bytes if isinstance(event, UnitFinished) else 0
+def start_thread(name: str, work: Callable[[], None], post: Callable[[Event], None]) -> threading.Thread:
+    """Run `work` in a daemon thread; a fault of it reaches the loop, which ends the service.
+
+    Raises ConfigurationError where the system starts no further thread.
+    """
+
+    def guarded() -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001  without it the service would wait for a dead thread
+            post(ThreadCrashed(name, error))
+
+    thread = threading.Thread(target=guarded, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"the system starts no thread for {name}: {error}; {RAISE_PROCESS_LIMIT}"
+        ) from error
+    return thread

@@ -12,8 +12,7 @@ from prometheus_client import Counter, Histogram
 from shared.metrics import SupervisorMetrics
 from shared.models import Task
 from shared.settings import PENDING_PATH, TASK_PATH, Settings
-from supervisor.runtime.events import Event
-from supervisor.runtime.threads import start_thread
+from supervisor.runtime.events import Event, start_thread
 from supervisor.task_api.http.exchange import Authorization, Exchange, FixedToken, NoResponse, Response
 from supervisor.task_api.http.route import Target, choose_tls_files, make_target
 from supervisor.task_api.http.transfer import Request, RequestKind, Transport

@@ -12,13 +12,12 @@ from shared.models import BatchKey, JsonValue, Task
 from shared.settings import Settings
 from supervisor.journal.journal import InputUnreadableError, TaskJournal
 from supervisor.journal.task_record import TaskRecord
-from supervisor.pool.base import WorkerPool
+from supervisor.pool.base import UnitFinished, WorkerDied, WorkerPool, WorkerStarted
 from supervisor.pool.slot_table import Assignment, Slot, SlotTable
 from supervisor.providers.evidence import Canaries
 from supervisor.providers.gate import ProviderGate
 from supervisor.providers.model_limits import NOTHING, Allowance, ModelLimits
 from supervisor.providers.rate_limiter import RateLimiter
-from supervisor.runtime.events import UnitFinished, WorkerDied, WorkerStarted
 from supervisor.status.history import History
 from supervisor.status.status import SlotState
 from supervisor.tasks.backlog import Backlog, Group

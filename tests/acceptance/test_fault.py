@@ -8,7 +8,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 BREAK_AND_RUN = """
 import sys
-from supervisor.runtime.events import WorkerStarted
+from supervisor.pool.base import WorkerStarted
 from supervisor.loop import Supervisor
 
 apply = Supervisor._apply

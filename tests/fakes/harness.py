@@ -16,8 +16,9 @@ from shared.settings import Settings
 from supervisor.composition import Outside, compose
 from supervisor.journal.task_record import MAX_BYTES_IN_MEMORY, Report
 from supervisor.loop import Supervisor
+from supervisor.pool.base import UnitFinished, WorkerDied, WorkerStarted
 from supervisor.pool.slot_table import SlotTable
-from supervisor.runtime.events import Event, Inbox, StopRequested, UnitFinished, WorkerDied, WorkerStarted
+from supervisor.runtime.events import Event, Inbox, StopRequested
 from supervisor.runtime.process import ExitCode
 from supervisor.status.status import Status, StatusBoard
 from supervisor.task_api.responses import (

@@ -10,7 +10,7 @@ import orjson
 
 from shared.messages import Failure, UnitDone
 from shared.task_inputs import EmbeddingInput
-from supervisor.runtime.events import UnitFinished
+from supervisor.pool.base import UnitFinished
 from tests.builders import make_output
 from tests.fakes.harness import Harness, item
 

@@ -2,7 +2,8 @@
 
 from typing import TypeVar
 
-from supervisor.runtime.events import Event, UnitFinished, WorkerDied, WorkerStarted
+from supervisor.pool.base import UnitFinished, WorkerDied, WorkerStarted
+from supervisor.runtime.events import Event
 from tests.eventually import eventually
 
 PATIENCE_SECONDS = 20.0

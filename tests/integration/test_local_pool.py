@@ -16,8 +16,8 @@ from pydantic import SecretStr
 from shared.messages import Unit
 from shared.models import Output, Provider
 from shared.settings import LogFormat, LogLevel
+from supervisor.pool.base import UnitFinished, WorkerDied, WorkerStarted
 from supervisor.pool.local import LocalPool
-from supervisor.runtime.events import UnitFinished, WorkerDied, WorkerStarted
 from tests.builders import make_task
 from tests.eventually import eventually
 from tests.integration.pool_events import EventLog

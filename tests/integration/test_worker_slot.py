@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from shared.messages import Unit
+from supervisor.pool.base import UnitFinished, WorkerDied, WorkerStarted
 from supervisor.pool.worker_slot import WorkerSlot
-from supervisor.runtime.events import UnitFinished, WorkerDied, WorkerStarted
 from tests.builders import make_task
 from tests.eventually import eventually
 from tests.integration import pipe_peers

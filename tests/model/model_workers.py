@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from shared.messages import Unit
 from shared.models import Task
-from supervisor.runtime.events import WorkerDied, WorkerStarted
+from supervisor.pool.base import WorkerDied, WorkerStarted
 from tests.fakes.pool import FakePool
 
 

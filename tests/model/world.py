@@ -19,7 +19,8 @@ from supervisor.journal.report_bodies import READ, BodyFile
 from supervisor.journal.schema import read_location
 from supervisor.journal.state_directory import BODIES_DIRECTORY
 from supervisor.journal.task_record import TaskState
-from supervisor.runtime.events import Event, UnitFinished
+from supervisor.pool.base import UnitFinished
+from supervisor.runtime.events import Event
 from supervisor.runtime.process import ExitCode
 from supervisor.task_api.responses import (
     ClaimDone,

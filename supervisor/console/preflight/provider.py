@@ -15,9 +15,10 @@ from shared.models import OPENAI_URL, BatchKey, Output, Provider, TaskType
 from shared.settings import LogLevel, Settings
 from shared.task_inputs import DEFAULT_MODEL, canary_task
 from supervisor.console.preflight.finding import Finding, Mark, faults_of
+from supervisor.pool.base import UnitFinished, WorkerDied, WorkerStarted
 from supervisor.pool.local import LocalPool
 from supervisor.providers.decision import CanaryAnswer, Decision, Facts, FailedUnit, decide
-from supervisor.runtime.events import Event, UnitFinished, WorkerDied, WorkerStarted
+from supervisor.runtime.events import Event
 from supervisor.tasks.outcomes import NO_OUTCOME, describe_death
 from workers.config import WorkerConfig
 

@@ -13,8 +13,7 @@ from functools import partial
 
 import pycurl
 
-from supervisor.runtime.events import Event
-from supervisor.runtime.threads import start_thread
+from supervisor.runtime.events import Event, start_thread
 from supervisor.task_api.http.exchange import Credential, Exchange, FailedStep, NoResponse, Response, Withheld
 from supervisor.task_api.http.transfer import MILLISECONDS, Request, Transfer, Transport
 

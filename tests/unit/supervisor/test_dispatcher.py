@@ -7,7 +7,7 @@ import pytest
 
 from shared.messages import UnitDone
 from supervisor.journal.task_record import TaskState
-from supervisor.runtime.events import UnitFinished, WorkerDied
+from supervisor.pool.base import UnitFinished, WorkerDied
 from supervisor.status.status import SlotState
 from tests.builders import make_output, make_settings
 from tests.fakes.harness import Harness, item

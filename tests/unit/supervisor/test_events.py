@@ -2,6 +2,7 @@
 
 from shared.messages import UnitDone
 from shared.models import Output, Usage
+from supervisor.pool.base import UnitFinished
 from supervisor.runtime.events import (
     MAX_TURN_BYTES,
     Event,
@@ -9,9 +10,8 @@ from supervisor.runtime.events import (
     PauseRequested,
     ResumeRequested,
     StopRequested,
-    UnitFinished,
+    start_thread,
 )
-from supervisor.runtime.threads import start_thread
 
 
 def test_all_waiting_events_are_taken_in_their_order() -> None:

@@ -12,7 +12,7 @@ import pytest
 from shared.messages import UnitDone
 from shared.models import JsonValue, Task
 from supervisor.journal.input_files import MAX_BYTES_IN_TABLE
-from supervisor.runtime.events import UnitFinished
+from supervisor.pool.base import UnitFinished
 from supervisor.task_api.responses import Health, PollAnswer, PollResult, TasksPolled
 from supervisor.task_api.wire_formats import parse_page
 from tests.builders import make_settings

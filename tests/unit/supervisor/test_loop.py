@@ -6,13 +6,8 @@ from typing import Any
 
 import pytest
 
-from supervisor.runtime.events import (
-    PauseRequested,
-    ResumeRequested,
-    ThreadCrashed,
-    WakeRequested,
-    WorkerDied,
-)
+from supervisor.pool.base import WorkerDied
+from supervisor.runtime.events import PauseRequested, ResumeRequested, ThreadCrashed, WakeRequested
 from supervisor.runtime.process import ExitCode
 from supervisor.status.status import NotReady, Phase
 from supervisor.task_api.responses import Health, PollResult, ReportOutcome

@@ -6,14 +6,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from shared.errors import Blame, RetryReason
 from shared.messages import RateLimits, UnitDone
-from supervisor.runtime.events import (
-    PauseRequested,
-    ResumeRequested,
-    StopRequested,
-    UnitFinished,
-    WakeRequested,
-    WorkerDied,
-)
+from supervisor.pool.base import UnitFinished, WorkerDied
+from supervisor.runtime.events import PauseRequested, ResumeRequested, StopRequested, WakeRequested
 from supervisor.task_api.responses import Health, PollResult, ReportAnswer, ReportOutcome
 from tests.builders import make_output, make_settings
 from tests.fakes.disk import Step

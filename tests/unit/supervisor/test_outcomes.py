@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from shared.errors import HOLD_REASONS, Blame, RetryReason
 from shared.messages import Failure, UnitDone
 from shared.models import Output
+from supervisor.pool.base import UnitFinished
 from supervisor.runtime.circuit_breaker import BreakerState
-from supervisor.runtime.events import UnitFinished
 from tests.builders import make_output, make_settings
 from tests.fakes.harness import Harness
 from tests.readings import reading

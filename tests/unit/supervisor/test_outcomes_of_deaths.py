@@ -3,7 +3,7 @@
 import pytest
 
 from shared.errors import RetryReason
-from supervisor.runtime.events import WorkerDied
+from supervisor.pool.base import WorkerDied
 from supervisor.tasks.outcomes import describe_death
 from tests.builders import make_settings
 from tests.fakes.harness import Harness
