@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos soak bench test-slow test-browser lint lock clean
+.PHONY: help demo test coverage chaos soak bench test-slow test-browser lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -15,7 +15,10 @@ help:  ## list the targets
 demo: $(VENV)/.installed  ## run the whole service on real texts, without a key
 	@$(BIN)/python run.py demo
 
-test: $(VENV)/.installed-dev lint  ## lint, types, imports and all tests with coverage
+test: $(VENV)/.installed-dev lint  ## lint, types, imports and all tests
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal
+
+coverage: $(VENV)/.installed-dev  ## the same tests, and which lines and branches they reach
 	@rm -f .coverage .coverage.*
 	COVERAGE_FILE=$(CURDIR)/.coverage $(BIN)/coverage run -m pytest --numprocesses 3 --dist worksteal
 	@$(BIN)/coverage combine --quiet && rm -f .coverage.*
