@@ -81,6 +81,7 @@ class Fleet:
         return self._folder / f"state-{replica}"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(100)
 @pytest.mark.parametrize("replicas", [CLAIMS, SHARDS], ids=["claims", "shards"])
 def test_replicas_that_are_killed_do_each_task_once(tmp_path: Path, replicas: list[dict[str, str]]) -> None:
