@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Self, TypeAlias
 
 OPENAI_HOST = "api.openai.com"
 OPENAI_URL = f"https://{OPENAI_HOST}/v1"
@@ -73,6 +73,36 @@ class BatchKey(FastPickle):
     dimensions: int | None = None
 
 
+class TaskInput(FastPickle):
+    """A checked input. A base for frozen dataclasses with slots, one for each task type."""
+
+    __slots__: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def parse(cls, given: JsonValue) -> Self:
+        """Raises NonRetryableError that says what is wrong with the input."""
+        raise NotImplementedError
+
+    @property
+    def key(self) -> BatchKey:
+        """Tasks of equal keys may share a call."""
+        raise NotImplementedError
+
+    @property
+    def size_bytes(self) -> int:
+        """UTF-8 bytes of the text: never fewer than its tokens."""
+        raise NotImplementedError
+
+    @property
+    def length(self) -> TextLength:
+        return TextLength.FITS
+
+    @property
+    def content_id(self) -> str:
+        """Equal for equal questions of one key; empty for a type that never repeats."""
+        return ""
+
+
 INPUTS_DIRECTORY = "inputs"
 """Beside the journal: files of inputs that are too large for it."""
 
@@ -88,14 +118,11 @@ class InputPlace(FastPickle):
 
 @dataclass(frozen=True, slots=True)
 class Task(FastPickle):
-    """One task as parsed from the API. `payload` has been checked by the parser of its type.
-
-    It is None while the input waits in the journal alone, so that it takes no memory.
-    """
+    """One task as parsed from the API. `payload` is None while the input waits on the disk alone."""
 
     id: str
     key: BatchKey
-    payload: JsonValue
+    payload: TaskInput | None
     shape: WireShape
     correlation_id: str
     size_bytes: int

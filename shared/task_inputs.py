@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from shared.errors import NonRetryableError
-from shared.models import BatchKey, JsonValue, Task, TaskType, TextLength, WireShape
+from shared.models import BatchKey, JsonValue, Task, TaskInput, TaskType, TextLength, WireShape
 
 DEFAULT_MODEL = "text-embedding-3-small"
 MAX_MODEL_CHARACTERS = 256
@@ -31,22 +31,7 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
-class TaskInput:
-    """A checked input: what the processor gets, what the task may share a call with, and its size.
-
-    `size_bytes` of UTF-8 bound the tokens of a text from above. `content_id` is equal for equal questions of
-    one key, and empty for a type that never repeats.
-    """
-
-    key: BatchKey
-    payload: JsonValue
-    size_bytes: int
-    length: TextLength = TextLength.FITS
-    content_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddingInput:
+class EmbeddingInput(TaskInput):
     """`{"text", "model"?, "dimensions"?}`, or a bare string, which is the text."""
 
     text: str
@@ -54,39 +39,46 @@ class EmbeddingInput:
     dimensions: int | None = None
 
     @classmethod
-    def parse(cls, payload: JsonValue) -> "EmbeddingInput":
-        """Raises NonRetryableError with what is wrong and what was expected."""
-        if isinstance(payload, str):
-            return cls(_text(payload))
-        if not isinstance(payload, dict):
+    def parse(cls, given: JsonValue) -> "EmbeddingInput":
+        if isinstance(given, str):
+            return cls(_text(given))
+        if not isinstance(given, dict):
             raise NonRetryableError('input: expected a text, or an object with "text"')
         return cls(
-            text=_text(payload.get("text")),
-            model=_model(payload.get("model")),
-            dimensions=_dimensions(payload.get("dimensions")),
+            text=_text(given.get("text")),
+            model=_model(given.get("model")),
+            dimensions=_dimensions(given.get("dimensions")),
         )
 
+    @property
+    def key(self) -> BatchKey:
+        return BatchKey(TaskType.TEXT_EMBEDDING, self.model, self.dimensions)
 
-def parse_embedding(payload: JsonValue) -> TaskInput:
-    """Raises NonRetryableError that says what is wrong with the input."""
-    parsed = EmbeddingInput.parse(payload)
-    data = parsed.text.encode()
-    return TaskInput(
-        key=BatchKey(TaskType.TEXT_EMBEDDING, parsed.model, parsed.dimensions),
-        payload={"text": parsed.text, "model": parsed.model, "dimensions": parsed.dimensions},
-        size_bytes=len(data),
-        length=judge_length(parsed.text, parsed.model),
-        content_id=hashlib.blake2b(data, digest_size=CONTENT_ID_BYTES).hexdigest(),
-    )
+    @property
+    def size_bytes(self) -> int:
+        return len(self.text.encode())
+
+    @property
+    def length(self) -> TextLength:
+        return judge_length(self.text, self.model)
+
+    @property
+    def content_id(self) -> str:
+        return hashlib.blake2b(self.text.encode(), digest_size=CONTENT_ID_BYTES).hexdigest()
 
 
-INPUT_PARSERS: Mapping[TaskType, Callable[[JsonValue], TaskInput]] = {
-    TaskType.TEXT_EMBEDDING: parse_embedding,
+INPUT_TYPES: Mapping[TaskType, type[TaskInput]] = {
+    TaskType.TEXT_EMBEDDING: EmbeddingInput,
 }
-CANARY_INPUTS: Mapping[TaskType, Callable[[str], JsonValue]] = {
-    TaskType.TEXT_EMBEDDING: lambda word: {"text": word},
+CANARY_INPUTS: Mapping[TaskType, Callable[[str, str], TaskInput]] = {
+    TaskType.TEXT_EMBEDDING: EmbeddingInput,
 }
-"""The smallest question of a task type, around one word."""
+"""The smallest question of a task type, around one word, to a model."""
+
+
+def read_input(task_type: TaskType, fields: Mapping[str, JsonValue]) -> TaskInput:
+    """An input that was written to the disk. Raises TypeError where the fields are not those of the type."""
+    return INPUT_TYPES[task_type](**fields)
 
 
 def has_canary(task_type: TaskType) -> bool:
@@ -97,7 +89,7 @@ def canary_task(key: BatchKey, name: str) -> Task:
     """A task that the API does not know: one word, for the type and model of `key` alone."""
     word = f"canary{name}"
     plain = BatchKey(key.task_type, key.model)
-    payload = CANARY_INPUTS[key.task_type](word)
+    payload = CANARY_INPUTS[key.task_type](word, key.model)
     return Task(f"canary-{name}", plain, payload, WireShape.FLAT, f"canary-{name}", len(word))
 
 

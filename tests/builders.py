@@ -5,7 +5,7 @@ from typing import Any
 from shared.messages import Unit
 from shared.models import BatchKey, Output, Task, TaskStatus, TaskType, Usage, WireShape
 from shared.settings import Settings
-from shared.task_inputs import DEFAULT_MODEL
+from shared.task_inputs import DEFAULT_MODEL, EmbeddingInput
 from supervisor.journal.task_record import Report, TaskRecord
 from supervisor.pool.slot_table import Assignment
 from supervisor.task_api.responses import Health, PollAnswer, PollResult
@@ -25,7 +25,7 @@ def make_task(
     return Task(
         id=task_id,
         key=BatchKey(TaskType.TEXT_EMBEDDING, model, dimensions),
-        payload={"text": text, "model": model, "dimensions": dimensions},
+        payload=EmbeddingInput(text, model, dimensions),
         shape=shape,
         correlation_id=f"correlation-{task_id}",
         size_bytes=len(text.encode()),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import orjson
 
-from shared.models import InputPlace, JsonValue, Task
+from shared.models import InputPlace, Task, TaskInput
 from supervisor.journal.state_directory import DIRECTORY_MODE, FILE_MODE, sync_directory
 
 MAX_BYTES_IN_TABLE = 2**20
@@ -129,18 +129,18 @@ def _large_ones(tasks: Sequence[Task]) -> list[int]:
     return large
 
 
-def _json_pieces(value: JsonValue) -> Iterator[bytes]:
+def _json_pieces(value: object) -> Iterator[bytes]:
     """The value as JSON. A long text comes in pieces, since no other thread runs while one is encoded."""
     if isinstance(value, str):
         yield b'"'
         for start in range(0, len(value), PIECE_CHARACTERS):
             yield orjson.dumps(value[start : start + PIECE_CHARACTERS])[1:-1]
         yield b'"'
-    elif isinstance(value, dict):
+    elif isinstance(value, TaskInput):
         yield b"{"
-        for number, (name, field) in enumerate(value.items()):
+        for number, name in enumerate(value.__slots__):
             yield (b"," if number else b"") + orjson.dumps(name) + b":"
-            yield from _json_pieces(field)
+            yield from _json_pieces(getattr(value, name))
         yield b"}"
     else:
         yield orjson.dumps(value)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import orjson
 
-from shared.models import INPUTS_DIRECTORY, JsonValue
+from shared.models import INPUTS_DIRECTORY, TaskInput
 from supervisor.journal.input_files import InputFiles
 from supervisor.journal.report_bodies import BodyFiles, BodyLocation
 from supervisor.journal.schema import (
@@ -213,7 +213,7 @@ class TaskJournal:
         """The report's body of a finished task that was committed. Raises OSError."""
         return self._bodies.read(self._locations[task_id])
 
-    def input_of(self, record: TaskRecord) -> JsonValue:
+    def input_of(self, record: TaskRecord) -> TaskInput | None:
         """The task's input, read from the disk if it is not in memory. Raises InputUnreadableError."""
         if record.has_input:
             return record.task.payload

@@ -16,6 +16,7 @@ from shared.models import (
     TextLength,
     WireShape,
 )
+from shared.task_inputs import read_input
 from supervisor.journal.report_bodies import BodyLocation
 from supervisor.journal.state_directory import BODIES_DIRECTORY
 from supervisor.journal.task_record import Report
@@ -97,6 +98,8 @@ def read_task(row: bytes) -> Task:
     fields = orjson.loads(row)
     key = fields.pop("key")
     fields["key"] = BatchKey(TaskType(key["task_type"]), key["model"], key["dimensions"])
+    if (given := fields["payload"]) is not None:
+        fields["payload"] = read_input(fields["key"].task_type, given)
     fields["shape"] = WireShape(fields["shape"])
     fields["length"] = TextLength(fields["length"])
     if (place := fields.get("input_place")) is not None:

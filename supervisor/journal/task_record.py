@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from shared.models import JsonValue, Task, TaskStatus
+from shared.models import Task, TaskInput, TaskStatus
 
 MAX_BYTES_IN_MEMORY = 32 * 2**20
 """Inputs that wait beyond this are kept in the journal alone, and read when their turn comes."""
@@ -70,7 +70,7 @@ class TaskRecord:
         """What is kept of a task whose input waits in the journal."""
         return self.with_input(None)
 
-    def with_input(self, payload: JsonValue) -> "TaskRecord":
+    def with_input(self, payload: TaskInput | None) -> "TaskRecord":
         return replace(self, task=replace(self.task, payload=payload))
 
     def with_claim(self, claim: Claim) -> "TaskRecord":

@@ -17,7 +17,7 @@ import orjson
 from shared.errors import NonRetryableError
 from shared.models import JsonValue, Output, Task, TaskType, WireShape
 from shared.plain_text import MAX_ERROR_MESSAGE_CHARACTERS, one_line
-from shared.task_inputs import INPUT_PARSERS
+from shared.task_inputs import INPUT_TYPES
 from supervisor.task_api.lenient_json import MAX_ITEMS, UNREADABLE, NoListError, read_items
 
 LARGE_PAGE_BYTES = 4 * 2**20
@@ -263,14 +263,14 @@ def _parse_task(fields: Item, address: TaskAddress) -> Task | Refusal:
         missing = "it has no input: neither input_data nor content"
         return Refusal(RefusalReason.AMBIGUOUS_SHAPE, missing, task_id=address.id)
     try:
-        parsed = INPUT_PARSERS[task_type](fields[given])
+        parsed = INPUT_TYPES[task_type].parse(fields[given])
     except NonRetryableError as error:
         return Refusal(RefusalReason.BAD_INPUT, str(error), address, address.id)
     created = (_epoch_seconds(fields.get(name)) for name in ("created_at", "createdAt"))
     return Task(
         id=address.id,
         key=parsed.key,
-        payload=parsed.payload,
+        payload=parsed,
         shape=address.shape,
         correlation_id=address.correlation_id,
         size_bytes=parsed.size_bytes,

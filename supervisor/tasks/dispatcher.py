@@ -8,7 +8,7 @@ from shared.errors import RetryReason
 from shared.logs import LogEvent, get_logger
 from shared.messages import Unit
 from shared.metrics import BoundedLabels, SupervisorMetrics
-from shared.models import BatchKey, JsonValue, Task
+from shared.models import BatchKey, Task, TaskInput
 from shared.settings import Settings
 from supervisor.journal.journal import InputUnreadableError, TaskJournal
 from supervisor.journal.task_record import TaskRecord
@@ -195,7 +195,7 @@ class Dispatcher:
 
         A task whose input cannot be read is left out, and tried again later.
         """
-        inputs: dict[str, JsonValue] = {}
+        inputs: dict[str, TaskInput | None] = {}
         whole: list[TaskRecord] = []
         for record in group:
             task = record.task

@@ -21,7 +21,7 @@ def test_task_type_of_the_example_runs_and_passes_its_tests(tmp_path: Path) -> N
         shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
     put_between(tmp_path / "shared/models.py", "class TaskType(StrEnum):", "\n\n\n", body_of(names))
     (tmp_path / "shared/statistics_input.py").write_text(input_file)
-    put_between(tmp_path / "shared/task_inputs.py", "INPUT_PARSERS: Mapping", "}\n", row)
+    put_between(tmp_path / "shared/task_inputs.py", "INPUT_TYPES: Mapping", "}\n", row)
     (tmp_path / "workers/processors/text_statistics.py").write_text(processor)
     put_between(tmp_path / "workers/factory.py", "    return ProcessorFactory([", "\n", factory)
     for file, line in IMPORTS.items():

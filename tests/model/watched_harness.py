@@ -7,8 +7,9 @@ from pathlib import Path
 import orjson
 
 from shared.messages import Unit
-from shared.models import INPUTS_DIRECTORY, JsonValue, Task
+from shared.models import INPUTS_DIRECTORY, Task, TaskInput
 from shared.settings import Settings
+from shared.task_inputs import read_input
 from supervisor.loop import Supervisor
 from supervisor.task_api.responses import PollRequest
 from supervisor.task_api.sender import Message
@@ -112,14 +113,13 @@ class WatchedPool(FakePool):
         super().dispatch(slot, pid, unit)
         self._fuse.pass_by(Place.AFTER_DISPATCH)
 
-    def _input_of(self, task: Task) -> JsonValue:
+    def _input_of(self, task: Task) -> TaskInput | None:
         """As the worker reads it."""
         place = task.input_place
         if place is None:
             return task.payload
         data = (self._inputs / place.file).read_bytes()
-        payload: JsonValue = orjson.loads(data[place.start : place.start + place.length])
-        return payload
+        return read_input(task.task_type, orjson.loads(data[place.start : place.start + place.length]))
 
 
 class FusedPoller(HeldPoller):

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from shared.errors import RetryReason
 from shared.messages import MAX_SHOWN_CHARACTERS, Failure, UnitDone
-from shared.models import JsonValue, Output, Task
+from shared.models import Output, Task, TaskInput
 
 MIN_QUOTE_CHARACTERS = 24
 MIN_TEXT_CHARACTERS = 4
@@ -45,17 +45,20 @@ def with_shown_words(done: UnitDone, tasks: Sequence[Task]) -> UnitDone:
     )
 
 
-def texts_of(payload: JsonValue, but: str = "") -> Iterable[str]:
+def texts_of(value: object, but: str = "") -> Iterable[str]:
     """Every string in a task's input except `but`: the model's name may be shown."""
-    if isinstance(payload, str):
-        if payload != but:
-            yield payload
-    elif isinstance(payload, dict):
-        for value in payload.values():
-            yield from texts_of(value, but)
-    elif isinstance(payload, list):
-        for value in payload:
-            yield from texts_of(value, but)
+    if isinstance(value, str):
+        if value != but:
+            yield value
+    elif isinstance(value, TaskInput):
+        for name in value.__slots__:
+            yield from texts_of(getattr(value, name), but)
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from texts_of(each, but)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from texts_of(each, but)
 
 
 def without_quotes(messages: Iterable[str], texts: Sequence[str]) -> dict[str, str]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import orjson
 
 from shared.messages import Failure, Unit, UnitDone
-from shared.models import InputPlace, JsonValue, Task
+from shared.models import InputPlace, Task, TaskInput, TaskType
+from shared.task_inputs import read_input
 from workers.factory import ProcessorFactory
 from workers.process.pipe import receive_unit, send_message
 from workers.process.redaction import with_shown_words
@@ -71,13 +72,13 @@ class Worker:
 
         Tasks that ask the same share one input in memory.
         """
-        payloads: dict[str, JsonValue] = {}
+        payloads: dict[str, TaskInput] = {}
         unreadable: dict[str, str] = {}
         for task in tasks:
             if (place := task.input_place) is not None and task.question not in payloads:
                 try:
-                    payloads[task.question] = self._read(place)
-                except (OSError, ValueError) as error:
+                    payloads[task.question] = self._read(task.task_type, place)
+                except (OSError, ValueError, TypeError) as error:
                     unreadable[task.id] = str(error)
         whole = tuple(
             replace(task, payload=payloads.get(task.question), input_place=None) if task.input_place else task
@@ -85,8 +86,7 @@ class Worker:
         )
         return whole, unreadable
 
-    def _read(self, place: InputPlace) -> JsonValue:
+    def _read(self, task_type: TaskType, place: InputPlace) -> TaskInput:
         with (self._inputs_directory / place.file).open("rb") as file:
             file.seek(place.start)
-            payload: JsonValue = orjson.loads(file.read(place.length))
-            return payload
+            return read_input(task_type, orjson.loads(file.read(place.length)))

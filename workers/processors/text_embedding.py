@@ -1,7 +1,7 @@
 """Text embedding: one call to the provider for the texts of a whole unit, long texts in pieces."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class TextEmbeddingProcessor(BaseProcessor):
         }
 
     def _embed(self, tasks: Sequence[Task]) -> list[Output | BadVector]:
-        texts = [EmbeddingInput.parse(task.payload).text for task in tasks]
+        texts = [cast("EmbeddingInput", task.payload).text for task in tasks]
         places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
         key = tasks[0].key
         embeddings = self._provider.embed(list(places), key.model, key.dimensions)

@@ -2,6 +2,7 @@
 
 import time
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,13 +11,13 @@ from shared.errors import NonRetryableError
 from shared.models import BatchKey, JsonValue, TaskType, TextLength
 from shared.task_inputs import (
     DEFAULT_MODEL,
-    INPUT_PARSERS,
+    INPUT_TYPES,
     MAX_DIMENSIONS,
     MAX_MODEL_CHARACTERS,
     MAX_TEXT_TOKENS,
     EmbeddingInput,
     judge_length,
-    parse_embedding,
+    read_input,
     split_text,
 )
 
@@ -91,7 +92,7 @@ def test_dimensions_that_are_no_whole_number_in_range_are_refused(dimensions: Js
 @given(JSON_VALUES)
 def test_no_input_raises_anything_but_a_refusal(payload: JsonValue) -> None:
     try:
-        parsed = parse_embedding(payload)
+        parsed = EmbeddingInput.parse(payload)
     except NonRetryableError as error:
         assert str(error).startswith("input: ")
     else:
@@ -99,30 +100,30 @@ def test_no_input_raises_anything_but_a_refusal(payload: JsonValue) -> None:
 
 
 @given(text=st.text(min_size=1).filter(lambda text: not text.isspace()))
-def test_what_was_parsed_is_parsed_again_to_the_same(text: str) -> None:
-    once = parse_embedding({"text": text, "model": "m", "dimensions": 3})
-    assert parse_embedding(once.payload) == once
+def test_what_was_written_to_the_disk_is_read_again_as_it_was(text: str) -> None:
+    parsed = EmbeddingInput.parse({"text": text, "model": "m", "dimensions": 3})
+    assert read_input(TaskType.TEXT_EMBEDDING, orjson.loads(orjson.dumps(parsed))) == parsed
 
 
 def test_tasks_share_a_call_by_type_model_and_dimensions() -> None:
-    parsed = parse_embedding({"text": "a", "model": "m", "dimensions": 3})
+    parsed = EmbeddingInput.parse({"text": "a", "model": "m", "dimensions": 3})
     assert parsed.key == BatchKey(TaskType.TEXT_EMBEDDING, "m", 3)
 
 
 @pytest.mark.parametrize(("text", "size_bytes"), [("a", 1), ("a" * 400, 400), ("é" * 400, 800), ("😀", 4)])
 def test_size_is_that_of_the_text_in_utf8(text: str, size_bytes: int) -> None:
-    assert parse_embedding(text).size_bytes == size_bytes
+    assert EmbeddingInput.parse(text).size_bytes == size_bytes
 
 
 def test_equal_texts_have_one_content_id_and_others_have_another() -> None:
-    ids = [parse_embedding(given).content_id for given in ("a", {"text": "a", "model": "m"}, "b", "a ")]
+    ids = [EmbeddingInput.parse(given).content_id for given in ("a", {"text": "a", "model": "m"}, "b", "a ")]
     assert ids[0] == ids[1]
     assert len(set(ids)) == 3
     assert all(len(each) == 32 for each in ids)
 
 
-def test_every_task_type_has_a_parser() -> None:
-    assert set(INPUT_PARSERS) == set(TaskType)
+def test_every_task_type_has_an_input() -> None:
+    assert set(INPUT_TYPES) == set(TaskType)
 
 
 MODEL = "text-embedding-3-small"

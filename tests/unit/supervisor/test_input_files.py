@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from shared.messages import UnitDone
-from shared.models import JsonValue, Task
+from shared.models import Task, TaskInput
+from shared.task_inputs import EmbeddingInput, read_input
 from supervisor.journal.input_files import MAX_BYTES_IN_TABLE
 from supervisor.pool.base import UnitFinished
 from supervisor.task_api.responses import Health, PollAnswer, PollResult, TasksPolled
@@ -58,12 +59,11 @@ def list_texts(harness: Harness, **texts: str) -> None:
     harness.turn(page(harness, json.dumps(items).encode()))
 
 
-def read(path: Path, task: Task) -> JsonValue:
+def read(path: Path, task: Task) -> TaskInput:
     place = task.input_place
     assert place is not None
     data = (path.parent / "inputs" / place.file).read_bytes()
-    payload: JsonValue = json.loads(data[place.start : place.start + place.length])
-    return payload
+    return read_input(task.task_type, json.loads(data[place.start : place.start + place.length]))
 
 
 LONG = "long " * (MAX_BYTES_IN_TABLE // 5 + 1)
@@ -76,8 +76,7 @@ def test_large_inputs_of_a_page_share_a_file_and_small_ones_stay_in_the_table(
     tasks = [unit.tasks[0] for unit in harness.held.values()] + [r.task for r in harness.backlog.records()]
     told = {task.id: task.payload or read(path, task) for task in tasks}
     assert told == {
-        name: {"text": text, "model": "m", "dimensions": None}
-        for name, text in (("a", LONG), ("b", "short"), ("c", LONG + "er"))
+        name: EmbeddingInput(text, "m") for name, text in (("a", LONG), ("b", "short"), ("c", LONG + "er"))
     }
     assert len(files(path)) == 1
     assert path.with_name("journal.sqlite3-wal").stat().st_size < MB
@@ -116,7 +115,7 @@ def test_input_outlives_the_service_and_what_nobody_needs_is_removed(harness: Ha
     again.turn()
     assert files(path) == [kept]
     (unit,) = again.held.values()
-    assert read(path, unit.tasks[0]) == {"text": LONG, "model": "m", "dimensions": None}
+    assert read(path, unit.tasks[0]) == EmbeddingInput(LONG, "m")
     again.finish(0)
     assert files(path) == []
 
@@ -125,7 +124,7 @@ def test_disk_that_takes_no_file_leaves_the_input_where_it_is(harness: Harness, 
     (path.parent / "inputs").write_text("no directory")
     list_texts(harness, a=LONG)
     (unit,) = harness.held.values()
-    assert unit.tasks[0].payload == {"text": LONG, "model": "m", "dimensions": None}
+    assert unit.tasks[0].payload == EmbeddingInput(LONG, "m")
 
 
 def test_input_that_the_worker_cannot_read_is_tried_again_later(harness: Harness, path: Path) -> None:
@@ -173,7 +172,7 @@ def test_task_whose_input_is_lost_is_taken_anew_from_the_next_page(
     harness.pass_time(31.0)
     list_texts(harness, a=LONG)
     (unit,) = harness.held.values()
-    assert read(path, unit.tasks[0]) == {"text": LONG, "model": "m", "dimensions": None}
+    assert read(path, unit.tasks[0]) == EmbeddingInput(LONG, "m")
 
 
 def test_claimed_task_whose_input_is_lost_is_kept(path: Path) -> None:

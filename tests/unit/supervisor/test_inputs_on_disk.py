@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from shared.messages import Failure
+from shared.task_inputs import EmbeddingInput
 from supervisor.providers.model_limits import Allowance
 from supervisor.tasks.backlog import Backlog, SetAside
 from tests.builders import make_record, make_settings
@@ -35,11 +36,11 @@ def one_at_a_time(path: Path, max_bytes: int = NO_ROOM, clock: Clock | None = No
 def texts(harness: Harness) -> list[object]:
     """What the worker of slot 0 was given."""
     payloads = [task.payload for task in harness.held[0].tasks]
-    return [payload.get("text") if isinstance(payload, dict) else payload for payload in payloads]
+    return [payload.text if isinstance(payload, EmbeddingInput) else payload for payload in payloads]
 
 
 def stored(harness: Harness) -> bytes:
-    row: bytes = harness.journal._db.execute("SELECT task FROM tasks ORDER BY number").fetchone()[0]
+    row: bytes = harness.disk.execute("SELECT task FROM tasks ORDER BY number").fetchone()[0]
     return row
 
 
@@ -158,7 +159,7 @@ def test_journal_of_an_earlier_version_is_taken_up(tmp_path: Path) -> None:
     harness.list_tasks("a")
     row = orjson.loads(stored(harness))
     del row["content_id"]
-    harness.journal._db.execute("UPDATE tasks SET task = ?", (orjson.dumps(row),))
+    harness.disk.execute("UPDATE tasks SET task = ?", (orjson.dumps(row),))
     harness.journal.close()
     second = one_at_a_time(tmp_path / "journal")
     second.supervisor.recover()
@@ -181,12 +182,12 @@ def test_input_that_cannot_be_read_holds_up_no_other(tmp_path: Path, log_lines: 
     harness.turn()
     harness.list_tasks("a", "b")
     damaged = stored(harness)
-    harness.journal._db.execute("UPDATE tasks SET task = x'00' WHERE id = 'a'")
+    harness.disk.execute("UPDATE tasks SET task = x'00' WHERE id = 'a'")
     harness.start_workers()
     assert texts(harness) == ["text of b"]
     assert [line["task_id"] for line in log_lines if line["event"] == "input_unreadable"] == ["a"]
     harness.finish(0)
-    harness.journal._db.execute("UPDATE tasks SET task = ? WHERE id = 'a'", (damaged,))
+    harness.disk.execute("UPDATE tasks SET task = ? WHERE id = 'a'", (damaged,))
     harness.pass_time(31.0)
     assert texts(harness) == ["text of a"]
 

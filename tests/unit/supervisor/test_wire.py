@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from shared.models import BatchKey, Task, TaskType, WireShape
-from shared.task_inputs import parse_embedding
+from shared.task_inputs import EmbeddingInput
 from supervisor.task_api.wire_formats import LIST_FIELDS, Page, Refusal, RefusalReason, parse_page
 
 FLAT: dict[str, object] = {
@@ -55,12 +55,12 @@ def test_flat_item_is_a_task() -> None:
     assert only_task(FLAT) == Task(
         id="t1",
         key=BatchKey(TaskType.TEXT_EMBEDDING, "large", 8),
-        payload={"text": "hello", "model": "large", "dimensions": 8},
+        payload=EmbeddingInput("hello", "large", 8),
         shape=WireShape.FLAT,
         correlation_id="made-here",
         size_bytes=5,
         created_at_seconds=CREATED,
-        content_id=parse_embedding("hello").content_id,
+        content_id=EmbeddingInput("hello").content_id,
     )
 
 
@@ -68,12 +68,12 @@ def test_nestjs_item_is_a_task() -> None:
     assert only_task(NESTJS) == Task(
         id="t2",
         key=BatchKey(TaskType.TEXT_EMBEDDING, "text-embedding-3-small", None),
-        payload={"text": "hello", "model": "text-embedding-3-small", "dimensions": None},
+        payload=EmbeddingInput("hello"),
         shape=WireShape.NESTJS,
         correlation_id="made-here",
         size_bytes=5,
         created_at_seconds=CREATED,
-        content_id=parse_embedding("hello").content_id,
+        content_id=EmbeddingInput("hello").content_id,
     )
 
 

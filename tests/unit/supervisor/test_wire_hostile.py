@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.models import JsonValue, Task, WireShape
+from shared.task_inputs import EmbeddingInput
 from supervisor.task_api.wire_formats import MAX_ID_CHARACTERS, Page, RefusalReason, parse_page
 
 # Lone surrogates included: a page may hold them as escapes.
@@ -183,6 +184,6 @@ def test_every_good_item_keeps_its_id_shape_and_text(rows: list[tuple[WireShape,
     assert [(task.shape, task.id, text_of(task)) for task in page.tasks] == rows
 
 
-def text_of(task: Task) -> JsonValue:
-    assert isinstance(task.payload, dict)
-    return task.payload["text"]
+def text_of(task: Task) -> str:
+    assert isinstance(task.payload, EmbeddingInput)
+    return task.payload.text

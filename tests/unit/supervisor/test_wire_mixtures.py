@@ -4,6 +4,7 @@ import orjson
 import pytest
 
 from shared.models import Task, WireShape
+from shared.task_inputs import EmbeddingInput
 from supervisor.task_api.wire_formats import LIST_FIELDS, Page, Refusal, RefusalReason, parse_page
 
 HELLO = {"text": "hello"}
@@ -29,7 +30,7 @@ def only_task(item: dict[str, object]) -> Task:
     page = parse([item])
     assert page.refusals == ()
     (task,) = page.tasks
-    assert task.payload == {"text": "hello", "model": "text-embedding-3-small", "dimensions": None}
+    assert task.payload == EmbeddingInput("hello")
     return task
 
 

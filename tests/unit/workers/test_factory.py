@@ -10,6 +10,7 @@ from shared.errors import ConfigurationError, NonRetryableError
 from shared.metrics import WorkerMetrics
 from shared.models import Output, Provider, Task, TaskType
 from shared.settings import LogFormat, LogLevel
+from shared.task_inputs import EmbeddingInput
 from tests.unit.workers.units import make_task
 from workers.config import WorkerConfig
 from workers.factory import ProcessorFactory, build_factory
@@ -26,7 +27,7 @@ class Picky(BaseProcessor):
         raise NotImplementedError
 
     def can_process(self, task: Task) -> bool:
-        return task.payload == "liked"
+        return task.payload == EmbeddingInput("liked")
 
 
 def config(

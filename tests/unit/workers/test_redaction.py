@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from shared.errors import Blame, RetryReason
 from shared.messages import Failure, UnitDone
-from shared.models import JsonValue
 from tests.builders import make_output
 from tests.unit.workers.units import make_unit
 from workers.process.redaction import HIDDEN, texts_of, with_shown_words, without_quotes
@@ -82,7 +81,7 @@ def test_many_messages_are_compared_with_many_texts_at_once() -> None:
 
 
 def test_every_string_of_an_input_is_a_text_but_the_model() -> None:
-    payload: JsonValue = {"text": "a", "model": "m", "more": ["b", {"c": "d"}, 3, None]}
+    payload = {"text": "a", "model": "m", "more": ["b", {"c": "d"}, 3, None]}
     assert list(texts_of(payload, but="m")) == ["a", "b", "d"]
     assert list(texts_of("bare")) == ["bare"]
 

@@ -9,6 +9,7 @@ from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason
 from shared.messages import Failure, RateLimits, Unit, UnitDone
 from shared.metrics import WorkerMetrics
 from shared.models import InputPlace, Output, Task, TaskType, Usage
+from shared.task_inputs import EmbeddingInput
 from tests.unit.workers.samples import requests_by_status, sample
 from tests.unit.workers.units import make_unit
 from workers.factory import ProcessorFactory
@@ -78,19 +79,19 @@ def test_a_unit_is_answered_task_by_task() -> None:
 
 
 def test_input_in_a_file_is_read_from_there(tmp_path: Path) -> None:
-    (tmp_path / "a.inputs").write_bytes(b'"no""diary"')
+    (tmp_path / "a.inputs").write_bytes(b'"no"{"text":"diary"}')
     unit = make_unit([None])
-    stored = replace(unit.tasks[0], input_place=InputPlace("a.inputs", 4, 7))
+    stored = replace(unit.tasks[0], input_place=InputPlace("a.inputs", 4, 16))
     done = run(replace(unit, tasks=(stored,)), RuntimeError("no 'diary'"), inputs_directory=tmp_path)
     assert done.failure is not None
     assert done.failure.shown == "RuntimeError: no '[text]'"
 
 
 def test_same_input_in_a_file_is_in_memory_once(tmp_path: Path) -> None:
-    (tmp_path / "a.inputs").write_bytes(b'"same""same"')
+    (tmp_path / "a.inputs").write_bytes(b'{"text":"same"}' * 2)
     stored = [
-        replace(task, input_place=InputPlace("a.inputs", start, 6), content_id="one")
-        for task, start in zip(make_unit([None, None]).tasks, (0, 6), strict=True)
+        replace(task, input_place=InputPlace("a.inputs", start, 15), content_id="one")
+        for task, start in zip(make_unit([None, None]).tasks, (0, 15), strict=True)
     ]
     seen: list[Task] = []
 
@@ -104,13 +105,18 @@ def test_same_input_in_a_file_is_in_memory_once(tmp_path: Path) -> None:
     calls = ProviderCalls(WorkerMetrics(), lambda: 0.0)
     worker = worker_of(ProcessorFactory([Seeing()]), calls, lambda: 0.0, tmp_path)
     worker.work(replace(make_unit([None]), tasks=tuple(stored)))
-    assert [task.payload for task in seen] == ["same", "same"]
+    assert [task.payload for task in seen] == [EmbeddingInput("same")] * 2
     assert seen[0].payload is seen[1].payload
 
 
-@pytest.mark.parametrize("place", [InputPlace("a.inputs", 0, 3), InputPlace("b.inputs", 0, 3)])
+@pytest.mark.parametrize(
+    "place",
+    [InputPlace("a.inputs", 0, 3), InputPlace("b.inputs", 0, 3), InputPlace("c.inputs", 0, 8)],
+    ids=["cut off", "missing", "of another type"],
+)
 def test_input_that_cannot_be_read_is_told_and_nothing_is_tried(tmp_path: Path, place: InputPlace) -> None:
     (tmp_path / "a.inputs").write_bytes(b'"c')
+    (tmp_path / "c.inputs").write_bytes(b'{"x": 1}')
     unit = make_unit([None])
     stored = replace(unit.tasks[0], input_place=place)
     done = run(replace(unit, tasks=(stored,)), inputs_directory=tmp_path)

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 from shared.messages import Unit
-from shared.models import BatchKey, JsonValue, Task, TaskType, WireShape
+from shared.models import BatchKey, Task, TaskType, WireShape
+from shared.task_inputs import EmbeddingInput
 
 MODEL = "text-embedding-3-small"
 
 
 def make_task(
-    payload: JsonValue = "a text",
+    text: str | None = "a text",
     *,
     task_id: str = "t-1",
     model: str = MODEL,
@@ -19,16 +20,13 @@ def make_task(
     return Task(
         id=task_id,
         key=BatchKey(TaskType.TEXT_EMBEDDING, model, dimensions),
-        payload=payload,
+        payload=None if text is None else EmbeddingInput(text, model, dimensions),
         shape=WireShape.FLAT,
         correlation_id=f"c-{task_id}",
         size_bytes=tokens,
     )
 
 
-def make_unit(payloads: Sequence[JsonValue], *, unit_id: int = 1, dimensions: int | None = None) -> Unit:
-    tasks = [
-        make_task(payload, task_id=f"t-{place}", dimensions=dimensions)
-        for place, payload in enumerate(payloads)
-    ]
+def make_unit(texts: Sequence[str | None], *, unit_id: int = 1, dimensions: int | None = None) -> Unit:
+    tasks = [make_task(text, task_id=f"t-{place}", dimensions=dimensions) for place, text in enumerate(texts)]
     return Unit(unit_id, tuple(tasks), MODEL)

@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason, TaskError
 from shared.messages import Failure
 from shared.models import Output, Task, TaskType, Usage
+from shared.task_inputs import EmbeddingInput
 from tests.unit.workers.units import make_task
 from workers.processors.base import BaseProcessor, attempt
 
@@ -16,18 +17,20 @@ class Echo(BaseProcessor):
     task_type: ClassVar[TaskType] = TaskType.TEXT_EMBEDDING
 
     def process(self, task: Task) -> Output:
-        if task.payload == "later":
+        assert isinstance(task.payload, EmbeddingInput)
+        text = task.payload.text
+        if text == "later":
             raise RetryableError("not now", reason=RetryReason.SERVER_ERROR)
-        if task.payload == "broken":
+        if text == "broken":
             raise ZeroDivisionError("by zero")
-        if task.payload == "memory":
+        if text == "memory":
             raise MemoryError
-        return Output("echo", str(task.payload).encode(), "none", Usage(0, 0))
+        return Output("echo", text.encode(), "none", Usage(0, 0))
 
 
 def test_each_task_of_a_batch_stands_or_falls_alone() -> None:
-    payloads = ["good", "later", "broken", "fine"]
-    outcomes = Echo().process_batch([make_task(payload, task_id=payload) for payload in payloads])
+    texts = ["good", "later", "broken", "fine"]
+    outcomes = Echo().process_batch([make_task(text, task_id=text) for text in texts])
     assert outcomes == {
         "good": Output("echo", b"good", "none", Usage(0, 0)),
         "later": Failure("not now", retry=RetryReason.SERVER_ERROR),

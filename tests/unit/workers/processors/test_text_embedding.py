@@ -4,7 +4,7 @@ import numpy as np
 import orjson
 import pytest
 
-from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason
+from shared.errors import RetryableError, RetryReason
 from shared.messages import Failure
 from shared.models import Output, Usage
 from tests.unit.workers.units import MODEL, make_task, make_unit
@@ -30,7 +30,7 @@ class Provider:
 
 def test_a_unit_is_one_call() -> None:
     provider = Provider()
-    unit = make_unit(["a", {"text": "bb"}], dimensions=2)
+    unit = make_unit(["a", "bb"], dimensions=2)
     TextEmbeddingProcessor(provider).process_batch(unit.tasks)
     assert provider.asked == [(["a", "bb"], MODEL, 2)]
 
@@ -54,14 +54,6 @@ def test_one_task_can_be_run_alone() -> None:
     assert orjson.loads(output.value) == [4.0, 0.0]
     assert output.model == "answered-by"
     assert output.usage == Usage(10, 10)
-
-
-def test_a_payload_that_slipped_through_does_not_reach_the_provider() -> None:
-    provider = Provider()
-    with pytest.raises(NonRetryableError, match='"text"') as caught:
-        TextEmbeddingProcessor(provider).process_batch(make_unit(["good", {"txt": "bad"}]).tasks)
-    assert caught.value.blame is Blame.SOME_TASKS
-    assert provider.asked == []
 
 
 class PartlyBadProvider:
