@@ -93,6 +93,7 @@ def run(settings: Settings) -> ExitCode:
                 service.outside.pool.kill(slot)
         service.outside.pool.close()
         service.outside.journal.close()
+        notifier.close()
     log.info(LogEvent.SERVICE_STOPPED, exit_code=code, reason=code.name.lower())
     return code
 

@@ -240,6 +240,10 @@ class RateLimiter:
             moments.extend(moment for moment in window.opens_at(now) if moment > now)
         return min(moments, default=None)
 
+    def __len__(self) -> int:
+        """How many models it keeps count of."""
+        return len(self._windows)
+
     def rates(self) -> tuple[RateLimitStatus, ...]:
         """What is known of each model's limits, for people to look at."""
         return tuple(

@@ -30,6 +30,10 @@ class Notifier:
         ping_seconds = int(microseconds) / 1e6 / 4 if microseconds.isdecimal() else 1.0
         return cls(os.environ.pop("NOTIFY_SOCKET", None), ping_seconds)
 
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+
     def __call__(self, message: str) -> None:
         """Send `READY=1`, `STOPPING=1`, or `WATCHDOG=1`, the last no more often than asked for."""
         if self._socket is None:

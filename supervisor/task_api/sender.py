@@ -3,7 +3,7 @@
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
@@ -66,6 +66,11 @@ class Outbox(Generic[M]):
 
     def __len__(self) -> int:
         return len(self._ready) + len(self._delayed) + len(self._under_way) + len(self._aside)
+
+    def __iter__(self) -> Iterator[M]:
+        """The messages, in no particular order."""
+        waiting = (row[2] for row in (*self._ready, *self._delayed))
+        return (entry.message for entry in (*waiting, *self._under_way.values(), *self._aside.values()))
 
     @property
     def to_send(self) -> int:

@@ -8,18 +8,13 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 BREAK_AND_RUN = """
 import sys
-from supervisor.pool.base import WorkerStarted
-from supervisor.loop import Supervisor
-
-apply = Supervisor._apply
+from supervisor.tasks.dispatcher import Dispatcher
 
 def fault(self, event):
-    apply(self, event)
-    if isinstance(event, WorkerStarted):
-        raise RuntimeError("a fault of ours")
+    raise RuntimeError("a fault of ours")
 
 if __name__ == "__main__":
-    Supervisor._apply = fault
+    Dispatcher.started = fault
     from supervisor.cli import main
     sys.exit(main([]))
 """

@@ -43,8 +43,7 @@ def kept() -> Iterator[Kept]:
 
     yield keep
     for notifier in notifiers:
-        if notifier._socket is not None:
-            notifier._socket.close()
+        notifier.close()
 
 
 def test_messages_arrive_as_they_are(manager: socket.socket, kept: Kept) -> None:

@@ -17,8 +17,8 @@ class Lives:
     """One service on one journal, from death to death."""
 
     def __init__(self, path: Path, **settings: object) -> None:
-        self._path = path
-        self._settings = make_settings(**settings)
+        self.path = path
+        self.settings = make_settings(**settings)
         self.harness = self._begin()
         self.count = 1
 
@@ -45,7 +45,7 @@ class Lives:
         raise AssertionError(f"it died {self.count} times, and {answers} is all that came of it")
 
     def _begin(self, booted_at_seconds: float = 0.0) -> Harness:
-        harness = Harness(self._settings, self._path)
+        harness = Harness(self.settings, self.path)
         harness.supervisor.recover(booted_at_seconds)
         harness.start_workers()
         return harness
@@ -167,7 +167,7 @@ def test_death_before_the_first_commit_of_a_life_counts_once(live: Callable[...,
     lives.harness.list_tasks("a")
     for _ in range(5):
         lives.harness.journal.close()
-        lives.harness = Harness(lives._settings, lives._path)
+        lives.harness = Harness(lives.settings, lives.path)
         lives.harness.supervisor.recover()
     lives.harness.start_workers()
     assert held(lives.harness) == ["a"]

@@ -24,7 +24,7 @@ def make_harness(**fields: object) -> Harness:
 
 
 def state_on_disk(harness: Harness, task_id: str) -> str:
-    row = harness.journal._db.execute("SELECT state FROM tasks WHERE id = ?", (task_id,)).fetchone()
+    row = harness.disk.execute("SELECT state FROM tasks WHERE id = ?", (task_id,)).fetchone()
     return str(row[0])
 
 

@@ -27,7 +27,7 @@ class Peer:
         seconds = iter(range(1000))
         self.calls = ProviderCalls(self.metrics, lambda: float(next(seconds)))
         self.calls.begin_unit("label")
-        self.http = httpx2.Client(transport=httpx2.MockTransport(self._respond))
+        self.http = httpx2.Client(transport=httpx2.MockTransport(self.respond))
         self.client = OpenAIClient(
             key=KEY,
             base_url="http://provider.example/v1",
@@ -37,7 +37,7 @@ class Peer:
             wall_clock=lambda: 0.0,
         )
 
-    def _respond(self, request: httpx2.Request) -> httpx2.Response:
+    def respond(self, request: httpx2.Request) -> httpx2.Response:
         self.requests.append(request)
         return self.answer(request)
 
@@ -210,7 +210,7 @@ def test_without_a_base_url_it_is_openai_whatever_the_environment_holds(
 ) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "")
     peer = Peer()
-    with httpx2.Client(transport=httpx2.MockTransport(peer._respond)) as http, peer.http:
+    with httpx2.Client(transport=httpx2.MockTransport(peer.respond)) as http, peer.http:
         client = OpenAIClient(
             key=KEY, base_url=None, timeout_seconds=1.0, http=http, calls=peer.calls, wall_clock=lambda: 0.0
         )
