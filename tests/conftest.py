@@ -13,8 +13,8 @@ from tests.fakes.disk import close_disks
 hypothesis.settings.register_profile("here", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("here")
 
-# Coverage measures the processes that run tests, not the services and workers that tests start: that took
-# a third of the time, and what runs there is covered by tests of its own.
+# Coverage measures the processes that run tests. The services and workers that tests start would be slow
+# under it, and their code has tests of its own.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 

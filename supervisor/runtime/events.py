@@ -64,8 +64,7 @@ class Inbox:
     def take(self, timeout_seconds: float) -> list[Event]:
         """The events that wait; waits up to the timeout for the first, and a moment for more.
 
-        Answers come one by one. Those that come within the moment share one turn and one commit, which
-        saves a sixth of the CPU of a task.
+        Answers come one by one. Those that come within the moment share one turn and one commit.
         """
         try:
             events = [self._queue.get(timeout=max(timeout_seconds, 0.0))]
