@@ -19,6 +19,8 @@ class Unit:
     tasks: tuple[Task, ...]
     model_label: str = ""
     """The model's name as metrics may show it: bounded by the supervisor for all workers together."""
+    provider: str = ""
+    """The name of the provider that the unit goes to; empty for work that needs none."""
 
     @property
     def key(self) -> BatchKey:

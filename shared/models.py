@@ -68,9 +68,11 @@ class Provider(StrEnum):
 class BatchKey(FastPickle):
     """Tasks with equal keys may share one provider call."""
 
-    task_type: TaskType
+    task_type: str
     model: str = ""
     dimensions: int | None = None
+    provider: str = ""
+    """Which provider the processor asks for by name; empty where the routes of the model decide."""
 
 
 class TaskInput(FastPickle):
@@ -136,7 +138,7 @@ class Task(FastPickle):
     """Where a large input is. The worker reads it; until then `payload` is None."""
 
     @property
-    def task_type(self) -> TaskType:
+    def task_type(self) -> str:
         return self.key.task_type
 
     @property

@@ -67,21 +67,21 @@ class EmbeddingInput(TaskInput):
         return hashlib.blake2b(self.text.encode(), digest_size=CONTENT_ID_BYTES).hexdigest()
 
 
-INPUT_TYPES: Mapping[TaskType, type[TaskInput]] = {
+INPUT_TYPES: Mapping[str, type[TaskInput]] = {
     TaskType.TEXT_EMBEDDING: EmbeddingInput,
 }
-CANARY_INPUTS: Mapping[TaskType, Callable[[str, str], TaskInput]] = {
+CANARY_INPUTS: Mapping[str, Callable[[str, str], TaskInput]] = {
     TaskType.TEXT_EMBEDDING: EmbeddingInput,
 }
 """The smallest question of a task type, around one word, to a model."""
 
 
-def read_input(task_type: TaskType, fields: Mapping[str, JsonValue]) -> TaskInput:
+def read_input(task_type: str, fields: Mapping[str, JsonValue]) -> TaskInput:
     """An input that was written to the disk. Raises TypeError where the fields are not those of the type."""
     return INPUT_TYPES[task_type](**fields)
 
 
-def has_canary(task_type: TaskType) -> bool:
+def has_canary(task_type: str) -> bool:
     return task_type in CANARY_INPUTS
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from shared.errors import ConfigurationError, NonRetryableError
-from shared.models import Provider, Task, TaskType
+from shared.models import Provider, Task
 from shared.settings import LongText
 from workers.config import WorkerConfig
 from workers.processors.base import BaseProcessor
@@ -16,7 +16,7 @@ class ProcessorFactory:
     """Holds one processor for each task type it was given."""
 
     def __init__(self, processors: Iterable[BaseProcessor]) -> None:
-        self._processors: dict[TaskType, BaseProcessor] = {
+        self._processors: dict[str, BaseProcessor] = {
             processor.task_type: processor for processor in processors
         }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 
 from shared.messages import Failure, Unit, UnitDone
-from shared.models import InputPlace, Task, TaskInput, TaskType
+from shared.models import InputPlace, Task, TaskInput
 from shared.task_inputs import read_input
 from workers.factory import ProcessorFactory
 from workers.process.pipe import receive_unit, send_message
@@ -86,7 +86,7 @@ class Worker:
         )
         return whole, unreadable
 
-    def _read(self, task_type: TaskType, place: InputPlace) -> TaskInput:
+    def _read(self, task_type: str, place: InputPlace) -> TaskInput:
         with (self._inputs_directory / place.file).open("rb") as file:
             file.seek(place.start)
             return read_input(task_type, orjson.loads(file.read(place.length)))

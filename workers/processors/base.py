@@ -9,7 +9,7 @@ from typing import ClassVar, TypeVar
 from shared.errors import Blame, NonRetryableError, RetryableError, TaskError
 from shared.logs import LogEvent, get_logger
 from shared.messages import Failure
-from shared.models import Output, Task, TaskType
+from shared.models import Output, Task
 from shared.plain_text import safe_message
 
 _log = get_logger(__name__)
@@ -23,14 +23,14 @@ class BaseProcessor(ABC):
     Anything else that is raised fails the task with the exception's type and message.
     """
 
-    task_type: ClassVar[TaskType]
+    task_type: ClassVar[str]
 
     @abstractmethod
     def process(self, task: Task) -> Output:
         """Run one task."""
 
     def can_process(self, task: Task) -> bool:
-        return task.task_type is self.task_type
+        return task.task_type == self.task_type
 
     def process_batch(self, tasks: Sequence[Task]) -> Mapping[str, Output | Failure]:
         """Run tasks of one batch key; an outcome for each, by task id.

@@ -15,7 +15,7 @@ OUTPUT_NAME = "embedding"
 
 
 class TextEmbeddingProcessor(BaseProcessor):
-    task_type: ClassVar[TaskType] = TaskType.TEXT_EMBEDDING
+    task_type: ClassVar[str] = TaskType.TEXT_EMBEDDING
 
     def __init__(self, provider: EmbeddingProvider) -> None:
         self._provider = provider

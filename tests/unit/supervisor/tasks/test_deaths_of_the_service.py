@@ -8,7 +8,7 @@ import pytest
 from supervisor.runtime.process import ExitCode
 from tests.builders import make_settings
 from tests.fakes.harness import Harness
-from tests.unit.supervisor.one_worker import held, told
+from tests.unit.supervisor.tasks.one_worker import held, told
 
 MAX_LIVES = 30
 

@@ -12,7 +12,7 @@ from supervisor.journal.task_record import Claim
 from tests.builders import make_record, make_report
 from tests.fakes.disk import Disk, Step
 from tests.fakes.journals import open_task_journal
-from tests.unit.supervisor.journal_states import FILLED, fill, states
+from tests.unit.supervisor.journal.journal_states import FILLED, fill, states
 
 NOW_SECONDS = 1_700_000_000.0
 

@@ -7,7 +7,7 @@ from supervisor.status.status import NotReady
 from tests.builders import make_settings
 from tests.fakes.harness import Harness
 from tests.readings import reading
-from tests.unit.supervisor.one_worker import held, make_harness, told
+from tests.unit.supervisor.tasks.one_worker import held, make_harness, told
 
 TYPE = "text-embedding"
 

@@ -15,7 +15,7 @@ from supervisor.runtime.circuit_breaker import BreakerState
 from tests.builders import make_output, make_settings
 from tests.fakes.harness import Harness
 from tests.readings import reading
-from tests.unit.supervisor.one_worker import held, make_harness, told
+from tests.unit.supervisor.tasks.one_worker import held, make_harness, told
 
 NOT_ITS_OWN = {RetryReason.RATE_LIMIT, RetryReason.CRASH, RetryReason.CONNECTION}
 TROUBLE = sorted(set(RetryReason) - HOLD_REASONS - NOT_ITS_OWN)

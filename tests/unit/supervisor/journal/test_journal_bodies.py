@@ -13,7 +13,7 @@ from supervisor.journal.state_directory import BODIES_DIRECTORY
 from tests.builders import make_report
 from tests.fakes.disk import Disk
 from tests.fakes.journals import open_task_journal
-from tests.unit.supervisor.journal_states import FILLED, fill, states
+from tests.unit.supervisor.journal.journal_states import FILLED, fill, states
 
 FILE_BYTES = 1000
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-RUN = Path(__file__).parents[3] / "run.py"
+RUN = Path(__file__).parents[4] / "run.py"
 
 
 @pytest.mark.parametrize(

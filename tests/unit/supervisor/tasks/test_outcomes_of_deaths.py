@@ -8,7 +8,7 @@ from supervisor.tasks.outcomes import describe_death
 from tests.builders import make_settings
 from tests.fakes.harness import Harness
 from tests.readings import reading
-from tests.unit.supervisor.one_worker import held, told
+from tests.unit.supervisor.tasks.one_worker import held, told
 
 TYPE = "text-embedding"
 
