@@ -10,6 +10,7 @@ from shared.logs import LogEvent, get_logger
 from shared.metrics import SupervisorMetrics
 from shared.models import OPENAI_URL, Provider
 from shared.retry import Backoff
+from shared.routes import Routes
 from shared.settings import Settings
 from shared.version import VERSION
 from supervisor.journal.journal import TaskJournal
@@ -23,6 +24,7 @@ from supervisor.providers.evidence import Canaries, Evidence
 from supervisor.providers.gate import ProviderGate
 from supervisor.providers.model_limits import ModelLimits
 from supervisor.providers.rate_limiter import RateLimiter
+from supervisor.providers.registry import Providers, ProviderState
 from supervisor.runtime.circuit_breaker import BreakerState, CircuitBreaker
 from supervisor.runtime.events import Inbox
 from supervisor.runtime.trouble import TroubleRecord
@@ -78,9 +80,7 @@ class _Parts:
     claims: Sender[ClaimMessage]
     table: SlotTable
     api_gate: APIGate
-    provider_gate: ProviderGate
-    limiter: RateLimiter
-    model_limits: ModelLimits
+    providers: Providers
     scheduler: PollScheduler
     loop: LoopState
     history: History
@@ -157,16 +157,13 @@ def _parts(settings: Settings, outside: Outside, backlog: Backlog) -> _Parts:
     )
     pace = ReportPace(clock)
     backoff = Backoff(API_BACKOFF_FACTOR, outside.draw)
-    requests, tokens = settings.openai_requests_per_minute, settings.openai_tokens_per_minute
     return _Parts(
         backlog=backlog,
         reports=Sender(Outbox(backoff, window), outside.report_queue, api_gate.reports, pace, clock),
         claims=Sender(Outbox(backoff, window), outside.claim_queue, api_gate.reports, pace, clock),
         table=SlotTable(settings.concurrency_limit, clock()),
         api_gate=api_gate,
-        provider_gate=_provider_gate(settings, outside),
-        limiter=RateLimiter(requests, tokens, clock),
-        model_limits=ModelLimits(settings.openai_timeout, settings.concurrency_limit, clock, _log_learned),
+        providers=_providers(settings, outside),
         scheduler=PollScheduler.from_settings(settings, clock),
         loop=LoopState(settings.drain_timeout_seconds, clock, TroubleRecord("journal", wall=outside.wall)),
         history=History(clock),
@@ -186,15 +183,11 @@ def _claims(settings: Settings, outside: Outside, parts: _Parts) -> Claims:
 
 
 def _dispatcher(settings: Settings, outside: Outside, parts: _Parts, completion: Completion) -> Dispatcher:
-    canaries = Canaries(lambda: secrets.token_hex(4))
     outcomes = OutcomeHandler(
         journal=outside.journal,
         backlog=parts.backlog,
         completion=completion,
-        gate=parts.provider_gate,
-        evidence=Evidence(outside.clock),
-        limits=parts.model_limits,
-        canaries=canaries,
+        providers=parts.providers,
         backoff=Backoff(settings.retry_backoff_factor, outside.draw),
         metrics=outside.metrics,
         max_retries=settings.max_retries,
@@ -206,10 +199,7 @@ def _dispatcher(settings: Settings, outside: Outside, parts: _Parts, completion:
         table=parts.table,
         backlog=parts.backlog,
         journal=outside.journal,
-        gate=parts.provider_gate,
-        limiter=parts.limiter,
-        model_limits=parts.model_limits,
-        canaries=canaries,
+        providers=parts.providers,
         outcomes=outcomes,
         metrics=outside.metrics,
         history=parts.history,
@@ -221,7 +211,6 @@ def _dispatcher(settings: Settings, outside: Outside, parts: _Parts, completion:
 def _observer(settings: Settings, outside: Outside, parts: _Parts, polling: Polling) -> Observer:
     return Observer(
         version=VERSION,
-        provider=settings.embedding_provider,
         state=parts.loop,
         journal=outside.journal,
         backlog=parts.backlog,
@@ -230,19 +219,13 @@ def _observer(settings: Settings, outside: Outside, parts: _Parts, polling: Poll
         pool=outside.pool,
         polling=polling,
         api_gate=parts.api_gate,
-        provider_gate=parts.provider_gate,
+        providers=parts.providers,
         history=parts.history,
         board=outside.board,
         clock=outside.clock,
         wall=outside.wall,
-        limiter=parts.limiter,
-        model_limits=parts.model_limits,
         report_pace=parts.reports.pace,
     )
-
-
-def _log_learned(model: str, what: str, value: float) -> None:
-    log.info(LogEvent.LIMIT_LEARNED, model=model, what=what, value=value)
 
 
 def _call_gate(settings: Settings, outside: Outside, calls: str) -> CallGate:
@@ -250,11 +233,26 @@ def _call_gate(settings: Settings, outside: Outside, calls: str) -> CallGate:
     return CallGate(_breaker(settings, outside, "api", trouble, calls=calls), trouble, outside.clock)
 
 
-def _provider_gate(settings: Settings, outside: Outside) -> ProviderGate:
-    provider = settings.embedding_provider
-    address = settings.openai_base_url or OPENAI_URL if provider is Provider.OPENAI else ""
-    trouble = TroubleRecord(provider, address, wall=outside.wall)
-    return ProviderGate(_breaker(settings, outside, provider, trouble), trouble, outside.clock)
+def _providers(settings: Settings, outside: Outside) -> Providers:
+    name = settings.embedding_provider.value
+    return Providers(Routes(name), (name,), lambda name: _provider(name, settings, outside))
+
+
+def _provider(name: str, settings: Settings, outside: Outside) -> ProviderState:
+    def log_learned(model: str, what: str, value: float) -> None:
+        log.info(LogEvent.LIMIT_LEARNED, provider=name, model=model, what=what, value=value)
+
+    clock = outside.clock
+    address = settings.openai_base_url or OPENAI_URL if name == Provider.OPENAI else ""
+    trouble = TroubleRecord(name, address, wall=outside.wall)
+    return ProviderState(
+        name=name,
+        gate=ProviderGate(_breaker(settings, outside, name, trouble), trouble, clock),
+        limiter=RateLimiter(settings.openai_requests_per_minute, settings.openai_tokens_per_minute, clock),
+        limits=ModelLimits(settings.openai_timeout, settings.concurrency_limit, clock, log_learned),
+        evidence=Evidence(clock),
+        canaries=Canaries(lambda: secrets.token_hex(4)),
+    )
 
 
 def _breaker(

@@ -1,7 +1,7 @@
 """Publishes a status of all that the loop owns, for everyone else to read."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from supervisor.journal.journal import TaskJournal
@@ -9,23 +9,18 @@ from supervisor.journal.task_record import Report
 from supervisor.loop_state import LoopState
 from supervisor.pool.base import WorkerPool
 from supervisor.pool.slot_table import SlotTable
-from supervisor.providers.gate import Hold, ProviderGate
-from supervisor.providers.model_limits import ModelLimits
-from supervisor.providers.rate_limiter import RateLimiter
+from supervisor.provider_status import Obstacle, ProvidersView
+from supervisor.providers.registry import Providers
 from supervisor.runtime.circuit_breaker import CircuitBreaker
-from supervisor.runtime.trouble import Trouble, TroubleRecord
+from supervisor.runtime.trouble import Trouble
 from supervisor.status.history import History
 from supervisor.status.status import (
-    Blocked,
     BreakerStatus,
-    HoldStatus,
     Idle,
     LearnedStatus,
     NotReady,
     Phase,
     PollStatus,
-    ProviderStatus,
-    RetryStatus,
     SlotState,
     Status,
     StatusBoard,
@@ -41,18 +36,13 @@ from supervisor.tasks.polling import Polling
 NO_POLL = "none"
 REFRESH_SECONDS = 0.1
 RSS_SAMPLE_SECONDS = 1.0
-MAX_MODELS_SHOWN = 50
 
 
 @dataclass(slots=True)
 class Observer:
-    """Owned by the loop; `clock` is monotonic, `wall` gives epoch seconds.
-
-    `provider` names the provider in labels.
-    """
+    """Owned by the loop; `clock` is monotonic, `wall` gives epoch seconds."""
 
     version: str
-    provider: str
     state: LoopState
     journal: TaskJournal
     backlog: Backlog
@@ -61,14 +51,13 @@ class Observer:
     pool: WorkerPool
     polling: Polling
     api_gate: APIGate
-    provider_gate: ProviderGate
-    limiter: RateLimiter
-    model_limits: ModelLimits
+    providers: Providers
     report_pace: ReportPace
     history: History
     board: StatusBoard
     clock: Callable[[], float]
     wall: Callable[[], float] = time.time
+    _view: ProvidersView = field(init=False)
     _started_at: float = field(init=False)
     _stale: bool = field(init=False, default=True)
     _refreshed_at: float = field(init=False, default=-REFRESH_SECONDS)
@@ -76,6 +65,7 @@ class Observer:
 
     def __post_init__(self) -> None:
         self._started_at = self.clock()
+        self._view = ProvidersView(self.providers, self.backlog, self.clock)
 
     def refresh(self) -> None:
         """Publish a new status, at most ten times a second."""
@@ -93,8 +83,9 @@ class Observer:
     def snapshot(self) -> Status:
         now = self.clock()
         in_flight = self.table.tasks_in_flight()
-        blocked = self.provider_gate.blocked()
-        idle = None if in_flight else self._idle(blocked)
+        obstacle = None if in_flight else self._view.obstacle()
+        idle = None if in_flight else self._idle(obstacle)
+        shown = self.providers.default if obstacle is None else obstacle.provider
         return Status(
             version=self.version,
             at_seconds=self.wall(),
@@ -102,7 +93,7 @@ class Observer:
             uptime_seconds=now - self._started_at,
             not_ready=tuple(self._not_ready()),
             idle=idle,
-            wait_seconds=_until(None if idle is None else self._ends_at(idle, blocked), now),
+            wait_seconds=_until(None if idle is None else self._ends_at(idle, obstacle), now),
             drain_seconds_left=_until(self.state.drain_deadline, now),
             backlog=len(self.backlog),
             in_flight=in_flight,
@@ -112,18 +103,18 @@ class Observer:
             workers=self._workers(now),
             breakers=(
                 _breaker("api", self.api_gate.breaker, now),
-                _breaker(self.provider, self.provider_gate.breaker, now),
+                *self._view.breakers(),
             ),
-            holds=tuple(self._holds(now)),
-            provider=ProviderStatus(self.provider, blocked, _until(self.provider_gate.opens_at(), now)),
+            holds=tuple(self._view.holds()),
+            provider=self._view.status(shown),
             poll=self._poll(now),
-            rate_limits=self.limiter.rates(),
+            rate_limits=self._view.rate_limits(),
             tokens=self.history.tokens(),
             activity=self.history.activity(),
             failures=self.history.failures(),
             deaths=self.history.deaths(),
             troubles=self._troubles(),
-            retry=self._retry(),
+            retry=self._view.retry(),
             learned=self._learned(),
             loop_silent_seconds=0.0,
         )
@@ -144,24 +135,18 @@ class Observer:
     def _has_worker(self) -> bool:
         return any(slot.state in (SlotState.IDLE, SlotState.BUSY) for slot in self.table)
 
-    def _only_held_models_wait(self) -> bool:
-        """All tasks that wait are for models that the provider seems not to have."""
-        held = self.provider_gate.model_holds
-        waits = bool(len(self.backlog)) and not self.backlog.has_ready
-        return bool(held) and waits and self.backlog.next_due_at is None
-
     def _not_ready(self) -> list[NotReady]:
         reasons = {
             NotReady.STARTING: not self.state.ever_had_worker,
             NotReady.DRAINING: self.state.draining,
             NotReady.API_CIRCUIT_OPEN: self.api_gate.probing,
-            NotReady.PROVIDER_HOLD: self.provider_gate.hold is not None or self._only_held_models_wait(),
+            NotReady.PROVIDER_HOLD: self._view.holds_up_tasks() or self._view.only_held_models_wait(),
             NotReady.NO_WORKERS: self.state.ever_had_worker and not self._has_worker(),
             NotReady.JOURNAL_UNWRITABLE: not self.state.journal_writable,
         }
         return [reason for reason, holds in reasons.items() if holds]
 
-    def _idle(self, blocked: Blocked | None) -> Idle:
+    def _idle(self, obstacle: Obstacle | None) -> Idle:
         """The first thing that stands in the way of work."""
         reasons = {
             Idle.DRAINING: self.state.draining,
@@ -174,14 +159,7 @@ class Observer:
         for reason, holds in reasons.items():
             if holds:
                 return reason
-        if not len(self.backlog):
-            return self._idle_without_tasks()
-        if blocked is not None:
-            return blocked
-        if self._only_held_models_wait():
-            return Idle.PROVIDER_HOLD
-        # The provider's gate is open and a worker is idle, so what is ready waits for the limiter.
-        return Idle.RATE_LIMITED if self.backlog.has_ready else Idle.RETRY_WAIT
+        return self._idle_without_tasks() if obstacle is None else obstacle.reason
 
     def _idle_without_tasks(self) -> Idle:
         if self.api_gate.probing:
@@ -189,19 +167,15 @@ class Observer:
         fails = self.polling.last_result not in (None, PollResult.TASKS, PollResult.EMPTY)
         return Idle.POLLS_FAILING if fails else Idle.NO_WORK
 
-    def _ends_at(self, idle: Idle, blocked: Blocked | None) -> float | None:
+    def _ends_at(self, idle: Idle, obstacle: Obstacle | None) -> float | None:
         """When (monotonic) this reason may end by itself; None if only an event or a person can end it."""
         match idle:
             case Idle.NO_WORK | Idle.POLLS_FAILING:
                 return self.polling.next_at_with_room()
             case Idle.API_CIRCUIT_OPEN:
                 return self.api_gate.breaker.reopens_at
-            case Idle.RATE_LIMITED if blocked is None:
-                return self.limiter.opens_at()
-            case Idle.PROVIDER_HOLD | Idle.PROVIDER_CIRCUIT_OPEN | Idle.RATE_LIMITED:
-                return self.provider_gate.opens_at()
-            case Idle.RETRY_WAIT:
-                return self.backlog.next_due_at
+            case Idle.PROVIDER_HOLD | Idle.PROVIDER_CIRCUIT_OPEN | Idle.RATE_LIMITED | Idle.RETRY_WAIT:
+                return None if obstacle is None else obstacle.ends_at
             case (
                 Idle.STARTING
                 | Idle.PAUSED
@@ -239,43 +213,11 @@ class Observer:
     def _troubles(self) -> tuple[Trouble, ...]:
         """What has failed since the last success, for each kind of call."""
         reports, polls = self.api_gate.reports, self.api_gate.polls
-        records = [self.state.journal_trouble, polls.trouble, self.provider_gate.trouble]
+        records = [self.state.journal_trouble, polls.trouble, *self._view.troubles()]
         # A report that ended because its task is gone was no success. It is no trouble either.
         if len(self.outbox) or reports.probing:
             records.insert(2, reports.trouble)
         return tuple(record.current for record in records if record.current is not None)
-
-    def _holds(self, now: float) -> Iterator[HoldStatus]:
-        """The hold of the whole provider first, then those of single models."""
-        gate = self.provider_gate
-        if gate.hold is not None:
-            yield self._hold(gate.hold, "", gate.trouble, _until(gate.opens_at(), now))
-        for hold in gate.model_holds[:MAX_MODELS_SHOWN]:
-            model = hold.key.model
-            retry_in_seconds = _until(gate.model_retry_at(model), now)
-            yield self._hold(hold, model, gate.model_trouble(model), retry_in_seconds)
-
-    def _hold(
-        self, hold: Hold, model: str, record: TroubleRecord | None, next_try_in_seconds: float | None
-    ) -> HoldStatus:
-        trouble = record.current if record else None
-        return HoldStatus(
-            provider=self.provider,
-            reason=hold.reason,
-            message=hold.message,
-            model=model,
-            times=trouble.times if trouble else 0,
-            since_seconds=trouble.since_seconds if trouble else 0.0,
-            next_try_in_seconds=next_try_in_seconds,
-        )
-
-    def _retry(self) -> RetryStatus | None:
-        """The tasks that wait for their retry; None if none does."""
-        last = self.provider_gate.trouble.last
-        tasks = self.backlog.delayed - self.backlog.set_aside
-        if not tasks or last is None:
-            return None
-        return RetryStatus(tasks, last.reason, last.detail, last.last_seconds)
 
     def _learned(self) -> LearnedStatus:
         page, reports_per_second = self.polling.scheduler.learned_limit, self.report_pace.reports_per_second
@@ -283,7 +225,7 @@ class Observer:
             tasks_a_page=None if page.fails_from is None else page.works_up_to,
             poll_wait_seconds=self.polling.scheduler.learned_wait_seconds,
             reports_per_second=None if reports_per_second is None else round(reports_per_second, 1),
-            models=self.model_limits.learned(),
+            models=self._view.learned(),
         )
 
 

@@ -60,11 +60,10 @@ class SlotTable:
     def tasks_in_flight(self) -> int:
         return sum(len(slot.assignment.records) for slot in self._slots if slot.assignment)
 
-    def calls_under_way(self, model: str) -> int:
-        """How many units of the model workers hold."""
-        return sum(
-            slot.assignment is not None and slot.assignment.unit.key.model == model for slot in self._slots
-        )
+    def calls_under_way(self, provider: str, model: str) -> int:
+        """How many units that went to the provider for the model workers hold."""
+        units = (slot.assignment.unit for slot in self._slots if slot.assignment)
+        return sum(unit.key.model == model and unit.provider == provider for unit in units)
 
     def room_for_suspects(self) -> int:
         """How many more suspects may run while other tasks wait: they get half of the slots."""

@@ -2,8 +2,8 @@
 
 import heapq
 import itertools
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from shared.messages import Failure
@@ -27,6 +27,13 @@ class SetAside:
     group: Group
     failure: Failure
     began_at: float
+    provider: str
+    """The one that it went to."""
+
+    @property
+    def asks_about(self) -> tuple[str, str]:
+        """The provider and the model about which more must be known."""
+        return self.provider, self.group[0].task.key.model
 
 
 class Backlog:
@@ -46,7 +53,8 @@ class Backlog:
         self._suspects: deque[TaskRecord] = deque()
         self._exclusive: list[TaskRecord] = []
         self._delayed: list[tuple[float, int, Group]] = []
-        self._aside: dict[str, list[SetAside]] = {}
+        self._aside: dict[tuple[str, str], list[SetAside]] = {}
+        self._keys: Counter[BatchKey] = Counter()
         self._order = itertools.count()
         self._size = 0
 
@@ -64,14 +72,19 @@ class Backlog:
         return self._delayed[0][0] if self._delayed else None
 
     @property
-    def has_ready(self) -> bool:
-        """Does a task wait for neither a time nor an answer about its model?"""
-        keys = itertools.chain(
-            self._ready,
-            (group[0].task.key for group in self._split),
-            (record.task.key for record in (*self._exclusive, *self._suspects)),
+    def waiting(self) -> Mapping[BatchKey, int]:
+        """How many tasks wait, for whatever reason, by key."""
+        return self._keys
+
+    def ready_keys(self) -> Iterable[BatchKey]:
+        """The keys, some of them more than once, of tasks that wait for neither a time nor an answer."""
+        return itertools.chain(
+            self.batch_keys(), (record.task.key for record in (*self._exclusive, *self._suspects))
         )
-        return any(key.model not in self._aside for key in keys)
+
+    def batch_keys(self) -> Iterable[BatchKey]:
+        """Those of them that no crash is known of."""
+        return itertools.chain(self._ready, (group[0].task.key for group in self._split))
 
     @property
     def delayed(self) -> int:
@@ -149,25 +162,20 @@ class Backlog:
         """A piece of a split unit: to run as it is, joined with nothing else."""
         self._split.append(self._kept_group(group))
 
-    def add_aside(self, model: str, aside: SetAside) -> None:
-        """The tasks wait, and with them all tasks of the model, until `take_aside`."""
+    def add_aside(self, aside: SetAside) -> None:
+        """The tasks wait, and with them all that would go to the same model there, until `take_aside`."""
         aside = replace(aside, group=self._kept_group(aside.group))
-        self._aside.setdefault(model, []).append(aside)
+        self._aside.setdefault(aside.asks_about, []).append(aside)
 
-    def take_aside(self, model: str) -> list[SetAside]:
-        """What waits for an answer about the model; its tasks may run again."""
-        aside = self._aside.pop(model, [])
+    def take_aside(self, provider: str, model: str) -> list[SetAside]:
+        """What waits for an answer about the provider's model; its tasks may run again."""
+        aside = self._aside.pop((provider, model), [])
         for each in aside:
             self._let_go(each.group)
         return aside
 
-    def has_other_models(self, model: str) -> bool:
-        """Are there tasks that may run, of another model than this?"""
-        keys = itertools.chain(self._ready, (group[0].task.key for group in self._split))
-        return any(key.model != model for key in keys)
-
-    def waits_for_answer(self, model: str) -> bool:
-        return model in self._aside
+    def waits_for_answer(self, provider: str, model: str) -> bool:
+        return (provider, model) in self._aside
 
     def wake(self, now: float) -> None:
         """Delayed tasks whose time has come become ready, ahead of younger ones."""
@@ -248,15 +256,16 @@ class Backlog:
         return ()
 
     def _next_batch(self, slots: int, allow: Allow) -> Group:
-        for key in list(self._ready):
-            allowed = allow(key)
-            if allowed.inputs:
-                return self._batch(key, slots, allowed)
-        return ()
+        may_go = ((key, allowed) for key in self._ready if (allowed := allow(key)).inputs)
+        first = next(may_go, None)
+        if first is None:
+            return ()
+        keys = 1 + sum(1 for _ in itertools.islice(may_go, slots))
+        return self._batch(*first, slots_a_key=max(1, slots // keys))
 
-    def _batch(self, key: BatchKey, slots: int, allowed: Allowance) -> Group:
+    def _batch(self, key: BatchKey, allowed: Allowance, slots_a_key: int) -> Group:
         queue = self._ready[key]
-        share = -(-len(queue) // max(1, slots // len(self._ready)))
+        share = -(-len(queue) // slots_a_key)
         inputs = min(allowed.inputs, share)
         size = _fitting(queue, replace(allowed, inputs=inputs))
         chosen = [queue.popleft() for _ in range(size)]
@@ -292,6 +301,7 @@ class Backlog:
         """Count the task in; without its input, if there is no room for that in memory."""
         size_bytes = record.task.size_bytes
         self._size += 1
+        self._keys[record.task.key] += 1
         self._size_bytes += size_bytes
         if record.has_input:
             if self._bytes_in_memory + size_bytes > self._max_bytes_in_memory:
@@ -303,6 +313,10 @@ class Backlog:
         """Count the tasks out."""
         self._size -= len(records)
         for record in records:
+            key = record.task.key
+            self._keys[key] -= 1
+            if not self._keys[key]:
+                del self._keys[key]
             self._size_bytes -= record.task.size_bytes
             self._bytes_in_memory -= record.task.size_bytes if record.has_input else 0
 

@@ -14,10 +14,8 @@ from supervisor.journal.journal import InputUnreadableError, TaskJournal
 from supervisor.journal.task_record import TaskRecord
 from supervisor.pool.base import UnitFinished, WorkerDied, WorkerPool, WorkerStarted
 from supervisor.pool.slot_table import Assignment, Slot, SlotTable
-from supervisor.providers.evidence import Canaries
-from supervisor.providers.gate import ProviderGate
-from supervisor.providers.model_limits import NOTHING, Allowance, ModelLimits
-from supervisor.providers.rate_limiter import RateLimiter
+from supervisor.providers.model_limits import NOTHING, Allowance
+from supervisor.providers.registry import Providers, ProviderState
 from supervisor.status.history import History
 from supervisor.status.status import SlotState
 from supervisor.tasks.backlog import Backlog, Group
@@ -38,10 +36,7 @@ class Dispatcher:
     table: SlotTable
     backlog: Backlog
     journal: TaskJournal
-    gate: ProviderGate
-    limiter: RateLimiter
-    model_limits: ModelLimits
-    canaries: Canaries
+    providers: Providers
     outcomes: OutcomeHandler
     metrics: SupervisorMetrics
     history: History
@@ -50,21 +45,24 @@ class Dispatcher:
     _unit_ids: Iterator[int] = field(init=False, default_factory=lambda: itertools.count(1))
     _models: BoundedLabels = field(init=False, default_factory=BoundedLabels)
     _planned: list[tuple[int, int, Unit]] = field(init=False, default_factory=list)
-    _probe_others: bool = field(init=False, default=False)
+    _chosen: dict[BatchKey, ProviderState] = field(init=False, default_factory=dict)
+    """Where the units of a key go that are formed now."""
+    _probe_others: set[str] = field(init=False, default_factory=set)
+    """Providers on hold that are next asked for a model other than the one they refused."""
 
     def plan(self) -> None:
-        """Form units for idle workers, as the provider's gate allows, and note them in the journal."""
+        """Form units for idle workers, as their providers' gates allow, and note them in the journal."""
         self.outcomes.wake()
         self.backlog.wake(self.clock())
+        self._chosen.clear()
         idle = self.table.idle()
-        if not idle or self.gate.blocked():
+        if not idle:
             return
-        if self._ask_canaries(idle) and self.gate.probing:
-            return
+        for provider in self.providers:
+            self._ask_canaries(provider, idle)
         if not idle or self._plan_exclusive(idle[0]):
             return
-        slots = 1 if self.gate.probing else len(idle)
-        groups = self.backlog.take(slots, self.table.room_for_suspects(), self._allow)
+        groups = self.backlog.take(len(idle), self.table.room_for_suspects(), self._allow)
         for group in groups:
             if whole := self._with_inputs(group):
                 self._plan_unit(idle.pop(0), whole)
@@ -80,41 +78,54 @@ class Dispatcher:
                 self._plan_unit(slot, whole)
         return record is not None
 
-    def _ask_canaries(self, idle: list[int]) -> bool:
-        """Give the canaries that wait to idle workers. Was there one?"""
-        self._want_canary_of_hold()
-        asked = False
-        while self.canaries and idle and not self.gate.blocked():
-            task = self.canaries.take(lambda model: bool(self.limiter.max_bytes(model)))
+    def _ask_canaries(self, provider: ProviderState, idle: list[int]) -> None:
+        """Give the provider's canaries that wait to idle workers."""
+        if not idle or provider.gate.blocked():
+            return
+        self._want_canary_of_hold(provider)
+        while provider.canaries and idle and not provider.gate.blocked():
+            task = provider.canaries.take(lambda model: bool(provider.limiter.max_bytes(model)))
             if task is None:
                 break
-            log.info(LogEvent.CANARY_ASKED, model=self._models.bound(task.key.model))
-            self._assign(idle.pop(0), (task,), ())
-            asked = True
-        return asked
+            log.info(LogEvent.CANARY_ASKED, provider=provider.name, model=self._models.bound(task.key.model))
+            self._assign(idle.pop(0), provider, (task,), ())
 
-    def _want_canary_of_hold(self) -> None:
+    def _want_canary_of_hold(self, provider: ProviderState) -> None:
         """A provider that refuses everything is asked for what it refused, and in turn for other models."""
-        hold = self.gate.hold
+        hold = provider.gate.hold
         if hold is None or hold.reason is not RetryReason.REFUSED:
-            self._probe_others = False
+            self._probe_others.discard(provider.name)
             return
-        others = self._probe_others and self.backlog.has_other_models(hold.key.model)
-        if not others:
-            self.canaries.want(hold.key)
-        self._probe_others = not others
+        if provider.name in self._probe_others and self._has_other_models(provider, hold.key.model):
+            self._probe_others.discard(provider.name)
+        else:
+            provider.canaries.want(hold.key)
+            self._probe_others.add(provider.name)
+
+    def _has_other_models(self, provider: ProviderState, model: str) -> bool:
+        """Are there tasks for this provider that may run, of another model than this?"""
+        return any(
+            key.model != model and self.providers.open_for(key) is provider
+            for key in self.backlog.batch_keys()
+        )
 
     def _allow(self, key: BatchKey) -> Allowance:
-        """How large a unit of this key may be now."""
-        size_bytes = self.limiter.max_bytes(key.model)
-        if not size_bytes or self.backlog.waits_for_answer(key.model):
+        """How large a unit of this key may be now, for the provider that it goes to."""
+        provider = self.providers.open_for(key)
+        if provider is None or self.backlog.waits_for_answer(provider.name, key.model):
             return NOTHING
-        hold = self.gate.hold
+        size_bytes = provider.limiter.max_bytes(key.model)
+        if not size_bytes:
+            return NOTHING
+        gate = provider.gate
+        hold = gate.hold
         if hold is not None and hold.reason is RetryReason.REFUSED and hold.key.model == key.model:
             return NOTHING  # its canary goes
-        inputs = 1 if self.gate.probing else self.settings.batch_max_tasks
+        inputs = 1 if gate.probing else self.settings.batch_max_tasks
         wanted = Allowance(inputs, min(size_bytes, MAX_UNIT_BYTES))
-        return self.model_limits.allowance(key.model, wanted, self.table.calls_under_way(key.model))
+        under_way = self.table.calls_under_way(provider.name, key.model)
+        self._chosen[key] = provider
+        return provider.limits.allowance(key.model, wanted, under_way)
 
     def act(self) -> None:
         """Hand over what was planned. Call after the commit: what runs must be on disk as running."""
@@ -127,11 +138,12 @@ class Dispatcher:
         self._planned.clear()
 
     def _held_back(self, slot: int, unit: Unit) -> bool:
-        """A full disk delayed the unit, and meanwhile the provider must not be called."""
-        if self.table.age_seconds(slot, self.clock()) < HELD_BACK_SECONDS or not self.gate.blocked():
+        """A full disk delayed the unit, and meanwhile its provider must not be called."""
+        provider = self.providers[unit.provider]
+        if self.table.age_seconds(slot, self.clock()) < HELD_BACK_SECONDS or not provider.gate.blocked():
             return False
         assignment = self.table.finished(slot, unit.id, self.clock())
-        self.limiter.lost(unit.key.model, unit.id)
+        provider.limiter.lost(unit.key.model, unit.id)
         if assignment is not None:
             self.outcomes.undone(assignment)
         return True
@@ -156,7 +168,8 @@ class Dispatcher:
         processing = self.metrics.processing.labels(unit.key.task_type)
         for _ in assignment.records:
             processing.observe(seconds)
-        self.limiter.answered(unit.key.model, unit.id, unit.size_bytes, done.total_tokens, done.rate_limits)
+        limiter = self.providers[unit.provider].limiter
+        limiter.answered(unit.key.model, unit.id, unit.size_bytes, done.total_tokens, done.rate_limits)
         self.outcomes.answered(assignment, done)
         self._recycle_if_due(event.slot)
 
@@ -166,7 +179,8 @@ class Dispatcher:
         how = self._tell_death(event, row)
         assignment = self.table.died(event.slot, was_ready=event.was_ready, now=self.clock())
         if assignment is not None:
-            self.limiter.lost(assignment.unit.key.model, assignment.unit.id)
+            unit = assignment.unit
+            self.providers[unit.provider].limiter.lost(unit.key.model, unit.id)
         if assignment is not None and assignment.unit.id == event.unit_id:
             self.outcomes.worker_died(assignment, how)
         elif assignment is not None:
@@ -183,11 +197,10 @@ class Dispatcher:
         """The next moment at which `plan` may have something to do, unless an event comes first."""
         if not self.table.idle():
             return None
-        moments = (
-            self.gate.opens_at(),
-            self.backlog.next_due_at,
-            self.limiter.opens_at() if len(self.backlog) else None,
-        )
+        moments = [self.backlog.next_due_at]
+        for provider in self.providers:
+            moments.append(provider.gate.opens_at())
+            moments.append(provider.limiter.opens_at() if len(self.backlog) else None)
         return min((moment for moment in moments if moment is not None), default=None)
 
     def _with_inputs(self, group: Group) -> Group:
@@ -215,19 +228,21 @@ class Dispatcher:
         return tuple(whole)
 
     def _plan_unit(self, slot: int, group: Group) -> None:
-        self._assign(slot, tuple(record.task for record in group), group)
+        tasks = tuple(record.task for record in group)
+        self._assign(slot, self._chosen[tasks[0].key], tasks, group)
         self.journal.note_running(record.task.id for record in group)
         now = self.clock()
         queue_wait = self.metrics.queue_wait.labels(group[0].task.task_type)
         for record in group:
             queue_wait.observe(now - record.received_at)
 
-    def _assign(self, slot: int, tasks: tuple[Task, ...], group: Group) -> None:
-        unit = Unit(next(self._unit_ids), tasks, self._models.bound(tasks[0].key.model))
+    def _assign(self, slot: int, provider: ProviderState, tasks: tuple[Task, ...], group: Group) -> None:
+        label = self._models.bound(tasks[0].key.model)
+        unit = Unit(next(self._unit_ids), tasks, label, provider.name)
         self.table.assign(slot, Assignment(unit, group, self.clock()))
-        self.gate.begin()
-        self.limiter.reserve(unit.key.model, unit.id, unit.size_bytes)
-        self.model_limits.began(unit.key.model, unit.inputs, unit.size_bytes)
+        provider.gate.begin()
+        provider.limiter.reserve(unit.key.model, unit.id, unit.size_bytes)
+        provider.limits.began(unit.key.model, unit.inputs, unit.size_bytes)
         self._planned.append((slot, self.table[slot].pid or 0, unit))
 
     def _tell_death(self, event: WorkerDied, row: Slot) -> str:

@@ -8,7 +8,7 @@ from shared.errors import Blame, RetryReason
 from shared.logs import LogEvent, get_logger
 from shared.messages import Failure, UnitDone
 from shared.metrics import SupervisorMetrics
-from shared.models import BatchKey, Output
+from shared.models import Output
 from shared.retry import Backoff
 from shared.task_inputs import has_canary
 from supervisor.journal.journal import TaskJournal
@@ -22,9 +22,8 @@ from supervisor.providers.decision import (
     attempts_needed,
     decide,
 )
-from supervisor.providers.evidence import Canaries, Evidence
-from supervisor.providers.gate import Hold, ProviderGate
-from supervisor.providers.model_limits import ModelLimits
+from supervisor.providers.gate import Hold
+from supervisor.providers.registry import Providers, ProviderState
 from supervisor.tasks.backlog import Backlog, Group, SetAside, halves
 from supervisor.tasks.completion import Completion
 
@@ -45,10 +44,7 @@ class OutcomeHandler:
     journal: TaskJournal
     backlog: Backlog
     completion: Completion
-    gate: ProviderGate
-    evidence: Evidence
-    limits: ModelLimits
-    canaries: Canaries
+    providers: Providers
     backoff: Backoff
     metrics: SupervisorMetrics
     max_retries: int
@@ -68,10 +64,9 @@ class OutcomeHandler:
 
     def worker_died(self, assignment: Assignment, how: str) -> None:
         """The tasks run again, each alone; one that saw too many deaths, the last alone, is FAILED."""
-        self.gate.undecided()
-        self.limits.undecided(assignment.unit.key.model)
+        provider = self._undecided(assignment)
         if assignment.is_canary:
-            self._end_canary(assignment.unit.key.model, CanaryAnswer.FAILED)
+            self._end_canary(provider, assignment.unit.key.model, CanaryAnswer.FAILED)
         alone = len(assignment.records) == 1
         for before in assignment.records:
             record = before.after_crash()
@@ -105,10 +100,9 @@ class OutcomeHandler:
 
     def undone(self, assignment: Assignment) -> None:
         """The unit never reached a worker."""
-        self.gate.undecided()
-        self.limits.undecided(assignment.unit.key.model)
+        provider = self._undecided(assignment)
         if assignment.is_canary:
-            self._end_canary(assignment.unit.key.model, CanaryAnswer.FAILED)
+            self._end_canary(provider, assignment.unit.key.model, CanaryAnswer.FAILED)
         self.journal.note_ready(assignment.records)
         self.backlog.put_back(assignment.records)
 
@@ -118,8 +112,7 @@ class OutcomeHandler:
         What is lost is forgotten, since the API still lists the task with its input. The rest is tried again
         later: a person may mend the disk.
         """
-        self.gate.undecided()
-        self.limits.undecided(assignment.unit.key.model)
+        self._undecided(assignment)
         self.journal.note_ready(assignment.records)
         readable: list[TaskRecord] = []
         for record in assignment.records:
@@ -138,9 +131,17 @@ class OutcomeHandler:
 
     def wake(self) -> None:
         """Models that were held are tried again when they are due."""
-        for model in self.gate.take_due_models():
-            for aside in self.backlog.take_aside(model):
-                self.backlog.put_back(aside.group)
+        for provider in self.providers:
+            for model in provider.gate.take_due_models():
+                for aside in self.backlog.take_aside(provider.name, model):
+                    self.backlog.put_back(aside.group)
+
+    def _undecided(self, assignment: Assignment) -> ProviderState:
+        """The unit's end says nothing of the provider that it went to, which is returned."""
+        provider = self.providers[assignment.unit.provider]
+        provider.gate.undecided()
+        provider.limits.undecided(assignment.unit.key.model)
+        return provider
 
     def _finished(self, assignment: Assignment, done: UnitDone) -> None:
         outcomes = [(record, done.outcomes.get(record.task.id, NO_OUTCOME)) for record in assignment.records]
@@ -173,84 +174,98 @@ class OutcomeHandler:
             reason=failure.retry or failure.blame,
             detail=failure.shown,
         )
+        provider = self.providers[unit.provider]
+        gate, limits = provider.gate, provider.limits
         if failure.one_by_one:
-            self.limits.one_by_one(unit.key.model)
+            limits.one_by_one(unit.key.model)
         if failure.retry is RetryReason.TIMEOUT:
-            self.limits.timed_out(unit.key.model, unit.inputs)
+            limits.timed_out(unit.key.model, unit.inputs)
         elif failure.retry is RetryReason.RATE_LIMIT and _setbacks(group):
-            self.limits.rate_limited(unit.key.model)
-        aside = SetAside(group, failure, assignment.started_at)
+            limits.rate_limited(unit.key.model)
+        aside = SetAside(group, failure, assignment.started_at, provider.name)
         decision = self._decide(aside, CanaryAnswer.NOT_ASKED)
-        was_probe = self.gate.probing
+        was_probe = gate.probing
         if failure.retry is not None:
-            self.gate.failed(failure, unit.key, assignment.started_at)
+            gate.failed(failure, unit.key, assignment.started_at)
         elif failure.blame is Blame.PROCESSOR:
-            self.gate.undecided()
+            gate.undecided()
         else:
-            self.gate.answered()
-        if was_probe and self.gate.probing and self.gate.hold is None and has_canary(unit.key.task_type):
+            gate.answered()
+        if was_probe and gate.probing and gate.hold is None and has_canary(unit.key.task_type):
             # The task that was the probe may itself be at fault: the next probe is not.
-            self.canaries.want(unit.key)
+            provider.canaries.want(unit.key)
         self._carry_out(decision, aside)
         if decision is not Decision.HALVE:
-            self.limits.undecided(unit.key.model)
+            limits.undecided(unit.key.model)
 
     def _canary_answered(self, assignment: Assignment, done: UnitDone) -> None:
         key = assignment.unit.key
+        provider = self.providers[assignment.unit.provider]
         (outcome,) = done.outcomes.values() or (done.failure or NO_OUTCOME,)
         if isinstance(outcome, Output):
             answer = CanaryAnswer.SERVED
             self._served(assignment, done, setbacks=0, alone=True)
         elif outcome.retry is not None:
             answer = CanaryAnswer.FAILED
-            self.gate.failed(outcome, key, assignment.started_at)
+            provider.gate.failed(outcome, key, assignment.started_at)
         elif outcome.blame is Blame.PROCESSOR:
             answer = CanaryAnswer.FAILED
-            self.gate.undecided()
+            provider.gate.undecided()
         else:
             answer = CanaryAnswer.REFUSED
-            self.gate.answered()
+            provider.gate.answered()
         log.info(
-            LogEvent.CANARY_ANSWERED, model=assignment.unit.model_label, answer=answer, detail=_words(outcome)
+            LogEvent.CANARY_ANSWERED,
+            provider=provider.name,
+            model=assignment.unit.model_label,
+            answer=answer,
+            detail=_words(outcome),
         )
-        self._end_canary(key.model, answer, outcome if isinstance(outcome, Failure) else None)
+        self._end_canary(provider, key.model, answer, outcome if isinstance(outcome, Failure) else None)
 
-    def _end_canary(self, model: str, answer: CanaryAnswer, said: Failure | None = None) -> None:
-        self.canaries.answered(model, served=answer is CanaryAnswer.SERVED)
-        self._decide_anew(model, answer, said)
+    def _end_canary(
+        self, provider: ProviderState, model: str, answer: CanaryAnswer, said: Failure | None = None
+    ) -> None:
+        provider.canaries.answered(model, served=answer is CanaryAnswer.SERVED)
+        self._decide_anew(provider, model, answer, said)
 
-    def _decide_anew(self, model: str, answer: CanaryAnswer, said: Failure | None = None) -> None:
+    def _decide_anew(
+        self, provider: ProviderState, model: str, answer: CanaryAnswer, said: Failure | None = None
+    ) -> None:
         """More is known about the model: decide about the tasks that wait for that."""
         # Where not even a word is taken, it is the model, and what was said of it counts.
         of_model = said is not None and said.blame in (Blame.WHOLE_UNIT, Blame.MODEL_OR_ADDRESS)
-        for waiting in self.backlog.take_aside(model):
+        for waiting in self.backlog.take_aside(provider.name, model):
             aside = replace(waiting, failure=said) if said is not None and of_model else waiting
             self._carry_out(self._decide(aside, answer), aside)
 
     def _served(self, assignment: Assignment, done: UnitDone, *, setbacks: int, alone: bool) -> None:
         """The provider served a call: all that is to be learned from it."""
         unit, key = assignment.unit, assignment.unit.key
-        self.gate.succeeded(key.model)
-        self.limits.worked(key.model, unit.inputs, unit.size_bytes, done.duration_seconds)
+        provider = self.providers[unit.provider]
+        provider.gate.succeeded(key.model)
+        provider.limits.worked(key.model, unit.inputs, unit.size_bytes, done.duration_seconds)
         if alone:
             by_chance = max((record.attempts for record in assignment.records), default=0)
         else:
             # What was halved says nothing of chance: the cause may be in the other half.
             by_chance = setbacks if setbacks == 1 else 0
-        self.evidence.served(key.model, assignment.started_at, by_chance)
+        provider.evidence.served(key.model, assignment.started_at, by_chance)
         # A model that is served is there again, and so is any other that was thought to be a wrong address:
         # the address is right. One that was served lately may be back: it is tried again when it is due.
-        for hold in self.gate.model_holds:
+        for hold in provider.gate.model_holds:
             model = hold.key.model
-            of_address = hold.reason is RetryReason.WRONG_URL and not self.evidence.served_lately(model)
+            of_address = hold.reason is RetryReason.WRONG_URL and not provider.evidence.served_lately(model)
             if model == key.model or of_address:
-                self.gate.release_model(model)
-                self._decide_anew(model, CanaryAnswer.NOT_ASKED)
+                provider.gate.release_model(model)
+                self._decide_anew(provider, model, CanaryAnswer.NOT_ASKED)
 
     def _decide(self, aside: SetAside, canary: CanaryAnswer) -> Decision:
         key, failure = aside.group[0].task.key, aside.failure
+        provider = self.providers[aside.provider]
+        evidence, limits = provider.evidence, provider.limits
         inputs, size_bytes = _inputs(aside.group), _size_bytes(aside.group)
-        needed = attempts_needed(self.max_retries, self.evidence.chance_of_failure(key.model))
+        needed = attempts_needed(self.max_retries, evidence.chance_of_failure(key.model))
         return decide(
             FailedUnit(
                 failure=failure,
@@ -259,15 +274,15 @@ class OutcomeHandler:
                 attempts=max(record.attempts for record in aside.group),
             ),
             Facts(
-                provider_up=self.gate.is_up,
-                served_since=self.evidence.served_since(key.model, aside.began_at),
-                served_lately=self.evidence.served_lately(key.model),
-                others_served=self.evidence.others_served_lately(key.model),
-                known_refusal=self.evidence.is_known_refusal(key.model, failure.message),
-                served_as_large=self.limits.has_worked(key.model, inputs, size_bytes),
-                served_half_as_large=self.limits.has_worked(key.model, inputs, size_bytes / 2),
-                size_in_doubt=self.limits.is_in_doubt(key.model, inputs),
-                congested=self.limits.is_congested(key.model),
+                provider_up=provider.gate.is_up,
+                served_since=evidence.served_since(key.model, aside.began_at),
+                served_lately=evidence.served_lately(key.model),
+                others_served=evidence.others_served_lately(key.model),
+                known_refusal=evidence.is_known_refusal(key.model, failure.message),
+                served_as_large=limits.has_worked(key.model, inputs, size_bytes),
+                served_half_as_large=limits.has_worked(key.model, inputs, size_bytes / 2),
+                size_in_doubt=limits.is_in_doubt(key.model, inputs),
+                congested=limits.is_congested(key.model),
                 can_ask=has_canary(key.task_type),
                 attempts_needed=needed,
                 canary=canary,
@@ -277,13 +292,14 @@ class OutcomeHandler:
     def _carry_out(self, decision: Decision, aside: SetAside) -> None:
         group, failure = aside.group, aside.failure
         key = group[0].task.key
+        provider = self.providers[aside.provider]
         if decision in (Decision.FAIL, Decision.HALVE) and failure.blame is Blame.SOME_TASKS:
-            self.evidence.refusal_is_of_tasks(key.model, failure.message)
+            provider.evidence.refusal_is_of_tasks(key.model, failure.message)
         match decision:
             case Decision.FAIL:
-                self._fail(aside, key)
+                self._fail(aside, provider)
             case Decision.HALVE:
-                self._halve(group, failure, key)
+                self._halve(aside, provider)
             case Decision.RETRY_COUNTED:
                 self._retry_later(tuple(record.after_attempt() for record in group), failure)
             case Decision.RETRY:
@@ -294,20 +310,24 @@ class OutcomeHandler:
                     self._note_retry(record, failure.retry or RetryReason.REFUSED)
                 self.backlog.put_back(again)
             case Decision.ASK_CANARY:
-                self._set_aside(aside, key)
-                self.canaries.want(key)
+                self._set_aside(aside)
+                provider.canaries.want(key)
             case Decision.HOLD_PROVIDER:
-                self.gate.hold_on(Hold(RetryReason.REFUSED, failure.shown, key))
+                provider.gate.hold_on(Hold(RetryReason.REFUSED, failure.shown, key))
                 self.journal.note_ready(group)
                 self.backlog.put_back(group)
             case Decision.HOLD_MODEL:
                 of_address = failure.blame is Blame.MODEL_OR_ADDRESS
                 reason = RetryReason.WRONG_URL if of_address else RetryReason.REFUSED
-                self.gate.hold_model(Hold(reason, failure.shown, key))
-                self._set_aside(aside, key)
+                provider.gate.hold_model(Hold(reason, failure.shown, key))
+                if len(self.providers.serving(key)) > 1:
+                    self.journal.note_ready(group)
+                    self.backlog.put_back(group)  # another serves the model meanwhile
+                else:
+                    self._set_aside(aside)
 
-    def _fail(self, aside: SetAside, key: BatchKey) -> None:
-        failure = aside.failure
+    def _fail(self, aside: SetAside, provider: ProviderState) -> None:
+        failure, model = aside.failure, aside.group[0].task.key.model
         for before in aside.group:
             if failure.retry is None:
                 record, gave_up = before, ""
@@ -317,14 +337,15 @@ class OutcomeHandler:
                 gave_up = f" (gave up after {times})"
             words, shown = failure.message + gave_up, failure.shown + gave_up
             self.completion.fail(record, words, aside.began_at, shown)
-            self.limits.excused(key.model, record.failed_among)
+            provider.limits.excused(model, record.failed_among)
         if failure.retry is None:
-            self.evidence.task_failed(key.model)
+            provider.evidence.task_failed(model)
 
-    def _halve(self, group: Group, failure: Failure, key: BatchKey) -> None:
+    def _halve(self, aside: SetAside, provider: ProviderState) -> None:
+        group, failure = aside.group, aside.failure
         inputs = _inputs(group)
         log.info(LogEvent.UNIT_SPLIT, tasks=len(group), inputs=inputs)
-        self.limits.too_much(key.model, inputs, _size_bytes(group))
+        provider.limits.too_much(group[0].task.key.model, inputs, _size_bytes(group))
         # Two setbacks: a half that fails as well is halved at once.
         group = tuple(record.after_setback(inputs).after_setback(inputs) for record in group)
         if failure.retry is None:
@@ -335,9 +356,9 @@ class OutcomeHandler:
         for half in halves(group):
             self.backlog.add_split(half)
 
-    def _set_aside(self, aside: SetAside, key: BatchKey) -> None:
+    def _set_aside(self, aside: SetAside) -> None:
         self.journal.note_ready(aside.group)
-        self.backlog.add_aside(key.model, aside)
+        self.backlog.add_aside(aside)
 
     def _retry_later(self, group: Group, failure: Failure) -> None:
         # One draw for all that failed together, so that what was one batched call becomes one again.

@@ -18,6 +18,7 @@ from supervisor.journal.task_record import MAX_BYTES_IN_MEMORY, Report
 from supervisor.loop import Supervisor
 from supervisor.pool.base import UnitFinished, WorkerDied, WorkerStarted
 from supervisor.pool.slot_table import SlotTable
+from supervisor.providers.registry import Providers
 from supervisor.runtime.events import Event, Inbox, StopRequested
 from supervisor.runtime.process import ExitCode
 from supervisor.status.status import Status, StatusBoard
@@ -122,6 +123,10 @@ class Harness:
     @property
     def table(self) -> SlotTable:
         return self.supervisor.table
+
+    @property
+    def providers(self) -> Providers:
+        return self.supervisor.dispatcher.providers
 
     @property
     def status(self) -> Status:

@@ -149,7 +149,7 @@ def test_inputs_that_a_server_takes_are_learned(most: int, how: Blame | RetryRea
     assert max(world.paid.values()) == 1
     tried_in_vain = 40 if how is Blame.SOME_TASKS else 55
     assert len(world.calls) <= 1000 / most * 1.1 + tried_in_vain
-    (learned,) = world.harness.supervisor.dispatcher.model_limits.learned()
+    (learned,) = world.harness.providers.default.limits.learned()
     assert learned.inputs_a_call is None or 0.7 * most <= learned.inputs_a_call <= most
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.messages import Failure
-from shared.models import TextLength
+from shared.models import BatchKey, TextLength
 from supervisor.journal.task_record import TaskRecord
 from supervisor.providers.model_limits import NOTHING, Allowance
 from supervisor.tasks.backlog import Backlog, Group, SetAside
@@ -229,25 +229,42 @@ def test_text_that_may_be_too_long_goes_alone(how: str) -> None:
     assert sorted(ids(take(backlog, 2, 100))) == [["long"], ["task-1", "task-2"]]
 
 
-def test_tasks_of_a_model_that_an_answer_is_awaited_about_are_not_ready() -> None:
+def test_answer_about_a_model_is_awaited_of_one_provider_alone() -> None:
+    backlog = Backlog()
+    aside = SetAside((make_record("aside", model="m"),), Failure("not there"), 0.0, "first")
+    backlog.add_aside(aside)
+    waits = [backlog.waits_for_answer(*asked) for asked in (("first", "m"), ("second", "m"), ("first", "n"))]
+    assert waits == [True, False, False]
+    assert backlog.take_aside("second", "m") == []
+    assert backlog.take_aside("first", "m") == [aside]
+
+
+def test_waiting_tasks_are_counted_by_key_until_they_are_taken() -> None:
     backlog = filled(2, model="m")
-    aside = SetAside((make_record("aside", model="m"),), Failure("not there"), 0.0)
-    seen = [backlog.has_ready]
-    backlog.add_aside("m", aside)
-    seen.append(backlog.has_ready)
-    backlog.add(make_record("other", model="n"))
-    seen.append(backlog.has_ready)
-    assert seen == [True, False, True]
+    backlog.add_later((make_record("later", model="n"),), 10.0)
+    assert {key.model: count for key, count in backlog.waiting.items()} == {"m": 2, "n": 1}
+    take(backlog, 2, 100)
+    assert {key.model: count for key, count in backlog.waiting.items()} == {"n": 1}
+
+
+def test_key_that_may_not_go_takes_no_share_of_the_workers_from_another() -> None:
+    backlog = filled(8, model="m")
+    backlog.add(make_record("held", model="n"))
+
+    def allow(key: BatchKey) -> Allowance:
+        return NOTHING if key.model == "n" else Allowance(100)
+
+    assert [len(group) for group in backlog.take(4, 1, allow)] == [2, 2, 2, 2]
 
 
 @pytest.mark.parametrize("crashes", [0, 1])
 def test_piece_of_a_unit_or_a_suspect_alone_is_ready(crashes: int) -> None:
     backlog = Backlog()
     backlog.add_later((make_record("later"),), 10.0)
-    seen = [backlog.has_ready]
+    seen = [any(backlog.ready_keys())]
     if crashes:
         backlog.add(make_record("suspect", crashes=crashes))
     else:
         backlog.add_split((make_record("piece"),))
-    seen.append(backlog.has_ready)
+    seen.append(any(backlog.ready_keys()))
     assert seen == [False, True]

@@ -80,15 +80,15 @@ class BacklogMachine(RuleBasedStateMachine):
     def set_aside(self, data: st.DataObject) -> None:
         if self.outside:
             group = self.outside.pop(data.draw(st.integers(0, len(self.outside) - 1)))
-            self.backlog.add_aside(group[0].task.key.model, SetAside(group, Failure("who knows"), self.now))
+            self.backlog.add_aside(SetAside(group, Failure("who knows"), self.now, "p"))
             self.inside.update(record.task.id for record in group)
 
     @rule(model=MODELS)
     def take_aside(self, model: str) -> None:
-        for aside in self.backlog.take_aside(model):
+        for aside in self.backlog.take_aside("p", model):
             self.outside.append(aside.group)
             self.inside.difference_update(record.task.id for record in aside.group)
-        assert not self.backlog.waits_for_answer(model)
+        assert not self.backlog.waits_for_answer("p", model)
 
     @rule(data=st.data())
     def split(self, data: st.DataObject) -> None:
@@ -109,7 +109,7 @@ class BacklogMachine(RuleBasedStateMachine):
     def holds_each_task_once(self) -> None:
         held = [record.task.id for record in self.backlog.records()]
         assert sorted(held) == sorted(self.inside)
-        assert len(self.backlog) == len(held)
+        assert len(self.backlog) == len(held) == sum(self.backlog.waiting.values())
 
     def teardown(self) -> None:
         self.backlog.wake(float("inf"))

@@ -63,7 +63,7 @@ def test_backlog_keeps_the_first_inputs_and_counts_all(way: str) -> None:
             case "add_split":
                 backlog.add_split((record,))
             case _:
-                backlog.add_aside(record.task.key.model, SetAside((record,), Failure("no"), 0.0))
+                backlog.add_aside(SetAside((record,), Failure("no"), 0.0, "openai"))
     assert {record.task.id for record in backlog.records() if record.has_input} == {"t0", "t1", "t2"}
     assert (len(backlog), backlog.size_bytes) == (5, 5 * TEXT_BYTES)
 
@@ -195,7 +195,7 @@ def test_input_that_cannot_be_read_holds_up_no_other(tmp_path: Path, log_lines: 
 def test_unit_holds_no_more_than_four_megabytes_of_texts() -> None:
     harness = Harness(make_settings(concurrency_limit=1))
     for _ in range(100):  # texts of many bytes a token: the provider's limit of tokens is no bound then
-        harness.supervisor.dispatcher.limiter.answered("m", 0, 10_000_000, 10, None)
+        harness.providers.default.limiter.answered("m", 0, 10_000_000, 10, None)
     megabyte = "x" * 1_000_000
     harness.turn()
     harness.list_tasks(

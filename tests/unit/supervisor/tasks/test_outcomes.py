@@ -143,7 +143,7 @@ def test_one_unit_is_one_failure_to_the_breaker_however_many_tasks_it_had() -> N
     harness = make_harness(*"abcdefgh", circuit_breaker_threshold=5)
     later = Failure("busy", RetryReason.SERVER_ERROR)
     outcomes(harness, **dict.fromkeys("abcdefgh", later))
-    breaker = harness.supervisor.dispatcher.gate.breaker
+    breaker = harness.providers.default.gate.breaker
     assert breaker.state is BreakerState.CLOSED
     assert {(record.attempts, record.setbacks) for record in harness.backlog.records()} == {(0, 1)}
 
