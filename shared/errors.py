@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from shared.models import NOTHING_BILLED, Usage
+
 
 class RetryReason(StrEnum):
     """Why a unit did not get its answer, though nothing is wrong with its tasks."""
@@ -39,6 +41,8 @@ class Blame(StrEnum):
     """Our own code failed on the input; no provider said anything."""
     MODEL_OR_ADDRESS = "model_or_address"
     """Nothing is there, and the provider does not say what: the model if others are served, else the API."""
+    ANSWER = "answer"
+    """The provider served the call, and the answer is no result: cut off, a refusal, not as asked."""
 
 
 RAISE_PROCESS_LIMIT = (
@@ -82,8 +86,11 @@ class RetryableError(TaskError):
 
 
 class NonRetryableError(TaskError):
-    """The same call would fail again."""
+    """The same call would fail again. `usage` is what was billed all the same."""
 
-    def __init__(self, message: str, *, blame: Blame = Blame.SOME_TASKS) -> None:
+    def __init__(
+        self, message: str, *, blame: Blame = Blame.SOME_TASKS, usage: Usage = NOTHING_BILLED
+    ) -> None:
         super().__init__(message)
         self.blame = blame
+        self.usage = usage

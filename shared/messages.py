@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from shared.errors import Blame, RetryReason
-from shared.models import BatchKey, Output, Task
+from shared.models import NOTHING_BILLED, BatchKey, Output, Task, Usage
 from shared.plain_text import MAX_ERROR_MESSAGE_CHARACTERS, one_line
 
 MAX_SHOWN_CHARACTERS = 300
@@ -55,10 +55,17 @@ class Failure:
     one_by_one: bool = False
     """The provider can be asked for one input a call only."""
     shown: str = ""
+    usage: Usage = NOTHING_BILLED
+    """What was billed all the same."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", one_line(self.message, MAX_ERROR_MESSAGE_CHARACTERS))
         object.__setattr__(self, "shown", (self.shown or self.message)[:MAX_SHOWN_CHARACTERS])
+
+    @property
+    def is_answered(self) -> bool:
+        """The provider served the call; it is the answer that is no result."""
+        return self.retry is None and self.blame is Blame.ANSWER
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +109,7 @@ class UnitDone:
     @property
     def total_tokens(self) -> int:
         """Tokens billed for the unit; 0 if it was refused."""
-        return sum(
-            outcome.usage.total_tokens for outcome in self.outcomes.values() if isinstance(outcome, Output)
-        )
+        return sum(outcome.usage.total_tokens for outcome in self.outcomes.values())
 
 
 WorkerMessage: TypeAlias = WorkerReady | WorkerUnfit | UnitDone

@@ -1,7 +1,7 @@
 """The words both sides of a pipe speak: a task, what identifies a batch, what became of a task."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Self, TypeAlias
 
@@ -149,10 +149,32 @@ class Task(FastPickle):
 
 @dataclass(frozen=True, slots=True)
 class Usage(FastPickle):
-    """Tokens billed for one task."""
+    """Tokens billed for one task, by kind. A kind that the provider did not name is 0."""
 
-    prompt_tokens: int
-    total_tokens: int
+    prompt_tokens: int = 0
+    total_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the prompt: what the provider had read before, and bills at a lower price."""
+    reasoning_tokens: int = 0
+    """Of the completion: what the model thought and did not say."""
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+
+    @property
+    def by_kind(self) -> dict[str, int]:
+        """The kinds that were billed, the total apart."""
+        kinds = {
+            "prompt": self.prompt_tokens,
+            "cached": self.cached_tokens,
+            "completion": self.completion_tokens,
+            "reasoning": self.reasoning_tokens,
+        }
+        return {kind: tokens for kind, tokens in kinds.items() if tokens}
+
+
+NOTHING_BILLED = Usage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +183,12 @@ class Output(FastPickle):
 
     `value` is finished JSON of the bare result, so that a vector of 1,536 numbers is encoded once, in
     the worker. The nestjs shape reports `value` alone; the flat shape reports an object that holds it
-    under `name`, beside `model` and `usage`.
+    under `name`, beside `model`, `usage` and `extra`. Without a `name` both report `value` alone.
     """
 
     name: str
     value: bytes
     model: str
     usage: Usage
+    extra: Mapping[str, JsonValue] = field(default_factory=dict)
+    """Further fields of the flat shape; one named `usage` or `model` stands in place of the usual one."""

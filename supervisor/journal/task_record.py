@@ -1,6 +1,7 @@
 """A task and what has happened to it so far."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from shared.models import Task, TaskInput, TaskStatus
@@ -101,6 +102,8 @@ class Report:
     status: TaskStatus
     attempts: int = 0
     tokens: int = 0
+    tokens_by_kind: Mapping[str, int] = field(default_factory=dict)
+    """Of a call that generates: prompt, cached, completion, reasoning."""
     created_at_seconds: float | None = None
     queue_seconds: float = 0.0
     run_seconds: float = 0.0

@@ -119,7 +119,7 @@ def attempts_needed(max_retries: int, chance_of_failure: float) -> int:
 def _after_refusal(unit: FailedUnit, facts: Facts) -> Decision:
     """The provider, or the processor itself, says that the same call would fail again."""
     blame = unit.failure.blame
-    if blame is Blame.WHOLE_UNIT:
+    if blame in (Blame.WHOLE_UNIT, Blame.ANSWER):
         return Decision.FAIL
     if blame is Blame.MODEL_OR_ADDRESS:
         if _is_served(facts):

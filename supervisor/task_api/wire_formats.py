@@ -336,9 +336,12 @@ def success_body(shape: WireShape, output: Output) -> bytes:
     """The body of a report of success, around the value's ready JSON."""
     if shape is WireShape.NESTJS:
         return b'{"state":"succeeded","result":' + output.value + b"}"
+    if not output.name:
+        return b'{"status":"succeeded","output_data":' + output.value + b',"error_message":null}'
     rest = {
         "model": output.model,
         "usage": {"prompt_tokens": output.usage.prompt_tokens, "total_tokens": output.usage.total_tokens},
+        **output.extra,
     }
     return b"".join(
         (

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from shared.metrics import SupervisorMetrics
-from shared.models import Output, TaskStatus
+from shared.models import NOTHING_BILLED, Output, TaskStatus, Usage
 from shared.plain_text import one_line
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import Report, TaskRecord
@@ -27,14 +27,21 @@ class Completion:
     clock: Callable[[], float]
 
     def succeed(self, record: TaskRecord, output: Output, started_at: float) -> None:
-        report = self._report(record, TaskStatus.SUCCEEDED, started_at, output.usage.total_tokens)
+        report = self._report(record, TaskStatus.SUCCEEDED, started_at, output.usage)
         self._finish(report, success_body(record.task.shape, output))
         seconds = report.queue_seconds + report.run_seconds
         self.history.succeeded(record.task.key.model, seconds, report.tokens)
 
-    def fail(self, record: TaskRecord, message: str, started_at: float, shown: str = "") -> None:
+    def fail(
+        self,
+        record: TaskRecord,
+        message: str,
+        started_at: float,
+        shown: str = "",
+        usage: Usage = NOTHING_BILLED,
+    ) -> None:
         """`message` goes to the API. Where it may quote a task's text, `shown` are the words for logs."""
-        report = self._report(record, TaskStatus.FAILED, started_at)
+        report = self._report(record, TaskStatus.FAILED, started_at, usage)
         self._finish_failed(report, failure_body(record.task.shape, message), shown or message)
 
     def refuse(self, address: TaskAddress, message: str) -> None:
@@ -42,7 +49,9 @@ class Completion:
         report = Report(address.id, UNKNOWN_TYPE_LABEL, address.correlation_id, TaskStatus.FAILED)
         self._finish_failed(report, failure_body(address.shape, message), message)
 
-    def _report(self, record: TaskRecord, status: TaskStatus, started_at: float, tokens: int = 0) -> Report:
+    def _report(
+        self, record: TaskRecord, status: TaskStatus, started_at: float, usage: Usage = NOTHING_BILLED
+    ) -> Report:
         task = record.task
         return Report(
             task_id=task.id,
@@ -50,7 +59,8 @@ class Completion:
             correlation_id=task.correlation_id,
             status=status,
             attempts=record.attempts,
-            tokens=tokens,
+            tokens=usage.total_tokens,
+            tokens_by_kind=usage.by_kind if usage.completion_tokens else {},
             created_at_seconds=task.created_at_seconds,
             queue_seconds=started_at - record.received_at,
             run_seconds=self.clock() - started_at,

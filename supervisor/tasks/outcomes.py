@@ -145,7 +145,7 @@ class OutcomeHandler:
 
     def _finished(self, assignment: Assignment, done: UnitDone) -> None:
         outcomes = [(record, done.outcomes.get(record.task.id, NO_OUTCOME)) for record in assignment.records]
-        served = [record for record, outcome in outcomes if isinstance(outcome, Output)]
+        served = [record for record, outcome in outcomes if _is_served(outcome)]
         alone = assignment.unit.inputs == 1
         if served:
             self._served(assignment, done, setbacks=_setbacks(served), alone=alone)
@@ -153,8 +153,9 @@ class OutcomeHandler:
         for record, outcome in outcomes:
             if isinstance(outcome, Output):
                 self.completion.succeed(record, outcome, assignment.started_at)
-            elif outcome.retry is None and not alone:
-                self.completion.fail(record, outcome.message, assignment.started_at, outcome.shown)
+            elif outcome.is_answered or (outcome.retry is None and not alone):
+                started_at, usage = assignment.started_at, outcome.usage
+                self.completion.fail(record, outcome.message, started_at, outcome.shown, usage)
             elif outcome.retry is not None and served and not alone:
                 # The call was served but for this task: the next one shows whether that is the task's fault.
                 again_alone = record.after_setback(assignment.unit.inputs)
@@ -202,7 +203,7 @@ class OutcomeHandler:
         key = assignment.unit.key
         provider = self.providers[assignment.unit.provider]
         (outcome,) = done.outcomes.values() or (done.failure or NO_OUTCOME,)
-        if isinstance(outcome, Output):
+        if isinstance(outcome, Output) or outcome.is_answered:
             answer = CanaryAnswer.SERVED
             self._served(assignment, done, setbacks=0, alone=True)
         elif outcome.retry is not None:
@@ -400,6 +401,10 @@ def _setbacks(records: Sequence[TaskRecord]) -> int:
 def _with_setback(group: Group) -> Group:
     inputs = _inputs(group)
     return tuple(record.after_setback(inputs) for record in group)
+
+
+def _is_served(outcome: Output | Failure) -> bool:
+    return isinstance(outcome, Output) or outcome.is_answered
 
 
 def _words(outcome: Output | Failure) -> str | None:

@@ -186,6 +186,7 @@ class Reports:
             outcome=answer.outcome,
             attempts=report.attempts,
             tokens=report.tokens,
+            **{f"{kind}_tokens": tokens for kind, tokens in report.tokens_by_kind.items()},
             reports=entry.tries + 1,
             queue_seconds=round(report.queue_seconds, 4),
             run_seconds=round(report.run_seconds, 4),

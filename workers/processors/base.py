@@ -57,8 +57,9 @@ def attempt(work: Callable[[], Result]) -> Result | Failure:
             one_by_one=error.one_by_one,
         )
     except TaskError as error:
-        blame = error.blame if isinstance(error, NonRetryableError) else Blame.SOME_TASKS
-        return Failure(safe_message(str(error)), blame=blame)
+        if isinstance(error, NonRetryableError):
+            return Failure(safe_message(str(error)), blame=error.blame, usage=error.usage)
+        return Failure(safe_message(str(error)))
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001  the only one here: processors are extended by users and may raise anything

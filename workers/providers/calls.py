@@ -57,5 +57,5 @@ class ProviderCalls:
 
     def billed(self, usage: Usage) -> None:
         """Count the tokens of a call that succeeded."""
-        self._metrics.tokens.labels(self._model_label, "prompt").inc(usage.prompt_tokens)
-        self._metrics.tokens.labels(self._model_label, "total").inc(usage.total_tokens)
+        for kind, tokens in {"prompt": 0, **usage.by_kind, "total": usage.total_tokens}.items():
+            self._metrics.tokens.labels(self._model_label, kind).inc(tokens)

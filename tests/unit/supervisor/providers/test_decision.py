@@ -121,6 +121,9 @@ TABLE = [
     Row("429 alone, others pass", alone(RetryReason.RATE_LIMIT, 0, 1), SERVED_SINCE, Decision.RETRY_COUNTED),
     Row("429 alone, last, others pass", alone(RetryReason.RATE_LIMIT, LAST), SERVED_SINCE, Decision.FAIL),
     Row("429 alone, nobody passes", alone(RetryReason.RATE_LIMIT, 99), CANARY_FAILED, Decision.RETRY),
+    # An answer that is no result.
+    Row("cut off, alone, nothing known", alone(Blame.ANSWER), NOTHING_SERVED, Decision.FAIL),
+    Row("cut off, in a batch", batch(Blame.ANSWER), SERVED_BEFORE, Decision.FAIL),
     # 400, 413, 422.
     Row("400 of a batch, unsure", batch(Blame.SOME_TASKS), NOTHING_SERVED, Decision.ASK_CANARY),
     Row("400 of a batch, served before only", batch(Blame.SOME_TASKS), SERVED_BEFORE, Decision.ASK_CANARY),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.models import Output, Usage, WireShape
+from shared.models import JsonValue, Output, Usage, WireShape
 from shared.plain_text import MAX_ERROR_MESSAGE_CHARACTERS, one_line
 from supervisor.task_api.wire_formats import (
     claim_body,
@@ -38,6 +38,25 @@ def test_success_in_the_flat_shape(
         },
         "error_message": None,
     }
+
+
+def test_further_fields_stand_in_the_flat_shape_in_place_of_the_usual_ones() -> None:
+    usage: JsonValue = {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}
+    extra = {"finish_reason": "stop", "usage": usage}
+    output = Output("text", b'"hello"', "m", Usage(2, 5, 3), extra)
+    assert json.loads(success_body(WireShape.FLAT, output))["output_data"] == {
+        "text": "hello",
+        "model": "m",
+        "usage": usage,
+        "finish_reason": "stop",
+    }
+    assert json.loads(success_body(WireShape.NESTJS, output))["result"] == "hello"
+
+
+@pytest.mark.parametrize(("shape", "field"), [(WireShape.FLAT, "output_data"), (WireShape.NESTJS, "result")])
+def test_a_value_without_a_name_is_all_that_is_told(shape: WireShape, field: str) -> None:
+    output = Output("", b'{"label":"spam"}', "m", Usage(1, 1))
+    assert json.loads(success_body(shape, output))[field] == {"label": "spam"}
 
 
 @given(vector=VECTORS)
