@@ -42,6 +42,7 @@ class LogEvent(StrEnum):
     UNIT_FINISHED = "unit_finished"
     UNIT_FAILED = "unit_failed"
     UNIT_SPLIT = "unit_split"
+    OUTCOME_IGNORED = "outcome_ignored"
     CANARY_ASKED = "canary_asked"
     CANARY_ANSWERED = "canary_answered"
     LIMIT_LEARNED = "limit_learned"

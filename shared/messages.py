@@ -95,8 +95,19 @@ class WorkerUnfit:
 
 
 @dataclass(frozen=True, slots=True)
+class UnitProgress:
+    """The outcomes of some tasks of a unit that goes on."""
+
+    unit_id: int
+    outcomes: Mapping[str, Output | Failure]
+
+
+@dataclass(frozen=True, slots=True)
 class UnitDone:
-    """The answer to one unit: an output or a failure for each of its tasks, or one failure for all."""
+    """The answer to one unit: an output or a failure for each of its tasks, or one failure for all.
+
+    Tasks whose outcome came with a UnitProgress are left out.
+    """
 
     unit_id: int
     outcomes: Mapping[str, Output | Failure] = field(default_factory=dict)
@@ -109,7 +120,12 @@ class UnitDone:
     @property
     def total_tokens(self) -> int:
         """Tokens billed for the unit; 0 if it was refused."""
-        return sum(outcome.usage.total_tokens for outcome in self.outcomes.values())
+        return tokens_of(self.outcomes)
 
 
-WorkerMessage: TypeAlias = WorkerReady | WorkerUnfit | UnitDone
+WorkerMessage: TypeAlias = WorkerReady | WorkerUnfit | UnitProgress | UnitDone
+
+
+def tokens_of(outcomes: Mapping[str, Output | Failure]) -> int:
+    """Tokens billed for the tasks."""
+    return sum(outcome.usage.total_tokens for outcome in outcomes.values())

@@ -8,7 +8,7 @@ from supervisor.journal.journal import JournalUnwritableError, TaskJournal
 from supervisor.journal.task_record import Claim, Report
 from supervisor.loop_state import LoopState
 from supervisor.observer import Observer
-from supervisor.pool.base import UnitFinished, WorkerDied, WorkerStarted
+from supervisor.pool.base import UnitFinished, UnitProgressed, WorkerDied, WorkerStarted
 from supervisor.pool.slot_table import SlotTable
 from supervisor.runtime.events import (
     Event,
@@ -108,6 +108,8 @@ class Supervisor:
         match event:
             case UnitFinished():
                 self.dispatcher.finished(event)
+            case UnitProgressed():
+                self.dispatcher.progressed(event)
             case ReportDone():
                 self.reports.answered(event.task_id, event.answer)
             case ClaimDone():
@@ -125,12 +127,9 @@ class Supervisor:
                 self.polling.scheduler.poll_now()
             case StopRequested():
                 self._stop()
-            case PauseRequested():
-                self.state.paused = True
-                log.warning(LogEvent.PAUSED)
-            case ResumeRequested():
-                self.state.paused = False
-                log.warning(LogEvent.RESUMED)
+            case PauseRequested() | ResumeRequested():
+                self.state.paused = isinstance(event, PauseRequested)
+                log.warning(LogEvent.PAUSED if self.state.paused else LogEvent.RESUMED)
             case ThreadCrashed():
                 log.error(LogEvent.THREAD_CRASHED, thread=event.thread)
                 raise event.error

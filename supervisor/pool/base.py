@@ -1,9 +1,10 @@
 """What the loop needs of a pool of workers, whichever it is, and the events that a pool posts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.messages import Unit, UnitDone
+from shared.messages import Failure, Unit, UnitDone, UnitProgress
 from shared.models import Output
 from supervisor.runtime.events import Event
 
@@ -15,14 +16,25 @@ class WorkerStarted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class UnitProgressed(Event):
+    """Some tasks of a unit have their outcome, and the unit goes on."""
+
+    slot: int
+    progress: UnitProgress
+
+    @property
+    def result_bytes(self) -> int:
+        return _result_bytes(self.progress.outcomes)
+
+
+@dataclass(frozen=True, slots=True)
 class UnitFinished(Event):
     slot: int
     done: UnitDone
 
     @property
     def result_bytes(self) -> int:
-        outcomes = self.done.outcomes.values()
-        return sum(len(outcome.value) for outcome in outcomes if isinstance(outcome, Output))
+        return _result_bytes(self.done.outcomes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +71,7 @@ class WorkerPool(Protocol):
 
     def close(self) -> None:
         """End all workers; none takes their place."""
+
+
+def _result_bytes(outcomes: Mapping[str, Output | Failure]) -> int:
+    return sum(len(outcome.value) for outcome in outcomes.values() if isinstance(outcome, Output))

@@ -1,9 +1,10 @@
 """Which slot holds which unit, as the loop knows it from events."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-from shared.messages import Unit
+from shared.messages import Failure, Unit
+from shared.models import Output
 from supervisor.journal.task_record import TaskRecord
 from supervisor.status.status import SlotState
 
@@ -14,14 +15,23 @@ class Assignment:
 
     unit: Unit
     records: tuple[TaskRecord, ...]
+    """The tasks that are not brought to an end."""
     started_at: float
     deadline: float = float("inf")
     """Set when the unit is handed over. On a full disk that is long after it was formed."""
+    outcomes: Mapping[str, Output | Failure] = field(default_factory=dict)
+    """Of its tasks that is known already, and decided upon at the unit's end."""
+    ended: int = 0
+    """How many tasks were brought to an end while the unit went on."""
+    served: tuple[TaskRecord, ...] = ()
+    """Those of them that the provider served."""
+    tokens: int = 0
+    """Billed for these."""
 
     @property
     def is_canary(self) -> bool:
         """The unit asks a question of our own and holds no task."""
-        return not self.records
+        return not self.records and not self.ended
 
 
 @dataclass(slots=True)
@@ -106,6 +116,18 @@ class SlotTable:
         row = self._slots[slot]
         if row.assignment is not None:
             row.assignment = replace(row.assignment, deadline=deadline)
+
+    def holds(self, slot: int, unit_id: int) -> Assignment | None:
+        """The unit, if the slot holds it."""
+        assignment = self._slots[slot].assignment
+        return assignment if assignment is not None and assignment.unit.id == unit_id else None
+
+    def progressed(self, slot: int, rest: Assignment) -> None:
+        """Some tasks of the slot's unit are brought to an end; `rest` is what the slot holds now."""
+        row = self._slots[slot]
+        if row.assignment is not None:
+            row.tasks_done += len(row.assignment.records) - len(rest.records)
+            row.assignment = rest
 
     def finished(self, slot: int, unit_id: int, now: float) -> Assignment | None:
         """The worker answered. None if the answer is not to the unit that the slot holds."""

@@ -15,8 +15,8 @@ from multiprocessing.process import BaseProcess
 import psutil
 
 from shared.errors import RAISE_PROCESS_LIMIT
-from shared.messages import Unit, UnitDone, WorkerReady, WorkerUnfit
-from supervisor.pool.base import UnitFinished, WorkerDied, WorkerStarted
+from shared.messages import Unit, UnitDone, UnitProgress, WorkerReady, WorkerUnfit
+from supervisor.pool.base import UnitFinished, UnitProgressed, WorkerDied, WorkerStarted
 from supervisor.runtime.events import Event
 from workers.process.pipe import receive_message, send_message
 
@@ -121,10 +121,12 @@ class WorkerSlot:
             except (EOFError, OSError):
                 return was_ready, ""
 
-    def _tell(self, message: WorkerReady | UnitDone) -> None:
+    def _tell(self, message: WorkerReady | UnitProgress | UnitDone) -> None:
         if isinstance(message, WorkerReady):
             self._failed_starts = 0
             self._post(WorkerStarted(self._number, message.pid))
+        elif isinstance(message, UnitProgress):
+            self._post(UnitProgressed(self._number, message))
         else:
             self._unit_id = None
             self._post(UnitFinished(self._number, message))

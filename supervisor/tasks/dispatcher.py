@@ -12,7 +12,7 @@ from shared.models import BatchKey, Task, TaskInput
 from shared.settings import Settings
 from supervisor.journal.journal import InputUnreadableError, TaskJournal
 from supervisor.journal.task_record import TaskRecord
-from supervisor.pool.base import UnitFinished, WorkerDied, WorkerPool, WorkerStarted
+from supervisor.pool.base import UnitFinished, UnitProgressed, WorkerDied, WorkerPool, WorkerStarted
 from supervisor.pool.slot_table import Assignment, Slot, SlotTable
 from supervisor.providers.model_limits import NOTHING, Allowance
 from supervisor.providers.registry import Providers, ProviderState
@@ -154,6 +154,15 @@ class Dispatcher:
         self.table[event.slot].rss_bytes = self.pool.rss_bytes(event.slot)
         log.info(LogEvent.WORKER_STARTED, slot=event.slot, pid=event.pid)
 
+    def progressed(self, event: UnitProgressed) -> None:
+        """Some tasks of a unit are done, and their worker goes on with the others."""
+        assignment = self.table.holds(event.slot, event.progress.unit_id)
+        if assignment is None:
+            return
+        rest = self.outcomes.progressed(assignment, event.progress.outcomes)
+        self._observe(assignment, tasks=rest.ended - assignment.ended)
+        self.table.progressed(event.slot, rest)
+
     def finished(self, event: UnitFinished) -> None:
         """A worker answered."""
         now = self.clock()
@@ -165,13 +174,18 @@ class Dispatcher:
             LogEvent.UNIT_FINISHED, unit_id=event.done.unit_id, slot=event.slot, seconds=round(seconds, 4)
         )
         unit, done = assignment.unit, event.done
-        processing = self.metrics.processing.labels(unit.key.task_type)
-        for _ in assignment.records:
-            processing.observe(seconds)
+        self._observe(assignment, tasks=len(assignment.records))
+        tokens = assignment.tokens + done.total_tokens
         limiter = self.providers[unit.provider].limiter
-        limiter.answered(unit.key.model, unit.id, unit.size_bytes, done.total_tokens, done.rate_limits)
+        limiter.answered(unit.key.model, unit.id, unit.size_bytes, tokens, done.rate_limits)
         self.outcomes.answered(assignment, done)
         self._recycle_if_due(event.slot)
+
+    def _observe(self, assignment: Assignment, tasks: int) -> None:
+        """Measure how long so many tasks of the unit took."""
+        processing = self.metrics.processing.labels(assignment.unit.key.task_type)
+        for _ in range(tasks):
+            processing.observe(self.clock() - assignment.started_at)
 
     def died(self, event: WorkerDied) -> None:
         """A worker process ended; another is on its way."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from shared.errors import Blame, RetryReason
 from shared.logs import LogEvent, get_logger
-from shared.messages import Failure, UnitDone
+from shared.messages import Failure, UnitDone, tokens_of
 from shared.metrics import SupervisorMetrics
 from shared.models import Output
 from shared.retry import Backoff
@@ -57,21 +57,55 @@ class OutcomeHandler:
             self._unreadable(assignment, done.unreadable)
         elif assignment.is_canary:
             self._canary_answered(assignment, done)
-        elif done.failure is not None:
-            self._failed(assignment, assignment.records, done.failure)
         else:
             self._finished(assignment, done)
 
+    def progressed(self, assignment: Assignment, outcomes: Mapping[str, Output | Failure]) -> Assignment:
+        """Some tasks have their outcome, and the unit goes on. What is left of the unit.
+
+        What may have to do with the provider is decided upon at the unit's end, once for all its tasks.
+        """
+        left: list[TaskRecord] = []
+        served: list[TaskRecord] = []
+        known = {**outcomes, **assignment.outcomes}  # a second outcome of a task does not count
+        alone = assignment.unit.inputs == 1
+        for record in assignment.records:
+            outcome = known.get(record.task.id)
+            if outcome is not None and _is_served(outcome):
+                served.append(record)
+            if isinstance(outcome, Output):
+                self.completion.succeed(record, outcome, assignment.started_at)
+            elif outcome is not None and (outcome.is_answered or (outcome.retry is None and not alone)):
+                started_at, usage = assignment.started_at, outcome.usage
+                self.completion.fail(record, outcome.message, started_at, outcome.shown, usage)
+            else:
+                left.append(record)
+        ended = len(assignment.records) - len(left)
+        ids = {record.task.id for record in left} if not assignment.is_canary else known.keys()
+        return replace(
+            assignment,
+            records=tuple(left),
+            outcomes={task_id: outcome for task_id, outcome in known.items() if task_id in ids},
+            ended=assignment.ended + ended,
+            served=(*assignment.served, *served),
+            tokens=assignment.tokens + tokens_of(outcomes),
+        )
+
     def worker_died(self, assignment: Assignment, how: str) -> None:
-        """The tasks run again, each alone; one that saw too many deaths, the last alone, is FAILED."""
+        """The tasks run again, each alone; one that saw too many deaths, the last alone, is FAILED.
+
+        Those that had their outcome before are no suspects.
+        """
         provider = self._undecided(assignment)
         if assignment.is_canary:
             self._end_canary(provider, assignment.unit.key.model, CanaryAnswer.FAILED)
-        alone = len(assignment.records) == 1
-        for before in assignment.records:
+        held = [record for record in assignment.records if record.task.id not in assignment.outcomes]
+        alone = len(held) == 1
+        for before in held:
             record = before.after_crash()
             if not self._is_failed_for_crashes(record, how, assignment.started_at, alone=alone):
                 self.backlog.add(record)
+        self._decide_failures(assignment)
 
     def service_died(self, records: Sequence[TaskRecord]) -> list[TaskRecord]:
         """The service died while these ran. Those that are to run again; the others are FAILED.
@@ -144,27 +178,35 @@ class OutcomeHandler:
         return provider
 
     def _finished(self, assignment: Assignment, done: UnitDone) -> None:
-        outcomes = [(record, done.outcomes.get(record.task.id, NO_OUTCOME)) for record in assignment.records]
-        served = [record for record, outcome in outcomes if _is_served(outcome)]
-        alone = assignment.unit.inputs == 1
-        if served:
-            self._served(assignment, done, setbacks=_setbacks(served), alone=alone)
+        over = self.progressed(assignment, done.outcomes)
+        if over.served:
+            alone = over.unit.inputs == 1
+            self._served(over, done, setbacks=_setbacks(over.served), alone=alone)
+        without = tuple(record for record in over.records if record.task.id not in over.outcomes)
+        if done.failure is None:
+            over = replace(over, outcomes={**over.outcomes, **{each.task.id: NO_OUTCOME for each in without}})
+            over = self.progressed(over, {})
+        self._decide_failures(over)
+        if done.failure is not None and without:
+            self._failed(over, without, done.failure)
+
+    def _decide_failures(self, over: Assignment) -> None:
+        """Decide upon the failures that are known of a unit's tasks, now that it is over."""
+        alone = over.unit.inputs == 1
         again: dict[RetryReason | None, tuple[Failure, list[TaskRecord]]] = {}
-        for record, outcome in outcomes:
-            if isinstance(outcome, Output):
-                self.completion.succeed(record, outcome, assignment.started_at)
-            elif outcome.is_answered or (outcome.retry is None and not alone):
-                started_at, usage = assignment.started_at, outcome.usage
-                self.completion.fail(record, outcome.message, started_at, outcome.shown, usage)
-            elif outcome.retry is not None and served and not alone:
+        for record in over.records:
+            outcome = over.outcomes.get(record.task.id)
+            if not isinstance(outcome, Failure):
+                continue
+            if outcome.retry is not None and over.served and not alone:
                 # The call was served but for this task: the next one shows whether that is the task's fault.
-                again_alone = record.after_setback(assignment.unit.inputs)
+                again_alone = record.after_setback(over.unit.inputs)
                 self._note_retry(again_alone, outcome.retry)
                 self.backlog.add_split((again_alone,))
             else:
                 again.setdefault(outcome.retry, (outcome, []))[1].append(record)
         for failure, records in again.values():
-            self._failed(assignment, tuple(records), failure)
+            self._failed(over, tuple(records), failure)
 
     def _failed(self, assignment: Assignment, group: Group, failure: Failure) -> None:
         unit = assignment.unit
@@ -202,7 +244,9 @@ class OutcomeHandler:
     def _canary_answered(self, assignment: Assignment, done: UnitDone) -> None:
         key = assignment.unit.key
         provider = self.providers[assignment.unit.provider]
-        (outcome,) = done.outcomes.values() or (done.failure or NO_OUTCOME,)
+        (task,) = assignment.unit.tasks
+        known = {**done.outcomes, **assignment.outcomes}
+        outcome = known.get(task.id) or done.failure or NO_OUTCOME
         if isinstance(outcome, Output) or outcome.is_answered:
             answer = CanaryAnswer.SERVED
             self._served(assignment, done, setbacks=0, alone=True)
@@ -247,7 +291,7 @@ class OutcomeHandler:
         provider.gate.succeeded(key.model)
         provider.limits.worked(key.model, unit.inputs, unit.size_bytes, done.duration_seconds)
         if alone:
-            by_chance = max((record.attempts for record in assignment.records), default=0)
+            by_chance = max((record.attempts for record in assignment.served), default=0)
         else:
             # What was halved says nothing of chance: the cause may be in the other half.
             by_chance = setbacks if setbacks == 1 else 0

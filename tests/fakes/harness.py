@@ -9,14 +9,14 @@ import orjson
 from prometheus_client import CollectorRegistry
 
 from shared.errors import Blame, RetryReason
-from shared.messages import Failure, RateLimits, Unit, UnitDone
+from shared.messages import Failure, RateLimits, Unit, UnitDone, UnitProgress
 from shared.metrics import SupervisorMetrics
 from shared.models import Output
 from shared.settings import Settings
 from supervisor.composition import Outside, compose
 from supervisor.journal.task_record import MAX_BYTES_IN_MEMORY, Report
 from supervisor.loop import Supervisor
-from supervisor.pool.base import UnitFinished, WorkerDied, WorkerStarted
+from supervisor.pool.base import UnitFinished, UnitProgressed, WorkerDied, WorkerStarted
 from supervisor.pool.slot_table import SlotTable
 from supervisor.providers.registry import Providers
 from supervisor.runtime.events import Event, Inbox, StopRequested
@@ -220,6 +220,10 @@ class Harness:
         unit = self.held[slot]
         outcomes = {task.id: output or make_output() for task in unit.tasks}
         return UnitFinished(slot, UnitDone(unit.id, outcomes, rate_limits=RateLimits()))
+
+    def progress(self, slot: int, **outcomes: Output | Failure) -> ExitCode | None:
+        """Let the slot's worker send these outcomes on, and go on with its unit."""
+        return self.turn(UnitProgressed(slot, UnitProgress(self.held[slot].id, outcomes)))
 
     def fail(
         self,

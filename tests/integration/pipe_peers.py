@@ -5,7 +5,7 @@ import signal
 import struct
 from multiprocessing.connection import Connection
 
-from shared.messages import UnitDone, WorkerReady, WorkerUnfit
+from shared.messages import Failure, UnitDone, UnitProgress, WorkerReady, WorkerUnfit
 from workers.process.pipe import receive_unit, send_message
 
 HALF_A_MESSAGE = struct.pack("!i", 1_000_000) + b"x" * 1000
@@ -35,6 +35,14 @@ def answer_and_die(pipe: Connection) -> None:
     """The answer is complete before the end."""
     send_message(pipe, WorkerReady(os.getpid()))
     send_message(pipe, UnitDone(receive_unit(pipe).id))
+    os._exit(7)
+
+
+def send_progress_and_die(pipe: Connection) -> None:
+    """One task of its unit is done."""
+    send_message(pipe, WorkerReady(os.getpid()))
+    unit = receive_unit(pipe)
+    send_message(pipe, UnitProgress(unit.id, {unit.tasks[0].id: Failure("done")}))
     os._exit(7)
 
 

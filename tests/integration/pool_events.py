@@ -2,13 +2,13 @@
 
 from typing import TypeVar
 
-from supervisor.pool.base import UnitFinished, WorkerDied, WorkerStarted
+from supervisor.pool.base import UnitFinished, UnitProgressed, WorkerDied, WorkerStarted
 from supervisor.runtime.events import Event
 from tests.eventually import eventually
 
 PATIENCE_SECONDS = 20.0
 
-Kind = TypeVar("Kind", WorkerStarted, WorkerDied, UnitFinished)
+Kind = TypeVar("Kind", WorkerStarted, WorkerDied, UnitProgressed, UnitFinished)
 
 
 class EventLog:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from shared.messages import Unit
-from supervisor.pool.base import UnitFinished, WorkerDied, WorkerStarted
+from supervisor.pool.base import UnitFinished, UnitProgressed, WorkerDied, WorkerStarted
 from supervisor.pool.worker_slot import WorkerSlot
 from tests.builders import make_task
 from tests.eventually import eventually
@@ -105,6 +105,18 @@ def test_answer_that_was_complete_counts_though_its_worker_died(start_slot: Star
     died = log.wait(WorkerDied)
     assert (died.unit_id, died.exit_code) == (None, 7)
     assert log.all(UnitFinished)[0].done.unit_id == UNIT.id
+
+
+def test_outcomes_that_came_before_the_death_are_told_and_the_unit_is_still_held(
+    start_slot: StartSlot, log: EventLog
+) -> None:
+    slot = start_slot(pipe_peers.send_progress_and_die)
+    slot.dispatch(log.pid(0), UNIT)
+    died = log.wait(WorkerDied)
+    assert (died.unit_id, died.exit_code) == (UNIT.id, 7)
+    (progressed,) = log.all(UnitProgressed)
+    assert (progressed.slot, progressed.progress.unit_id) == (0, UNIT.id)
+    assert progressed.progress.outcomes.keys() == {UNIT.tasks[0].id}
 
 
 def test_unfit_worker_says_why(start_slot: StartSlot, log: EventLog) -> None:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import defaultdict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shared.messages import Unit
 from shared.models import Task
@@ -14,6 +14,8 @@ from tests.fakes.pool import FakePool
 class ModelWorker:
     pid: int
     unit: Unit | None = None
+    ended: set[str] = field(default_factory=set)
+    """Tasks of the unit whose outcome it has sent."""
 
 
 def tasks_of(unit: Unit) -> list[Task]:
@@ -61,7 +63,7 @@ class ModelWorkers:
             if unit is None:
                 return self.die(slot, 0)
             assert worker.unit is None, f"slot {slot} was given a second unit"
-            worker.unit = unit
+            worker.unit, worker.ended = unit, set()
         return None
 
     def die(self, slot: int, exit_code: int | None = -9) -> WorkerDied:
@@ -69,12 +71,23 @@ class ModelWorkers:
         self.to_kill.discard(slot)
         return WorkerDied(slot, worker.unit.id if worker.unit else None, exit_code, was_ready=True)
 
-    def answer(self, slot: int) -> Unit:
-        """The worker is done with its unit."""
+    def end_some(self, slot: int, count: int) -> tuple[Unit, list[str]]:
+        """The worker is done with so many of its tasks; which they are, and its unit."""
+        worker = self.alive[slot]
+        assert worker.unit is not None, f"slot {slot} has nothing to do"
+        ended = self._open_ids(worker, worker.unit)[:count]
+        worker.ended.update(ended)
+        return worker.unit, ended
+
+    def answer(self, slot: int) -> tuple[Unit, list[str]]:
+        """The worker is done with its unit: the unit, and the tasks whose outcome it has not sent yet."""
         worker = self.alive[slot]
         assert worker.unit is not None, f"slot {slot} has nothing to answer"
         unit, worker.unit = worker.unit, None
-        return unit
+        return unit, self._open_ids(worker, unit)
+
+    def _open_ids(self, worker: ModelWorker, unit: Unit) -> list[str]:
+        return [task.id for task in unit.tasks if task.id not in worker.ended]
 
     def busy(self) -> list[int]:
         return [slot for slot, worker in self.alive.items() if worker.unit]
@@ -82,7 +95,9 @@ class ModelWorkers:
     def held_by(self, slot: int) -> list[str]:
         """The ids of the tasks that this worker has now."""
         worker = self.alive.get(slot)
-        return [task.id for task in tasks_of(worker.unit)] if worker and worker.unit else []
+        if worker is None or worker.unit is None:
+            return []
+        return [task.id for task in tasks_of(worker.unit) if task.id not in worker.ended]
 
     def held(self) -> list[str]:
         """The ids of all tasks that workers have now."""

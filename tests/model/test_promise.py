@@ -141,6 +141,18 @@ class Promise(RuleBasedStateMachine):
             self.world.finish_unit(slot, lambda _: self.world.new_output())
         self._step(later)
 
+    @rule(slot=SLOTS, count=st.integers(1, 3), data=st.data(), later=LATER)
+    def some_tasks_are_done_before_their_unit(
+        self, slot: int, count: int, data: st.DataObject, later: bool
+    ) -> None:
+        def outcome(_: str) -> Output | Failure:
+            return data.draw(st.one_of(st.builds(self.world.new_output), FAILURES))
+
+        self.world.hear(slot)
+        if slot in self.world.workers.busy():
+            self.world.send_progress(slot, count, outcome)
+        self._step(later)
+
     @rule(slot=SLOTS, failure=FAILURES, later=LATER)
     def a_unit_fails(self, slot: int, failure: Failure, later: bool) -> None:
         self.world.hear(slot)

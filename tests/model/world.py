@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 
-from shared.messages import Failure, UnitDone
+from shared.messages import Failure, UnitDone, UnitProgress
 from shared.models import INPUTS_DIRECTORY, Output, TaskStatus
 from shared.settings import Settings
 from supervisor.journal.admin import JournalAdmin
@@ -19,7 +19,7 @@ from supervisor.journal.report_bodies import READ, BodyFile
 from supervisor.journal.schema import read_location
 from supervisor.journal.state_directory import BODIES_DIRECTORY
 from supervisor.journal.task_record import TaskState
-from supervisor.pool.base import UnitFinished
+from supervisor.pool.base import UnitFinished, UnitProgressed
 from supervisor.runtime.events import Event
 from supervisor.runtime.process import ExitCode
 from supervisor.task_api.responses import (
@@ -237,17 +237,24 @@ class World:
         self._blame(self.workers.held_by(slot))
         self.post(self.workers.die(slot))
 
+    def send_progress(self, slot: int, count: int, outcome: Callable[[str], Output | Failure]) -> None:
+        """The worker sends the outcomes of so many of its tasks on, and goes on with the others."""
+        unit, task_ids = self.workers.end_some(slot, count)
+        outcomes = {task_id: outcome(task_id) for task_id in task_ids}
+        self._blame(task_id for task_id, result in outcomes.items() if isinstance(result, Failure))
+        self.post(UnitProgressed(slot, UnitProgress(unit.id, outcomes)))
+
     def finish_unit(self, slot: int, outcome: Callable[[str], Output | Failure | None]) -> None:
-        """The worker answers with `outcome` of each task; None leaves the task out."""
-        unit = self.workers.answer(slot)
-        found = {task.id: outcome(task.id) for task in unit.tasks}
+        """The worker answers with `outcome` of each task that it still has; None leaves the task out."""
+        unit, task_ids = self.workers.answer(slot)
+        found = {task_id: outcome(task_id) for task_id in task_ids}
         outcomes = {task_id: result for task_id, result in found.items() if result is not None}
         self._blame(task_id for task_id in found if not isinstance(found[task_id], Output))
         self.post(UnitFinished(slot, UnitDone(unit.id, outcomes)))
 
     def fail_unit(self, slot: int, failure: Failure) -> None:
-        unit = self.workers.answer(slot)
-        self._blame(task.id for task in unit.tasks)
+        unit, task_ids = self.workers.answer(slot)
+        self._blame(task_ids)
         self.post(UnitFinished(slot, UnitDone(unit.id, failure=failure)))
 
     def new_output(self) -> Output:

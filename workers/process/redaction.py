@@ -3,12 +3,15 @@
 Done in the worker, since it takes as long as the texts are.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias, cast
 
 from shared.errors import RetryReason
 from shared.messages import MAX_SHOWN_CHARACTERS, Failure, UnitDone
 from shared.models import Output, Task, TaskInput
+
+Outcomes: TypeAlias = Mapping[str, Output | Failure]
 
 MIN_QUOTE_CHARACTERS = 24
 MIN_TEXT_CHARACTERS = 4
@@ -23,26 +26,27 @@ _MAX_SEEN = 10_000
 
 def with_shown_words(done: UnitDone, tasks: Sequence[Task]) -> UnitDone:
     """`done` with words for each failure that quote no text of the tasks."""
-    failures = [
-        outcome for outcome in (*done.outcomes.values(), done.failure) if isinstance(outcome, Failure)
-    ]
+    outcomes = outcomes_with_shown_words(done.outcomes, tasks)
+    if done.failure is None:
+        return done if outcomes is done.outcomes else replace(done, outcomes=outcomes)
+    [failure] = outcomes_with_shown_words({"": done.failure}, tasks).values()
+    return replace(done, outcomes=outcomes, failure=cast("Failure", failure))
+
+
+def outcomes_with_shown_words(outcomes: Outcomes, tasks: Sequence[Task]) -> Outcomes:
+    """The same where no failure can quote a text."""
+    failures = [outcome for outcome in outcomes.values() if isinstance(outcome, Failure)]
     messages = {failure.message for failure in failures if failure.retry not in WITHOUT_ANSWER}
     if not messages:
-        return done
+        return outcomes
     texts = [text for task in tasks for text in texts_of(task.payload, but=task.key.model)]
     shown = without_quotes(messages, texts)
-
-    def told(outcome: Failure) -> Failure:
-        return replace(outcome, shown=shown.get(outcome.message, outcome.shown))
-
-    return replace(
-        done,
-        outcomes={
-            task_id: outcome if isinstance(outcome, Output) else told(outcome)
-            for task_id, outcome in done.outcomes.items()
-        },
-        failure=told(done.failure) if done.failure else None,
-    )
+    return {
+        task_id: outcome
+        if isinstance(outcome, Output)
+        else replace(outcome, shown=shown.get(outcome.message, outcome.shown))
+        for task_id, outcome in outcomes.items()
+    }
 
 
 def texts_of(value: object, but: str = "") -> Iterable[str]:

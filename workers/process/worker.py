@@ -1,21 +1,27 @@
 """The loop of a worker process: a unit in, its outcomes out."""
 
 import multiprocessing.connection
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import orjson
 
-from shared.messages import Failure, Unit, UnitDone
-from shared.models import InputPlace, Task, TaskInput
+from shared.errors import Blame
+from shared.logs import LogEvent, get_logger
+from shared.messages import Failure, Unit, UnitDone, UnitProgress
+from shared.models import InputPlace, Output, Task, TaskInput
 from shared.task_inputs import read_input
 from workers.factory import ProcessorFactory
 from workers.process.pipe import receive_unit, send_message
+from workers.process.progress import Progress
 from workers.process.redaction import with_shown_words
 from workers.processors.base import attempt
 from workers.providers.calls import ProviderCalls
+
+log = get_logger(__name__)
 
 
 class Worker:
@@ -41,12 +47,14 @@ class Worker:
         self._factory = factory
         self._calls = calls
         self._clock = clock
+        self._send_lock = threading.Lock()
+        self._progress = Progress(self._send)
 
     def run(self) -> None:
         while self._pipe in multiprocessing.connection.wait([self._pipe, self._parent_sentinel]):
             try:
                 unit = receive_unit(self._pipe)
-                send_message(self._pipe, self.work(unit))
+                self._send(self.work(unit))
             except (EOFError, OSError):
                 return
 
@@ -57,7 +65,9 @@ class Worker:
         unit = replace(unit, tasks=tasks)
         started = self._clock()
         self._calls.begin_unit(unit.model_label)
-        result = attempt(lambda: self._factory.processor_for(unit.tasks[0]).process_batch(unit.tasks))
+        result = attempt(lambda: self._outcomes(unit))
+        if isinstance(result, Failure):
+            self._progress.send_rest(unit.id)
         done = UnitDone(
             unit_id=unit.id,
             outcomes={} if isinstance(result, Failure) else result,
@@ -66,6 +76,25 @@ class Worker:
             duration_seconds=self._clock() - started,
         )
         return with_shown_words(done, unit.tasks)
+
+    def _send(self, message: UnitProgress | UnitDone) -> None:
+        with self._send_lock:
+            send_message(self._pipe, message)
+
+    def _outcomes(self, unit: Unit) -> Mapping[str, Output | Failure]:
+        """What became of the unit's tasks, but for the outcomes that were sent already."""
+        given = self._factory.processor_for(unit.tasks[0]).process_batch(unit.tasks)
+        if isinstance(given, Mapping):
+            return {task_id: _checked(outcome) for task_id, outcome in given.items()}
+        open_ids = {task.id for task in unit.tasks}
+        for task_id, outcome in given:
+            if task_id in open_ids:
+                open_ids.discard(task_id)
+                self._progress.add(unit.id, unit.tasks, task_id, _checked(outcome))
+            else:
+                # An id that came from a processor may be anything, so it is not logged.
+                log.error(LogEvent.OUTCOME_IGNORED, unit_id=unit.id, task_type=unit.key.task_type)
+        return self._progress.take(unit.id)
 
     def _with_inputs(self, tasks: Sequence[Task]) -> tuple[tuple[Task, ...], dict[str, str]]:
         """The tasks with the inputs that are in files, and why others could not be read.
@@ -90,3 +119,12 @@ class Worker:
         with (self._inputs_directory / place.file).open("rb") as file:
             file.seek(place.start)
             return read_input(task_type, orjson.loads(file.read(place.length)))
+
+
+def _checked(outcome: object) -> Output | Failure:
+    """A processor may be anyone's: what is no outcome fails its task."""
+    if isinstance(outcome, Output | Failure):
+        return outcome
+    return Failure(
+        f"the processor gave {type(outcome).__name__} as an outcome, which is none", blame=Blame.PROCESSOR
+    )

@@ -1,7 +1,7 @@
 """What every kind of task implements, and how its code is run."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -32,13 +32,16 @@ class BaseProcessor(ABC):
     def can_process(self, task: Task) -> bool:
         return task.task_type == self.task_type
 
-    def process_batch(self, tasks: Sequence[Task]) -> Mapping[str, Output | Failure]:
+    def process_batch(
+        self, tasks: Sequence[Task]
+    ) -> Mapping[str, Output | Failure] | Iterable[tuple[str, Output | Failure]]:
         """Run tasks of one batch key; an outcome for each, by task id.
 
         By default one after the other, each failing alone. Override where one call can serve all; what
-        is then raised concerns the whole unit, which the supervisor retries, splits or fails.
+        is then raised concerns all tasks without an outcome, which the supervisor retries, splits or fails.
+        Yield the outcomes where they come one by one: what was yielded is kept if the worker dies.
         """
-        return {task.id: attempt(partial(self.process, task)) for task in tasks}
+        return ((task.id, attempt(partial(self.process, task))) for task in tasks)
 
 
 def attempt(work: Callable[[], Result]) -> Result | Failure:

@@ -4,7 +4,7 @@ import queue
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import orjson
@@ -15,7 +15,7 @@ from shared.models import OPENAI_URL, BatchKey, Output, Provider, TaskType
 from shared.settings import LogLevel, Settings
 from shared.task_inputs import DEFAULT_MODEL, canary_task
 from supervisor.console.preflight.finding import Finding, Mark, faults_of
-from supervisor.pool.base import UnitFinished, WorkerDied, WorkerStarted
+from supervisor.pool.base import UnitFinished, UnitProgressed, WorkerDied, WorkerStarted
 from supervisor.pool.local import LocalPool
 from supervisor.providers.decision import CanaryAnswer, Decision, Facts, FailedUnit, decide
 from supervisor.runtime.events import Event
@@ -74,10 +74,20 @@ def _ask(settings: Settings, key: BatchKey) -> Answered:
             started = heard.get(timeout=START_SECONDS)
             if isinstance(started, WorkerStarted):
                 pool.dispatch(SLOT, started.pid, Unit(1, (canary_task(key, ""),), key.model))
-                return _read(heard.get(timeout=timeout_seconds + SLACK_SECONDS))
+                return _read(_end_of_unit(heard, timeout_seconds + SLACK_SECONDS))
             return _read(started)
         finally:
             pool.close()
+
+
+def _end_of_unit(heard: "queue.SimpleQueue[Event]", timeout_seconds: float) -> Event:
+    """What ends the unit, with the outcomes that came before."""
+    outcomes: dict[str, Output | Failure] = {}
+    while isinstance(event := heard.get(timeout=timeout_seconds), UnitProgressed):
+        outcomes.update(event.progress.outcomes)
+    if not isinstance(event, UnitFinished):
+        return event
+    return replace(event, done=replace(event.done, outcomes={**event.done.outcomes, **outcomes}))
 
 
 def _read(event: Event) -> Answered:

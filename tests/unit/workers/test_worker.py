@@ -1,18 +1,22 @@
-from collections.abc import Callable, Mapping, Sequence
+import multiprocessing
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
 from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason
-from shared.messages import Failure, RateLimits, Unit, UnitDone
+from shared.messages import Failure, RateLimits, Unit, UnitDone, UnitProgress
 from shared.metrics import WorkerMetrics
 from shared.models import InputPlace, Output, Task, TaskType, Usage
 from shared.task_inputs import EmbeddingInput
 from tests.unit.workers.samples import requests_by_status, sample
 from tests.unit.workers.units import make_unit
 from workers.factory import ProcessorFactory
+from workers.process.pipe import receive_message
 from workers.process.worker import Worker
 from workers.processors.base import BaseProcessor
 from workers.providers.calls import ProviderCalls
@@ -32,7 +36,9 @@ class Scripted(BaseProcessor):
     def process(self, task: Task) -> Output:
         return OUTPUT
 
-    def process_batch(self, tasks: Sequence[Task]) -> Mapping[str, Output | Failure]:
+    def process_batch(
+        self, tasks: Sequence[Task]
+    ) -> Mapping[str, Output | Failure] | Iterable[tuple[str, Output | Failure]]:
         with self._calls.call(len(tasks)):
             self._calls.rate_limits = RateLimits(remaining_tokens=5)
             if self._error:
@@ -50,7 +56,19 @@ def run(
     clock = lambda: float(next(seconds))  # noqa: E731
     calls = ProviderCalls(metrics or WorkerMetrics(), clock)
     factory = ProcessorFactory([Scripted(calls, error)])
-    return worker_of(factory, calls, clock, inputs_directory).work(unit)
+    ours, theirs = multiprocessing.Pipe()
+    done = worker_of(factory, calls, clock, inputs_directory, pipe=theirs).work(unit)
+    return replace(done, outcomes={**outcomes_sent(ours), **done.outcomes})
+
+
+def outcomes_sent(pipe: Connection) -> dict[str, Output | Failure]:
+    """What came in messages of progress: on a busy machine a unit may take long enough for some."""
+    outcomes: dict[str, Output | Failure] = {}
+    while pipe.poll():
+        message = receive_message(pipe)
+        assert isinstance(message, UnitProgress)
+        outcomes.update(message.outcomes)
+    return outcomes
 
 
 def worker_of(
@@ -58,10 +76,10 @@ def worker_of(
     calls: ProviderCalls,
     clock: Callable[[], float],
     inputs_directory: Path = Path(),
+    pipe: Connection | None = None,
 ) -> Worker:
-    # The pipe is not touched by work().
     return Worker(
-        pipe=None,  # type: ignore[arg-type]
+        pipe=pipe or multiprocessing.Pipe()[1],
         parent_sentinel=-1,
         inputs_directory=inputs_directory,
         factory=factory,
@@ -169,3 +187,94 @@ def test_a_unit_without_a_processor_fails_whole() -> None:
     done = worker_of(ProcessorFactory([]), calls, lambda: 0.0).work(make_unit(["a"]))
     assert done.failure is not None
     assert "no processor" in done.failure.message
+
+
+class Yielding(BaseProcessor):
+    """Gives what `steps` yields; a step that is an exception is raised."""
+
+    task_type: ClassVar[TaskType] = TaskType.TEXT_EMBEDDING
+
+    def __init__(self, steps: Iterable[object]) -> None:
+        self._steps = steps
+
+    def process(self, task: Task) -> Output:
+        raise NotImplementedError
+
+    def process_batch(self, tasks: Sequence[Task]) -> Iterator[tuple[str, Output | Failure]]:
+        for step in self._steps:
+            if isinstance(step, BaseException):
+                raise step
+            yield step  # type: ignore[misc]  # a processor may yield anything
+
+
+def worker_yielding(steps: Iterable[object], pipe: Connection) -> Worker:
+    calls = ProviderCalls(WorkerMetrics(), lambda: 0.0)
+    return worker_of(ProcessorFactory([Yielding(steps)]), calls, lambda: 0.0, pipe=pipe)
+
+
+def test_outcomes_are_sent_on_while_the_unit_goes_on() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    heard = threading.Event()
+
+    def steps() -> Iterator[object]:
+        yield "t-0", OUTPUT
+        yield "t-1", OUTPUT
+        assert heard.wait(10.0)
+        yield "t-2", OUTPUT
+
+    def hear() -> None:
+        if ours.poll(10.0):
+            progress.append(receive_message(ours))
+            heard.set()
+
+    progress: list[object] = []
+    listener = threading.Thread(target=hear)
+    listener.start()
+    done = worker_yielding(steps(), theirs).work(make_unit(["a", "b", "c"], unit_id=4))
+    listener.join()
+    assert progress == [UnitProgress(4, {"t-0": OUTPUT, "t-1": OUTPUT})]
+    assert done.outcomes == {"t-2": OUTPUT}
+
+
+def test_error_in_mid_unit_keeps_what_was_yielded_and_concerns_the_rest() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    steps = [("t-0", OUTPUT), RetryableError("down", reason=RetryReason.CONNECTION)]
+    done = worker_yielding(steps, theirs).work(make_unit(["a", "b"]))
+    assert outcomes_sent(ours) == {"t-0": OUTPUT}
+    assert (done.outcomes, done.failure) == ({}, Failure("down", retry=RetryReason.CONNECTION))
+
+
+def test_first_outcome_of_a_task_counts_and_those_of_strangers_do_not() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    steps = [("t-0", OUTPUT), ("t-0", Failure("second")), ("stranger", OUTPUT)]
+    done = worker_yielding(steps, theirs).work(make_unit(["a"]))
+    assert {**outcomes_sent(ours), **done.outcomes} == {"t-0": OUTPUT}
+    assert done.failure is None
+
+
+@pytest.mark.parametrize("step", [("t-0", "text"), ("t-0", None)])
+def test_what_is_no_outcome_fails_its_task_alone(step: object) -> None:
+    ours, theirs = multiprocessing.Pipe()
+    done = worker_yielding([step, ("t-1", OUTPUT)], theirs).work(make_unit(["a", "b"]))
+    outcomes = {**outcomes_sent(ours), **done.outcomes}
+    failure = outcomes["t-0"]
+    assert isinstance(failure, Failure)
+    assert failure.blame is Blame.PROCESSOR
+    assert outcomes["t-1"] == OUTPUT
+
+
+@pytest.mark.parametrize("step", [None, 7, ("t-0",), "word"])
+def test_what_is_no_pair_fails_the_rest_of_the_unit(step: object) -> None:
+    _, theirs = multiprocessing.Pipe()
+    done = worker_yielding([step], theirs).work(make_unit(["a", "b"]))
+    assert done.failure is not None
+    assert done.failure.blame is Blame.PROCESSOR
+
+
+def test_failure_that_was_yielded_shows_no_text() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    steps = [("t-0", Failure("refused: diary")), RuntimeError("end")]
+    worker_yielding(steps, theirs).work(make_unit(["diary", "b"]))
+    failure = outcomes_sent(ours)["t-0"]
+    assert isinstance(failure, Failure)
+    assert (failure.message, failure.shown) == ("refused: diary", "refused: [text]")

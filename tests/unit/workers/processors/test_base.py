@@ -31,7 +31,7 @@ class Echo(BaseProcessor):
 def test_each_task_of_a_batch_stands_or_falls_alone() -> None:
     texts = ["good", "later", "broken", "fine"]
     outcomes = Echo().process_batch([make_task(text, task_id=text) for text in texts])
-    assert outcomes == {
+    assert dict(outcomes) == {
         "good": Output("echo", b"good", "none", Usage(0, 0)),
         "later": Failure("not now", retry=RetryReason.SERVER_ERROR),
         "broken": Failure("ZeroDivisionError: by zero", blame=Blame.PROCESSOR),
@@ -41,7 +41,7 @@ def test_each_task_of_a_batch_stands_or_falls_alone() -> None:
 
 def test_want_of_memory_is_a_crash_and_no_failed_task() -> None:
     with pytest.raises(MemoryError):
-        Echo().process_batch([make_task("memory")])
+        dict(Echo().process_batch([make_task("memory")]))
 
 
 def test_a_processor_takes_tasks_of_its_type() -> None:
