@@ -46,6 +46,7 @@ class LogEvent(StrEnum):
     CANARY_ASKED = "canary_asked"
     CANARY_ANSWERED = "canary_answered"
     LIMIT_LEARNED = "limit_learned"
+    QUIRK_LEARNED = "quirk_learned"
     UNIT_TIMED_OUT = "unit_timed_out"
     REPORT_FAILED = "report_failed"
     REPORT_REJECTED = "report_rejected"

@@ -57,7 +57,7 @@ def parse_answer(body: Mapping[str, object], *, texts: int, model: str, dimensio
     rows = [_row(item) for item in items]
     return Embeddings(
         vectors=Vectors.check(rows, texts=texts, dimensions=dimensions),
-        model=_model(body.get("model")) or model,
+        model=model_name(body.get("model")) or model,
         usage=_usage(body.get("usage")),
     )
 
@@ -163,17 +163,18 @@ def _from_base64(value: str) -> Row:
     return np.frombuffer(raw, dtype="<f4")
 
 
-def _model(value: object) -> str:
+def model_name(value: object) -> str:
+    """Empty where the answer names none that can be one."""
     return value if isinstance(value, str) and len(value) <= MAX_MODEL_CHARACTERS else ""
 
 
 def _usage(value: object) -> Usage:
     fields = value if isinstance(value, dict) else {}
-    prompt = _tokens(fields.get("prompt_tokens")) or _tokens(fields.get("input_tokens"))
-    return Usage(prompt_tokens=prompt, total_tokens=_tokens(fields.get("total_tokens")) or prompt)
+    prompt = tokens(fields.get("prompt_tokens")) or tokens(fields.get("input_tokens"))
+    return Usage(prompt_tokens=prompt, total_tokens=tokens(fields.get("total_tokens")) or prompt)
 
 
-def _tokens(value: object) -> int:
+def tokens(value: object) -> int:
     """0 where the answer does not say: no bill is invented."""
     if type(value) not in (int, float, str):
         return 0

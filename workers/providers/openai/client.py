@@ -1,10 +1,12 @@
-"""Embeddings from OpenAI or a server that speaks its API, through the official SDK."""
+"""Embeddings and chat from OpenAI or a server that speaks its API, through the official SDK."""
 
 import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Self
+from dataclasses import replace
+from typing import Self, TypeAlias
+from urllib.parse import urlsplit
 
 import httpcore2  # noqa: F401  httpx2 imports it at the first request; the forkserver shall load it
 import httpx2
@@ -15,15 +17,21 @@ from shared.models import OPENAI_URL
 from shared.retry import parse_retry_after
 from workers.providers.base import Embeddings
 from workers.providers.calls import ProviderCalls
+from workers.providers.chat import ChatAnswer, ChatRequest
 from workers.providers.openai.answer import error_in, parse_answer, read_body
 from workers.providers.openai.api_error import ApiError
+from workers.providers.openai.chat import ChatQuestions
+from workers.providers.openai.chat_answer import error_in_chat, parse_chat
 from workers.providers.openai.errors import OpenAIErrors
 from workers.providers.openai.http import ProviderHttp, call_timeout, tls_context
+from workers.providers.openai.quirks import known_quirks
 from workers.providers.openai.rate_limit_headers import parse_rate_limits
-from workers.providers.openai.refusals import Refusal, refusal_in_success
+from workers.providers.openai.refusals import Endpoint, Refusal, refusal_in_success
 
 _ENCODING = {"encoding_format": "base64"}
 """A tenth of the work of decimal numbers."""
+
+Body: TypeAlias = Mapping[str, object]
 
 
 class OpenAIClient:
@@ -54,6 +62,7 @@ class OpenAIClient:
         self._calls = calls
         self._wall_clock = wall_clock
         self._knows_encoding_format = True
+        self._questions = ChatQuestions(self._send_chat, known_quirks(urlsplit(url).hostname or ""))
         self._errors = OpenAIErrors(url, key, timeout_seconds, wall_clock, proxy)
 
     @classmethod
@@ -85,9 +94,17 @@ class OpenAIClient:
         self._calls.billed(embeddings.usage)
         return embeddings
 
-    def _ask(
-        self, texts: Sequence[str], model: str, dimensions: int | None
-    ) -> Mapping[str, object] | Refusal:
+    def chat(self, request: ChatRequest) -> ChatAnswer:
+        """One answer to `request`. Raises RetryableError, or NonRetryableError where it would fail again."""
+        with self._calls.call(1):
+            body = self._questions.ask(request)
+            if isinstance(body, Refusal):
+                raise self._errors.of_refusal(body)
+            answer = parse_chat(body, request.model)
+        self._calls.billed(answer.usage)
+        return answer
+
+    def _ask(self, texts: Sequence[str], model: str, dimensions: int | None) -> Body | Refusal:
         """The answer's body.
 
         A server that refuses `encoding_format` is asked once more without it, and from then on always.
@@ -96,32 +113,40 @@ class OpenAIClient:
         if dimensions is not None:
             request["dimensions"] = dimensions
         if not self._knows_encoding_format:
-            return self._send(request, model, dimensions)
-        answer = self._send(request | _ENCODING, model, dimensions)
+            return self._send_texts(request, model, dimensions)
+        answer = self._send_texts(request | _ENCODING, model, dimensions)
         if not isinstance(answer, Refusal) or not answer.names_encoding_format():
             return answer
-        answer = self._send(request, model, dimensions)
+        answer = self._send_texts(request, model, dimensions)
         self._knows_encoding_format = isinstance(answer, Refusal)
         return answer
 
+    def _send_texts(self, request: Body, model: str, dimensions: int | None) -> Body | Refusal:
+        # `embeddings.create` searches every text for fields to rename, and always names an encoding.
+        return self._send(Endpoint.EMBEDDINGS, request, model, dimensions)
+
+    def _send_chat(self, request: Body, model: str) -> Body | Refusal:
+        return self._send(Endpoint.CHAT, request, model)
+
     def _send(
-        self, request: Mapping[str, object], model: str, dimensions: int | None
-    ) -> Mapping[str, object] | Refusal:
+        self, endpoint: Endpoint, request: Body, model: str, dimensions: int | None = None
+    ) -> Body | Refusal:
         try:
-            # `embeddings.create` searches every text for fields to rename, and always names an encoding.
-            response = self._post("/embeddings", cast_to=httpx2.Response, body=request)
+            response = self._post(endpoint, cast_to=httpx2.Response, body=request)
         except openai.APIStatusError as error:
             self._note_limits(error.response)
             said = ApiError.parse(error.response.content)
-            return Refusal(error.status_code, said, model, dimensions, error.response.headers)
+            headers = error.response.headers
+            return Refusal(error.status_code, said, model, dimensions, headers, endpoint=endpoint)
         except (openai.APIError, UnicodeError) as error:
             raise self._errors.of_lost_call(error) from error
         self._note_limits(response)
         body = read_body(response.content)
-        said_in_success = error_in(body)
+        said_in_success = error_in(body) if endpoint is Endpoint.EMBEDDINGS else error_in_chat(body)
         if said_in_success is None:
             return body
-        return refusal_in_success(said_in_success, model, dimensions, response.headers)
+        refusal = refusal_in_success(said_in_success, model, dimensions, response.headers)
+        return replace(refusal, endpoint=endpoint)
 
     def _note_limits(self, response: httpx2.Response) -> None:
         """Keep what is left. A refusal that says how long to wait wins over what it says is left."""

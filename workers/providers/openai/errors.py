@@ -1,4 +1,4 @@
-"""The one place where a call to the provider that brought no vectors gets its class."""
+"""The one place where a call to the provider that brought no answer gets its class."""
 
 import ssl
 from collections.abc import Callable, Iterator
@@ -58,10 +58,11 @@ class OpenAIErrors:
         return RetryableError(safe_message(words, self.key), reason=reason)
 
     def of_refusal(self, refusal: Refusal) -> TaskError:
-        """The error for what the provider answered in place of vectors."""
+        """The error for what the provider answered in place of what was asked for."""
         rule = rule_for(refusal)
         words = rule.words.format(
             url=self.base_url,
+            api=refusal.endpoint.api,
             model=refusal.model,
             dimensions=refusal.dimensions,
             proxy=self.proxy or f"before {self.base_url}",

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from http import HTTPStatus
 from typing import TypeAlias
 
@@ -10,11 +11,11 @@ from shared.errors import Blame, RetryReason
 from workers.providers.openai.api_error import ApiError, BodyKind
 
 
-def _words(text: str) -> frozenset[str]:
+def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-QUOTA_NAMES = _words(
+QUOTA_NAMES = words(
     """
     insufficient_quota insufficient_credits insufficient_balance insufficient_funds
     billing_hard_limit_reached billing_not_active billing_error budget_exceeded quota_exceeded
@@ -38,7 +39,7 @@ PASSES_SOON = re.compile(
     r"(?:retry|try again|wait)\b.{0,20}?\b\d|rate.?limit|per.?(?:second|minute|hour|day)\b|\b[rt]p[smd]\b",
     re.IGNORECASE,
 )
-KEY_NAMES = _words(
+KEY_NAMES = words(
     """
     invalid_api_key api_key_invalid authentication_error invalid_authentication unauthenticated unauthorized
     invalid_token expired_api_key
@@ -52,13 +53,13 @@ KEY_WORDS = re.compile(
     r"|\bauthentication (?:failed|error|required)\b",
     re.IGNORECASE,
 )
-RATE_NAMES = _words(
+RATE_NAMES = words(
     """
     rate_limit_exceeded rate_limit_error rate_limited too_many_requests throttlingexception throttling
     ratelimitreached
     """
 )
-MODEL_NAMES = _words(
+MODEL_NAMES = words(
     """
     model_not_found model_not_available model_not_supported model_not_exist model_decommissioned
     model_permission_blocked_org model_permission_blocked_project model_terms_required modelnotfound
@@ -89,17 +90,17 @@ TLS_WORDS = re.compile(
 )
 QUOTED = re.compile(r"\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)|`[^`]*`")
 NAMES_OF_STATUS = {
-    400: _words("invalid_request_error invalid_argument badrequesterror"),
-    401: _words("authentication_error unauthenticated"),
-    402: _words("billing_error"),
-    403: _words("permission_error permission_denied"),
-    404: _words("not_found_error not_found notfounderror"),
-    413: _words("request_too_large"),
-    429: _words("rate_limit_error rate_limit_exceeded resource_exhausted too_many_requests"),
-    500: _words("server_error api_error internal"),
-    503: _words("unavailable service_unavailable"),
-    504: _words("deadline_exceeded"),
-    529: _words("overloaded_error"),
+    400: words("invalid_request_error invalid_argument badrequesterror"),
+    401: words("authentication_error unauthenticated"),
+    402: words("billing_error"),
+    403: words("permission_error permission_denied"),
+    404: words("not_found_error not_found notfounderror"),
+    413: words("request_too_large"),
+    429: words("rate_limit_error rate_limit_exceeded resource_exhausted too_many_requests"),
+    500: words("server_error api_error internal"),
+    503: words("unavailable service_unavailable"),
+    504: words("deadline_exceeded"),
+    529: words("overloaded_error"),
 }
 """The status of an error that came with a status of success."""
 _END_OF_STATUSES = 600
@@ -107,6 +108,18 @@ _INPUT = frozenset({400, 413, 422})
 _OF_THE_SERVER = frozenset({408, 409, 425, 498, 499})
 _GONE = frozenset({404, 410})
 _NOT_HERE = frozenset({403, 404, 410, 451})
+
+
+class Endpoint(StrEnum):
+    """What was called, beneath the base URL."""
+
+    EMBEDDINGS = "/embeddings"
+    CHAT = "/chat/completions"
+
+    @property
+    def api(self) -> str:
+        """Its name in a message."""
+        return "embeddings" if self is Endpoint.EMBEDDINGS else "chat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +133,7 @@ class Refusal:
     headers: Mapping[str, str] = field(default_factory=dict)
     in_success: bool = False
     """Did it come with a status of success? Then `status` is what the error itself says."""
+    endpoint: Endpoint = Endpoint.EMBEDDINGS
 
     @property
     def _said(self) -> str:
@@ -204,7 +218,7 @@ Next: TypeAlias = RetryReason | Blame
 class Rule:
     """Where `fits`, do as `then` says, and begin the message with `words`.
 
-    `{url}`, `{model}`, `{dimensions}` and `{proxy}` are filled in.
+    `{url}`, `{api}`, `{model}`, `{dimensions}` and `{proxy}` are filled in.
     """
 
     fits: Callable[[Refusal], bool]
@@ -240,9 +254,7 @@ RULES = (
         RetryReason.UNAUTHORIZED,
         "{url} refuses this service, check OPENAI_API_KEY, the account and the network",
     ),
-    Rule(
-        Refusal.address_is_wrong, RetryReason.WRONG_URL, "no embeddings API at {url}, check OPENAI_BASE_URL"
-    ),
+    Rule(Refusal.address_is_wrong, RetryReason.WRONG_URL, "no {api} API at {url}, check OPENAI_BASE_URL"),
     Rule(
         _status(404, 410),
         Blame.MODEL_OR_ADDRESS,
