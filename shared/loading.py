@@ -6,20 +6,30 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 
 from shared.errors import ConfigurationError
-from shared.models import Provider
+from shared.plain_text import visible
+from shared.provider_accounts import LOCAL, ProviderFields, is_nested, nested
+from shared.routes import Routes
 from shared.setting_values import faults_of_library_variables
-from shared.settings import ENV_FILE, ENV_FILE_ENCODING, ServiceLocation, Settings, faults_of_groups
+from shared.settings import (
+    ENV_FILE,
+    ENV_FILE_ENCODING,
+    NESTED_PROVIDERS,
+    ServiceLocation,
+    Settings,
+    faults_of_groups,
+)
 
 MOUNTED_FILES_DIRECTORY = "/run/secrets"
 MAX_ENV_FILE_BYTES = 2**20
@@ -60,8 +70,9 @@ class _EnvFile:
 def load_settings() -> Settings:
     """The settings of this process. Raises ConfigurationError with a line for each fault."""
     settings = _load(Settings)
-    sdk = settings.embedding_provider is Provider.OPENAI
-    if faults := [*faults_of_groups(settings), *faults_of_library_variables(os.environ, sdk=sdk)]:
+    sdk = any(settings.accounts[name].kind != LOCAL for name in settings.providers_in_use)
+    faults = [*faults_of_groups(settings), *Routes.from_settings(settings).faults()]
+    if faults := [*faults, *faults_of_library_variables(os.environ, sdk=sdk)]:
         raise ConfigurationError(*faults)
     return settings
 
@@ -91,10 +102,10 @@ def unknown_names(
     found = [
         UnknownName(name, ".env", _meant(upper, unset))
         for upper, name in env_file.items()
-        if upper not in settings
+        if upper not in settings and not is_nested(upper)
     ]
     for upper, name in environment.items():
-        if upper in settings or upper in env_file:
+        if upper in settings or upper in env_file or is_nested(upper):
             continue
         meant = _meant(upper, unset)
         if meant and (upper.partition("_")[0] in first_words or _likeness(upper, meant) >= _MIN_LIKENESS):
@@ -113,7 +124,8 @@ def _load(kind: type[Kind]) -> Kind:
         raise ConfigurationError(*faults)
     logging.getLogger("dotenv").setLevel(logging.ERROR)  # it warns of lines that are none of ours
     try:
-        return kind(_secrets_dir=directories)
+        further: dict[str, Any] = {NESTED_PROVIDERS: _nested_providers(env_file, directories)}
+        return kind(_secrets_dir=directories, **further)
     except ValidationError as error:
         raise ConfigurationError(*_readable(error, env_file)) from error
     except SettingsError as error:
@@ -122,6 +134,17 @@ def _load(kind: type[Kind]) -> Kind:
 
 def _names(kind: type[ServiceLocation]) -> frozenset[str]:
     return frozenset(name.upper() for name in kind.model_fields)
+
+
+def _nested_providers(env_file: _EnvFile, directories: Iterable[Path]) -> dict[str, dict[str, str]]:
+    """What the environment, `.env` and files say of single providers, in this order of precedence."""
+    in_env_file = any(is_nested(name) for name in env_file.names)
+    dotenv = dotenv_values(ENV_FILE, encoding=ENV_FILE_ENCODING) if in_env_file else {}
+    files = [
+        {path.name: path.read_text().strip() for path in directory.iterdir() if is_nested(path.name)}
+        for directory in directories
+    ]
+    return nested([os.environ, dotenv, *reversed(files)])
 
 
 def _secrets_directories() -> tuple[list[Path], list[str]]:
@@ -140,7 +163,7 @@ def _secrets_directories() -> tuple[list[Path], list[str]]:
 def _readable(error: ValidationError, env_file: _EnvFile) -> list[str]:
     lines = []
     for fault in error.errors(include_url=False, include_input=False):
-        name = str(fault["loc"][0]).upper() if fault["loc"] else "settings"
+        name = _variable(fault["loc"]) if fault["loc"] else "settings"
         sentence = _sentence(fault)
         if sentence.startswith(_REQUIRED):
             sentence += _why_missing(name, env_file)
@@ -150,7 +173,18 @@ def _readable(error: ValidationError, env_file: _EnvFile) -> list[str]:
     return lines
 
 
+def _variable(place: Sequence[int | str]) -> str:
+    """The variable at fault: PROVIDERS__OLLAMA__BASE_URL for a field of one provider."""
+    parts = place if place[0] == "providers" else place[:1]
+    return visible("__".join(str(part).upper() for part in parts))
+
+
 def _sentence(fault: ErrorDetails) -> str:
+    if fault["type"] == "extra_forbidden":
+        known = sorted(name.upper() for name in ProviderFields.model_fields)
+        meant = difflib.get_close_matches(str(fault["loc"][-1]).upper(), known, n=1)
+        hint = f"did you mean {meant[0]}?" if meant else f"there are {', '.join(known)}"
+        return f"is no field of a provider; {hint}"
     if fault["type"] == "missing":
         return f"{_REQUIRED} but not set"
     message = str(fault["msg"])
@@ -214,7 +248,7 @@ def _faults_of_value_files(directory: Path, settings: frozenset[str]) -> Iterato
         yield f"{directory}: the settings in it {_why(error)}"
         return
     inside = directory.resolve()
-    for name in sorted(settings & files.keys()):
+    for name in sorted(name for name in files if name in settings or is_nested(name)):
         path = files[name]
         try:
             if inside not in path.resolve(strict=True).parents:

@@ -57,13 +57,6 @@ class WireShape(StrEnum):
     NESTJS = "nestjs"
 
 
-class Provider(StrEnum):
-    """Who computes: a remote OpenAI-compatible server, or the model embedded in this service."""
-
-    OPENAI = "openai"
-    LOCAL = "local"
-
-
 @dataclass(frozen=True, slots=True)
 class BatchKey(FastPickle):
     """Tasks with equal keys may share one provider call."""

@@ -10,6 +10,8 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from pydantic import SecretStr
+
 MAX_HOST_CHARACTERS = 253
 MAX_LABEL_CHARACTERS = 63
 """Source: RFC 1035, section 2.3.4."""
@@ -33,6 +35,7 @@ _NO_KEY = re.compile(
     r"|((my|the|openai|api|secret)-)*(key|token|secret)"
 )
 _HEADER_LINE = re.compile(r"[ -~]+")
+_HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 _CERTIFICATE_FILES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _SENT_AS_HEADERS = ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_ADMIN_KEY")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
@@ -114,6 +117,21 @@ def _is_ipv4(host: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def checked_secret(secret: SecretStr) -> SecretStr | None:
+    """The secret without the space around it; None where it is empty.
+
+    Raises ValueError, which does not repeat it, where it is an example's or cannot be sent in a header.
+    """
+    text = secret.get_secret_value().strip()
+    if not text:
+        return None
+    if is_template(text):
+        raise ValueError("is the placeholder of an example; set the real one, or none at all")
+    if not _HEADER_SAFE.fullmatch(text):
+        raise ValueError("must be printable ASCII without spaces, as it is sent in a header")
+    return SecretStr(text)
 
 
 def is_template(secret: str) -> bool:

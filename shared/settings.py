@@ -8,18 +8,30 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from shared.models import OPENAI_HOST, Provider
-from shared.setting_values import checked_url, is_placeholder, is_template, means_no_key
+from shared.models import OPENAI_HOST
+from shared.provider_accounts import (
+    LOCAL,
+    LOCAL_MODEL,
+    OPENAI,
+    GivenProviders,
+    ProviderAccount,
+    ProviderFields,
+    checked_object,
+    read_json,
+)
+from shared.setting_values import checked_secret, checked_url, is_placeholder, is_template, means_no_key
 
 ENV_FILE = Path(".env")
 ENV_FILE_ENCODING = "utf-8-sig"
 """Some editors begin a file with a byte order mark."""
 PENDING_PATH = "/api/ai-tasks/pending"
 TASK_PATH = "/api/ai-tasks/{id}"
+ROUTES_EXAMPLE = '{"nomic-*": "ollama"}'
+NESTED_PROVIDERS = "nested_providers"
+"""What variables of the form PROVIDERS__NAME__FIELD say, for the constructor."""
 _PATH_SAFE = re.compile(r"/[!-~]*")
-_HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 _QUOTED = re.compile(r"""(["'])(.*)\1(\s+#.*)?""")
 _COMMENT = re.compile(r"\s+#.*")
 _JSON_STARTS = ("{", "[")
@@ -29,6 +41,7 @@ _OAUTH2_OPTIONAL = ("api_oauth2_scope", "api_oauth2_audience")
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
+ModelName = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class UnknownTaskPolicy(StrEnum):
@@ -106,7 +119,14 @@ class Settings(ServiceLocation):
     api_pending_path: str = PENDING_PATH
     api_task_path: str = TASK_PATH
 
-    embedding_provider: Provider = Provider.OPENAI
+    providers: Annotated[Mapping[str, ProviderFields], NoDecode] = Field(default_factory=dict)
+    """Beside `openai`, which the OPENAI_* settings describe, and `local`."""
+    model_routes: Annotated[Mapping[str, tuple[str, ...]], NoDecode] = Field(default_factory=dict)
+    """Providers by pattern of a model's name; the first that matches counts."""
+    embedding_provider: str = OPENAI
+    embedding_model: ModelName | None = None
+    embedding_dimensions: Annotated[int | None, Field(ge=1, le=65_536)] = None
+    generation_model: ModelName | None = None
     openai_base_url: str | None = None
     openai_api_key: Annotated[SecretStr | None, Field(validate_default=True)] = None
 
@@ -150,6 +170,61 @@ class Settings(ServiceLocation):
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.JSON
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_nested(cls, values: Mapping[str, object]) -> dict[str, object]:
+        """What single variables say of a provider belongs to PROVIDERS."""
+        given = dict(values)
+        nested = given.pop(NESTED_PROVIDERS, None)
+        if isinstance(nested, Mapping) and nested:
+            bare = {
+                name: {field: _bare(value) for field, value in fields.items()}
+                for name, fields in nested.items()
+            }
+            given["providers"] = GivenProviders(given.get("providers"), bare)
+        return given
+
+    @field_validator("providers", mode="before")
+    @classmethod
+    def _providers(cls, value: object) -> object:
+        return (value if isinstance(value, GivenProviders) else GivenProviders(value, {})).merged()
+
+    @field_validator("model_routes", mode="before")
+    @classmethod
+    def _routes(cls, value: object) -> object:
+        routes = (
+            read_json(value, ROUTES_EXAMPLE)
+            if isinstance(value, str)
+            else checked_object(value, ROUTES_EXAMPLE)
+        )
+        return {pattern: _route(pattern, names) for pattern, names in routes.items()}
+
+    @field_validator("model_routes")
+    @classmethod
+    def _known_routes(
+        cls, value: Mapping[str, tuple[str, ...]], info: ValidationInfo
+    ) -> Mapping[str, tuple[str, ...]]:
+        known = _known_providers(info)
+        for pattern, names in value.items():
+            if known and (unknown := next((name for name in names if name not in known), None)):
+                raise ValueError(
+                    f'sends "{pattern[:60]}" to "{unknown[:60]}", but the providers are {", ".join(known)}'
+                )
+            if LOCAL in names and len(names) > 1 and pattern != LOCAL_MODEL:
+                raise ValueError(
+                    f'sends "{pattern[:60]}" to {" or ".join(names)}, but {LOCAL} has one model of its own,'
+                    f" {LOCAL_MODEL}, and stands in for no other"
+                )
+        return value
+
+    @field_validator("embedding_provider")
+    @classmethod
+    def _known_provider(cls, value: str, info: ValidationInfo) -> str:
+        known = _known_providers(info)
+        if known and value not in known:
+            raise ValueError(f"must be one of {', '.join(known)}")
+        return value
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _upper(cls, value: object) -> object:
@@ -181,16 +256,14 @@ class Settings(ServiceLocation):
     def _secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         text = value.get_secret_value().strip() if value else ""
         if info.field_name == "openai_api_key":
-            if info.data.get("embedding_provider") is Provider.LOCAL and is_placeholder(text):
+            if not _uses_openai(info) and is_placeholder(text):
                 return None
             _require_key(text, info)
-        if not text:
-            return None
+        if info.field_name != "api_oauth2_client_secret":
+            return checked_secret(SecretStr(text))
         if is_template(text):
             raise ValueError("is the placeholder of an example; set the real one, or none at all")
-        if info.field_name != "api_oauth2_client_secret" and not _HEADER_SAFE.fullmatch(text):
-            raise ValueError("must be printable ASCII without spaces, as it is sent in a header")
-        return SecretStr(text)
+        return SecretStr(text) if text else None
 
     @field_validator("shard_index")
     @classmethod
@@ -204,6 +277,26 @@ class Settings(ServiceLocation):
     def min_poll_seconds(self) -> float:
         """POLLING_MIN_INTERVAL_SECONDS, never above the longest wait."""
         return min(self.polling_min_interval_seconds, self.polling_interval_seconds)
+
+    @property
+    def accounts(self) -> dict[str, ProviderAccount]:
+        """Every provider there is, by name."""
+        openai = ProviderAccount(
+            OPENAI,
+            base_url=self.openai_base_url,
+            api_key=self.openai_api_key,
+            requests_per_minute=self.openai_requests_per_minute,
+            tokens_per_minute=self.openai_tokens_per_minute,
+        )
+        further = (ProviderAccount(name, **dict(fields)) for name, fields in self.providers.items())
+        return {each.name: each for each in (openai, ProviderAccount(LOCAL, LOCAL), *further)}
+
+    @property
+    def providers_in_use(self) -> tuple[str, ...]:
+        """The default for embeddings, then those that are routed to or configured. All of them are tried."""
+        routed = [name for names in self.model_routes.values() for name in names]
+        keyed = [OPENAI] if self.openai_api_key else []
+        return tuple(dict.fromkeys((self.embedding_provider, *routed, *self.providers, *keyed)))
 
 
 def faults_of_groups(settings: Settings) -> Iterator[str]:
@@ -221,8 +314,36 @@ def faults_of_groups(settings: Settings) -> Iterator[str]:
         yield "API_CLIENT_CERT: is required but not set, as API_CLIENT_KEY is set"
 
 
+def _known_providers(info: ValidationInfo) -> tuple[str, ...]:
+    """The names there are; none where PROVIDERS itself is at fault."""
+    further = info.data.get("providers")
+    return () if further is None else (OPENAI, LOCAL, *further)
+
+
+def _route(pattern: str, names: object) -> tuple[str, ...]:
+    """Raises ValueError with a sentence."""
+    listed = [names] if isinstance(names, str) else names
+    if (
+        not isinstance(listed, list | tuple)
+        or not listed
+        or not all(isinstance(name, str) for name in listed)
+    ):
+        raise ValueError(
+            f'must give "{pattern[:60]}" the name of a provider, or a list of names; write {ROUTES_EXAMPLE}'
+        )
+    if not pattern:
+        raise ValueError(f"has an empty pattern; write {ROUTES_EXAMPLE}")
+    return tuple(dict.fromkeys(name.strip().lower() for name in listed))
+
+
+def _uses_openai(info: ValidationInfo) -> bool:
+    """Is `openai` the default for embeddings, or routed to? Not where that is not known, for a fault."""
+    routed = any(OPENAI in names for names in info.data.get("model_routes", {}).values())
+    return routed or info.data.get("embedding_provider") == OPENAI
+
+
 def _require_key(text: str, info: ValidationInfo) -> None:
-    if info.data.get("embedding_provider") is Provider.LOCAL:
+    if not _uses_openai(info):
         return
     set_one = "set your key, or EMBEDDING_PROVIDER=local for the embedded model"
     if not text:

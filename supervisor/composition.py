@@ -3,12 +3,13 @@
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from shared.errors import RetryReason
 from shared.logs import LogEvent, get_logger
 from shared.metrics import SupervisorMetrics
-from shared.models import OPENAI_URL, Provider
+from shared.provider_accounts import ProviderAccount
 from shared.retry import Backoff
 from shared.routes import Routes
 from shared.settings import Settings
@@ -234,25 +235,41 @@ def _call_gate(settings: Settings, outside: Outside, calls: str) -> CallGate:
 
 
 def _providers(settings: Settings, outside: Outside) -> Providers:
-    name = settings.embedding_provider.value
-    return Providers(Routes(name), (name,), lambda name: _provider(name, settings, outside))
+    accounts = settings.accounts
+
+    def make(name: str) -> ProviderState:
+        return _provider(accounts.get(name, ProviderAccount(name, kind="")), settings, outside)
+
+    return Providers(Routes.from_settings(settings), settings.providers_in_use, make)
 
 
-def _provider(name: str, settings: Settings, outside: Outside) -> ProviderState:
+def _provider(account: ProviderAccount, settings: Settings, outside: Outside) -> ProviderState:
     def log_learned(model: str, what: str, value: float) -> None:
-        log.info(LogEvent.LIMIT_LEARNED, provider=name, model=model, what=what, value=value)
+        log.info(LogEvent.LIMIT_LEARNED, provider=account.name, model=model, what=what, value=value)
 
     clock = outside.clock
-    address = settings.openai_base_url or OPENAI_URL if name == Provider.OPENAI else ""
-    trouble = TroubleRecord(name, address, wall=outside.wall)
+    trouble = TroubleRecord(account.name, account.address, wall=outside.wall)
+    breaker = _breaker(settings, outside, account.name, trouble)
     return ProviderState(
-        name=name,
-        gate=ProviderGate(_breaker(settings, outside, name, trouble), trouble, clock),
-        limiter=RateLimiter(settings.openai_requests_per_minute, settings.openai_tokens_per_minute, clock),
+        name=account.name,
+        gate=ProviderGate(breaker, trouble, clock, _settings_to_check(account)),
+        limiter=RateLimiter(account.requests_per_minute, account.tokens_per_minute, clock),
         limits=ModelLimits(settings.openai_timeout, settings.concurrency_limit, clock, log_learned),
         evidence=Evidence(clock),
         canaries=Canaries(lambda: secrets.token_hex(4)),
     )
+
+
+def _settings_to_check(account: ProviderAccount) -> Mapping[RetryReason, str]:
+    """Which setting to look at, by what a call to the provider failed of."""
+    return {
+        RetryReason.CONNECTION: account.setting("base_url"),
+        RetryReason.TIMEOUT: "OPENAI_TIMEOUT",
+        RetryReason.RATE_LIMIT: account.setting("requests_per_minute"),
+        RetryReason.UNAUTHORIZED: account.setting("api_key"),
+        RetryReason.WRONG_URL: account.setting("base_url"),
+        RetryReason.BAD_RESPONSE: account.setting("base_url"),
+    }
 
 
 def _breaker(

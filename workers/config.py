@@ -5,13 +5,13 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from shared.models import INPUTS_DIRECTORY, Provider
+from shared.models import INPUTS_DIRECTORY
 from shared.settings import LogFormat, LogLevel, LongText, Settings
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
-    provider: Provider
+    provider: str
     openai_api_key: SecretStr | None
     openai_base_url: str | None
     openai_timeout_seconds: float

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from shared.errors import ConfigurationError, NonRetryableError
-from shared.models import Provider, Task
+from shared.models import Task
+from shared.provider_accounts import LOCAL, OPENAI
 from shared.settings import LongText
 from workers.config import WorkerConfig
 from workers.processors.base import BaseProcessor
@@ -34,14 +35,14 @@ def build_factory(config: WorkerConfig, calls: ProviderCalls) -> ProcessorFactor
     Raises ConfigurationError where the provider cannot be used as configured.
     """
     provider = _embedding_provider(config, calls)
-    if config.provider is Provider.OPENAI and config.long_text is LongText.MEAN:
+    if config.provider == OPENAI and config.long_text is LongText.MEAN:
         provider = PiecewiseEmbeddings(provider)
     return ProcessorFactory([TextEmbeddingProcessor(provider)])
 
 
-def preload_provider(provider: Provider) -> None:
+def preload_provider(provider: str) -> None:
     """Load in the forkserver what the workers of `provider` would load one by one. Starts no thread."""
-    if provider is Provider.LOCAL:
+    if provider == LOCAL:
         from workers.providers.local import preload  # noqa: PLC0415  heavy, and may be absent
     else:
         from workers.providers.openai.client import preload  # noqa: PLC0415  heavy
@@ -49,7 +50,7 @@ def preload_provider(provider: Provider) -> None:
 
 
 def _embedding_provider(config: WorkerConfig, calls: ProviderCalls) -> EmbeddingProvider:
-    if config.provider is Provider.LOCAL:
+    if config.provider == LOCAL:
         from workers.providers.local import LocalEmbeddings  # noqa: PLC0415  heavy, and may be absent
 
         return LocalEmbeddings()

@@ -17,15 +17,7 @@ FIRST_PAUSE_SECONDS = 1.0
 MAX_PAUSE_SECONDS = 60.0
 PROBE_INTERVAL_SECONDS = 60.0
 MAX_MODEL_TROUBLES = 200
-
-_SETTINGS: Mapping[RetryReason, str] = {
-    RetryReason.CONNECTION: "OPENAI_BASE_URL",
-    RetryReason.TIMEOUT: "OPENAI_TIMEOUT",
-    RetryReason.RATE_LIMIT: "OPENAI_REQUESTS_PER_MINUTE",
-    RetryReason.UNAUTHORIZED: "OPENAI_API_KEY",
-    RetryReason.WRONG_URL: "OPENAI_BASE_URL",
-    RetryReason.BAD_RESPONSE: "OPENAI_BASE_URL",
-}
+_NO_SETTINGS: Mapping[RetryReason, str] = {}
 
 log = get_logger("provider_gate")
 
@@ -44,13 +36,21 @@ class ProviderGate:
     """Breaker, trouble, rate-limit pause and holds of one provider. Others read its attributes only.
 
     Owned by the loop; `clock` is monotonic. The words of failures are shown and logged, so they must not
-    have a task's text in them. `trouble` is what has failed since a unit was last served.
+    have a task's text in them. `trouble` is what has failed since a unit was last served. `settings` names
+    the setting to look at, by what failed.
     """
 
-    def __init__(self, breaker: CircuitBreaker, trouble: TroubleRecord, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        breaker: CircuitBreaker,
+        trouble: TroubleRecord,
+        clock: Callable[[], float],
+        settings: Mapping[RetryReason, str] = _NO_SETTINGS,
+    ) -> None:
         self.breaker = breaker
         self.trouble = trouble
         self._clock = clock
+        self._settings = settings
         self._paused_until = 0.0
         self._next_pause_seconds = FIRST_PAUSE_SECONDS
         self.hold: Hold | None = None
@@ -136,7 +136,7 @@ class ProviderGate:
             self.hold_on(Hold(failure.retry, failure.shown, key))
             return
         # First, because what follows is logged with it.
-        self.trouble.failed(_cause(failure.retry, failure.shown))
+        self.trouble.failed(self._cause(failure.retry, failure.shown))
         if failure.retry is RetryReason.RATE_LIMIT:
             self.breaker.succeeded()
             self._pause(failure.retry_after_seconds)
@@ -145,7 +145,7 @@ class ProviderGate:
 
     def hold_on(self, hold: Hold) -> None:
         """Nothing but a probe goes to the provider until it has served one."""
-        self.trouble.failed(_cause(hold.reason, hold.message))
+        self.trouble.failed(self._cause(hold.reason, hold.message))
         if self.hold is None:
             self._next_probe_at = self._clock() + PROBE_INTERVAL_SECONDS
             log.error(LogEvent.PROVIDER_HELD, **_about(hold, self.trouble))
@@ -155,7 +155,7 @@ class ProviderGate:
         """No task of the model goes to the provider until it is due to be tried again."""
         model = hold.key.model
         trouble = self._model_troubles.setdefault(model, self.trouble.anew())
-        trouble.failed(_cause(hold.reason, hold.message))
+        trouble.failed(self._cause(hold.reason, hold.message))
         if len(self._model_troubles) > MAX_MODEL_TROUBLES:
             self._model_troubles.popitem(last=False)
         if model not in self._model_holds:
@@ -180,6 +180,9 @@ class ProviderGate:
         self._throttled_call_out = False
         self.breaker.undecided()
 
+    def _cause(self, reason: RetryReason | None, message: str) -> Cause:
+        return Cause(reason or "", message, self._settings.get(reason, "") if reason else "")
+
     def _pause(self, asked_seconds: float | None) -> None:
         now = self._clock()
         self._throttled = True
@@ -194,10 +197,6 @@ class ProviderGate:
         self._paused_until = max(self._paused_until, now + seconds)
         if not already:
             log.warning(LogEvent.PROVIDER_THROTTLED, seconds=round(seconds, 3), **self.trouble.facts())
-
-
-def _cause(reason: RetryReason | None, message: str) -> Cause:
-    return Cause(reason or "", message, _SETTINGS.get(reason, "") if reason else "")
 
 
 def _about(hold: Hold, trouble: TroubleRecord) -> dict[str, object]:

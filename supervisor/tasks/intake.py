@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from shared.logs import LogEvent, get_logger
 from shared.metrics import SupervisorMetrics
-from shared.models import Provider, Task, TextLength
+from shared.models import Task, TextLength
+from shared.provider_accounts import OPENAI
 from shared.settings import LongText, Settings, UnknownTaskPolicy
 from shared.task_inputs import MAX_TEXT_TOKENS
 from supervisor.journal.journal import TaskJournal
@@ -47,7 +48,7 @@ class IntakeRules:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "IntakeRules":
-        has_limit = settings.embedding_provider is Provider.OPENAI
+        has_limit = settings.embedding_provider == OPENAI
         return cls(
             policy=settings.unknown_task_policy,
             fail_long_texts=has_limit and settings.long_text is LongText.FAIL,

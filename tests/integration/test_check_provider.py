@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from shared.models import Provider
+from shared.provider_accounts import LOCAL
 from shared.settings import Settings
 from supervisor.console.preflight import provider as preflight
 from supervisor.console.preflight.finding import Finding, Mark
@@ -136,6 +136,6 @@ def test_a_provider_that_is_not_there_is_said_to_be_waited_for(look: Look) -> No
 
 
 def test_the_embedded_model_is_loaded_and_asked(look: Look) -> None:
-    finding = look(embedding_provider=Provider.LOCAL)
+    finding = look(embedding_provider=LOCAL)
     assert finding.mark is Mark.OK
     assert finding.text == "wordllama-l2-supercat-256 embeds a word in 256 numbers, offline"

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from pydantic import SecretStr
 
-from shared.models import Provider
+from shared.provider_accounts import LOCAL
 from shared.settings import Settings, UnknownTaskPolicy
 from supervisor.console.preflight import task_api
 from supervisor.console.preflight.finding import Mark
@@ -41,7 +41,7 @@ def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Look:
         monkeypatch.delenv(name.lower(), raising=False)
 
     def look(url: str, held: JournalTasks | None = None, **settings: object) -> TaskApiReport:
-        given = {"api_base_url": url, "embedding_provider": Provider.LOCAL, "api_token": SecretStr(TOKEN)}
+        given = {"api_base_url": url, "embedding_provider": LOCAL, "api_token": SecretStr(TOKEN)}
         return look_at_task_api(Settings.model_validate({**given, **settings}), held or JournalTasks())
 
     return look

@@ -14,7 +14,8 @@ import pytest
 from pydantic import SecretStr
 
 from shared.messages import Unit
-from shared.models import Output, Provider
+from shared.models import Output
+from shared.provider_accounts import OPENAI
 from shared.settings import LogFormat, LogLevel
 from supervisor.pool.base import UnitFinished, WorkerDied, WorkerStarted
 from supervisor.pool.local import LocalPool
@@ -56,7 +57,7 @@ def pool(
 @contextlib.contextmanager
 def running_pool(folder: Path, log: EventLog, base_url: str) -> Iterator[LocalPool]:
     config = WorkerConfig(
-        provider=Provider.OPENAI,
+        provider=OPENAI,
         openai_api_key=SecretStr("sk-none"),
         openai_base_url=base_url,
         openai_timeout_seconds=30.0,

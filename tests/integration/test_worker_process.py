@@ -14,7 +14,8 @@ import pytest
 from pydantic import SecretStr
 
 from shared.messages import RateLimits, UnitDone, WorkerMessage, WorkerReady, WorkerUnfit
-from shared.models import Output, Provider
+from shared.models import Output
+from shared.provider_accounts import LOCAL, OPENAI
 from shared.settings import LogFormat, LogLevel
 from tests.stubs.provider import StubProvider
 from tests.stubs.provider_answer import vector_for
@@ -58,7 +59,7 @@ class Started:
 
 @pytest.fixture(scope="module")
 def context() -> ForkServerContext:
-    return start_forkserver(Provider.OPENAI)
+    return start_forkserver(OPENAI)
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def provider() -> Iterator[StubProvider]:
 @pytest.fixture
 def config(provider: StubProvider, tmp_path: Path) -> WorkerConfig:
     return WorkerConfig(
-        provider=Provider.OPENAI,
+        provider=OPENAI,
         openai_api_key=SecretStr("sk-integration-0123456789"),
         openai_base_url=provider.base_url,
         openai_timeout_seconds=10.0,
@@ -183,7 +184,7 @@ def test_the_local_model_works_in_a_worker_too(
     start: Callable[..., Started], config: WorkerConfig, tmp_path: Path
 ) -> None:
     local = WorkerConfig(
-        provider=Provider.LOCAL,
+        provider=LOCAL,
         openai_api_key=None,
         openai_base_url=None,
         openai_timeout_seconds=1.0,
@@ -204,7 +205,7 @@ def test_the_local_model_works_in_a_worker_too(
 def test_a_worker_that_cannot_start_says_why_and_exits_with_2(
     start: Callable[..., Started], tmp_path: Path
 ) -> None:
-    worker = start(WorkerConfig(Provider.OPENAI, None, None, 1.0, tmp_path, LogLevel.INFO, LogFormat.JSON))
+    worker = start(WorkerConfig(OPENAI, None, None, 1.0, tmp_path, LogLevel.INFO, LogFormat.JSON))
     message = worker.receive()
     assert isinstance(message, WorkerUnfit)
     assert "OPENAI_API_KEY" in message.reason

@@ -10,7 +10,6 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 from shared.errors import RAISE_PROCESS_LIMIT, ConfigurationError
-from shared.models import Provider
 
 PRELOAD_MODULES = ["workers.process.preload"]
 PRELOAD_VARIABLE = "AI_TASK_PROCESSOR_PRELOAD"
@@ -34,7 +33,7 @@ def check_socket_directory() -> None:
         ) from error
 
 
-def start_forkserver(provider: Provider) -> ForkServerContext:
+def start_forkserver(provider: str) -> ForkServerContext:
     """Start the forkserver with the imports of `provider`'s workers done; a context to make workers with.
 
     It ends with this process. If it dies earlier, the next Process.start() starts another. Raises
@@ -46,7 +45,7 @@ def start_forkserver(provider: Provider) -> ForkServerContext:
         os.environ["PYTHONPATH"] = os.pathsep.join([str(_CHECKOUT), *filter(None, paths)])
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD_MODULES)
-    os.environ[PRELOAD_VARIABLE] = provider.value
+    os.environ[PRELOAD_VARIABLE] = provider
     try:
         multiprocessing.forkserver.ensure_running()
     except OSError as error:

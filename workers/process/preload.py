@@ -11,7 +11,6 @@ import sys
 
 from setproctitle import setproctitle
 
-from shared.models import Provider
 from workers.process.entrypoint import leave_signals_to_supervisor
 from workers.process.forkserver import PRELOAD_VARIABLE
 
@@ -50,7 +49,7 @@ os.fork = fork_or_refuse
 import workers.process.worker  # noqa: E402, F401
 from workers.factory import preload_provider  # noqa: E402  brings numpy, so after the variables are set
 
-preload_provider(Provider(os.environ[PRELOAD_VARIABLE]))
+preload_provider(os.environ[PRELOAD_VARIABLE])
 # Keeps the garbage collector from touching, and so from copying, what the workers share.
 gc.collect()
 gc.freeze()

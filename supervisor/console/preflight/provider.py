@@ -11,7 +11,8 @@ import orjson
 
 from shared.errors import HOLD_REASONS, ConfigurationError, RetryReason
 from shared.messages import Failure, Unit, UnitDone
-from shared.models import OPENAI_URL, BatchKey, Output, Provider, TaskType
+from shared.models import OPENAI_URL, BatchKey, Output, TaskType
+from shared.provider_accounts import LOCAL
 from shared.settings import LogLevel, Settings
 from shared.task_inputs import DEFAULT_MODEL, canary_task
 from supervisor.console.preflight.finding import Finding, Mark, faults_of
@@ -105,7 +106,7 @@ def _outcome(done: UnitDone) -> Output | Failure:
 
 def _served(settings: Settings, output: Output) -> Finding:
     numbers = len(orjson.loads(output.value))
-    if settings.embedding_provider is Provider.LOCAL:
+    if settings.embedding_provider == LOCAL:
         return Finding(Mark.OK, SUBJECT, f"{output.model} embeds a word in {numbers} numbers, offline")
     tokens = output.usage.total_tokens
     cost = "one token" if tokens == 1 else f"{tokens:,} tokens"

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from shared.errors import ConfigurationError
 from shared.loading import load_settings
-from shared.models import Provider
+from shared.provider_accounts import LOCAL, OPENAI
 from shared.settings import LogFormat, LogLevel, LongText, Settings, UnknownTaskPolicy
 from tests.unit.shared.conftest import Surroundings
 
@@ -25,7 +25,12 @@ DEFAULTS: dict[str, object] = {
     "API_PENDING_PATH": "/api/ai-tasks/pending",
     "API_TASK_PATH": "/api/ai-tasks/{id}",
     "OPENAI_BASE_URL": None,
-    "EMBEDDING_PROVIDER": Provider.OPENAI,
+    "EMBEDDING_PROVIDER": OPENAI,
+    "EMBEDDING_MODEL": None,
+    "EMBEDDING_DIMENSIONS": None,
+    "GENERATION_MODEL": None,
+    "PROVIDERS": {},
+    "MODEL_ROUTES": {},
     "POLLING_INTERVAL_SECONDS": 30.0,
     "POLLING_MIN_INTERVAL_SECONDS": 1.0,
     "POLL_WAIT_SECONDS": 0.0,
@@ -203,7 +208,7 @@ def test_names_of_choices_may_be_in_any_case(complete: Surroundings) -> None:
     settings = load_settings()
     assert settings.log_level is LogLevel.DEBUG
     assert settings.log_format is LogFormat.CONSOLE
-    assert settings.embedding_provider is Provider.LOCAL
+    assert settings.embedding_provider == LOCAL
     assert settings.unknown_task_policy is UnknownTaskPolicy.LEAVE
 
 

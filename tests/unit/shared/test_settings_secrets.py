@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shared.errors import ConfigurationError
 from shared.loading import load_settings
-from shared.models import Provider
+from shared.provider_accounts import LOCAL
 from tests.unit.shared.conftest import Surroundings
 
 SECRET = "hunter2-very-secret"
@@ -139,7 +139,7 @@ def test_local_model_needs_no_key(surroundings: Surroundings, key: str | None) -
     surroundings.set(API_BASE_URL="http://api.test", EMBEDDING_PROVIDER="local")
     if key is not None:
         surroundings.set(OPENAI_API_KEY=key)
-    assert load_settings().embedding_provider is Provider.LOCAL
+    assert load_settings().embedding_provider == LOCAL
 
 
 def test_secrets_lose_the_space_around_them(complete: Surroundings) -> None:

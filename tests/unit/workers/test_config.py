@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.models import Provider
+from shared.provider_accounts import OPENAI
 from shared.settings import Settings
 from workers.config import WorkerConfig
 
@@ -21,7 +21,7 @@ def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> WorkerConfig:
 
 
 def test_a_worker_is_told_what_concerns_it(config: WorkerConfig, tmp_path: Path) -> None:
-    assert config.provider is Provider.OPENAI
+    assert config.provider == OPENAI
     assert config.openai_base_url == "http://provider.example/v1"
     assert config.openai_timeout_seconds == 12.5
     assert config.metrics_directory == tmp_path

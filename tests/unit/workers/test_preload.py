@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from shared.models import Provider
+from shared.provider_accounts import LOCAL, OPENAI
 from workers.process.forkserver import PRELOAD_VARIABLE
 
 
 @pytest.mark.parametrize(
     ("provider", "loaded", "absent"),
-    [(Provider.OPENAI, "httpcore2", "wordllama"), (Provider.LOCAL, "wordllama", "openai")],
+    [(OPENAI, "httpcore2", "wordllama"), (LOCAL, "wordllama", "openai")],
 )
 def test_the_forkserver_loads_what_its_workers_use_and_no_more(
-    provider: Provider, loaded: str, absent: str
+    provider: str, loaded: str, absent: str
 ) -> None:
     script = "import sys, workers.process.preload; print(*sys.modules)"
     done = subprocess.run(
@@ -22,7 +22,7 @@ def test_the_forkserver_loads_what_its_workers_use_and_no_more(
         text=True,
         check=True,
         cwd=Path(__file__).parents[3],
-        env={PRELOAD_VARIABLE: provider.value},
+        env={PRELOAD_VARIABLE: provider},
     )
     modules = done.stdout.split()
     assert loaded in modules

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.models import Provider
+from shared.provider_accounts import LOCAL
 from shared.settings import LongText
 from tests.builders import make_settings
 from tests.fakes.harness import Harness, item
@@ -32,7 +32,7 @@ def test_text_longer_than_its_model_takes_is_failed_before_it_costs_a_call() -> 
     assert reading(harness.metrics.rejected, "text_too_long") == 1
 
 
-@pytest.mark.parametrize("fields", [{"long_text": LongText.MEAN}, {"embedding_provider": Provider.LOCAL}])
+@pytest.mark.parametrize("fields", [{"long_text": LongText.MEAN}, {"embedding_provider": LOCAL}])
 def test_long_text_is_taken_where_it_can_be_embedded(fields: dict[str, object]) -> None:
     harness = make_harness(**fields)
     harness.list_tasks(item("x", input_data=LONG))
