@@ -1,4 +1,4 @@
-"""A provider of embeddings on loopback, with faults to order.
+"""A provider of embeddings and chat on loopback, with faults to order.
 
 In a test:            with StubProvider() as provider: ... OPENAI_BASE_URL=provider.base_url
 As its own process:   python -m tests.stubs.provider --port 0 --latency-ms 50 --rate-429 0.1 --seed 7
@@ -24,6 +24,7 @@ from tests.stubs.provider_answer import (
     tokens_in,
     vector_for,
 )
+from tests.stubs.provider_chat import ChatBody, ChatPolicy, chat_json, prompt_of, reply_to
 from tests.stubs.provider_faults import Delivery, Fault
 from tests.stubs.scripted_http import NO_ANSWER, Answer, Ending, Request, ScriptedServer
 
@@ -48,10 +49,11 @@ class Call:
 
 
 class StubProvider:
-    """Answers POST /v1/embeddings with `vector_for` each text.
+    """Answers POST /v1/embeddings with `vector_for` each text, and /v1/chat/completions as `speak` says.
 
-    Faults of `script` are used up first, one a call; then `policy` is asked. A text counts as paid once
-    its call was accepted, whether the client lives to read the answer or not: that is how it is billed.
+    Faults of `script` are used up first, one a call; then `policy` or `chat_policy` is asked. A text counts
+    as paid once its call was accepted, whether the client lives to read the answer or not: that is how it is
+    billed.
     """
 
     def __init__(
@@ -64,9 +66,12 @@ class StubProvider:
         policy: Policy | None = None,
     ) -> None:
         self.policy = policy
+        self.chat_policy: ChatPolicy | None = None
+        self.speak: Callable[[ChatBody], bytes] = lambda body: chat_json(body, reply_to(body))
         self.headers: dict[str, str] = {}
         """Sent with every answer, `x-ratelimit-*` say."""
         self.calls: list[Call] = []
+        self.chats: list[ChatBody] = []
         self.paid: Counter[str] = Counter()
         self._dimensions = dimensions
         self._latency_seconds = latency_seconds
@@ -120,6 +125,8 @@ class StubProvider:
             return Answer(200, orjson.dumps(self.stats()))
         if request.target == "/v1/models":
             return Answer(200, b'{"object":"list","data":[]}')
+        if request.target == "/v1/chat/completions" and request.method == "POST":
+            return self._chat(request)
         if request.target != "/v1/embeddings" or request.method != "POST":
             return Answer(404, error_json(f"Invalid URL ({request.method} {request.target})"))
         return self._embeddings(request)
@@ -127,7 +134,7 @@ class StubProvider:
     def _embeddings(self, request: Request) -> Answer:
         asked = orjson.loads(request.body)
         texts = (asked["input"],) if isinstance(asked["input"], str) else tuple(asked["input"])
-        fault = self._next_fault(texts)
+        fault = self._scripted() or (self.policy(texts) if self.policy else None)
         call = Call(
             texts=texts,
             model=asked["model"],
@@ -144,11 +151,23 @@ class StubProvider:
             self._changed.notify_all()
         return self._reply(call, fault or Fault("none"))
 
-    def _next_fault(self, texts: Sequence[str]) -> Fault | None:
+    def _chat(self, request: Request) -> Answer:
+        asked: ChatBody = orjson.loads(request.body)
+        fault = self._scripted() or (self.chat_policy(asked) if self.chat_policy else None)
         with self._changed:
-            if self._script:
-                return self._script.popleft()
-        return self.policy(texts) if self.policy else None
+            self.chats.append(asked)
+            if fault is None or fault.billed:
+                self.paid[prompt_of(asked)] += 1
+            self._changed.notify_all()
+        fault = fault or Fault("none")
+        body = self.speak(asked) if fault.body is None else fault.body
+        self._server.closing.wait(self._latency_seconds)
+        answer = Answer(fault.status, body, {**self.headers, **fault.headers})
+        return self._deliver(fault.delivery, answer, body)
+
+    def _scripted(self) -> Fault | None:
+        with self._changed:
+            return self._script.popleft() if self._script else None
 
     def _reply(self, call: Call, fault: Fault) -> Answer:
         body = fault.body

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -51,7 +51,7 @@ def _joined(content: object) -> object:
     return "".join(map(str, texts))
 
 
-def _schema(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+def _schema(value: dict[str, Any]) -> dict[str, Any]:
     check_schema(value)
     return value
 
@@ -77,7 +77,7 @@ class GenerationInput(BaseModel):
     model: Annotated[str, AfterValidator(_named)] | None = None
     max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = None
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    response_schema: Annotated[dict[str, JsonValue], AfterValidator(_schema)] | None = None
+    response_schema: Annotated[dict[str, Any], AfterValidator(_schema)] | None = None
 
     @model_validator(mode="after")
     def _asks_something(self) -> Self:
