@@ -21,11 +21,19 @@ class RetryReason(StrEnum):
     WRONG_URL = "wrong_url"
     REFUSED = "refused"
     """The provider refuses whatever it is asked, a question with a known answer included."""
+    UNUSABLE = "unusable"
+    """The provider cannot be used as it is configured: its plug-in does not load, or a setting is missing."""
     CRASH = "crash"
 
 
 HOLD_REASONS = frozenset(
-    {RetryReason.UNAUTHORIZED, RetryReason.QUOTA, RetryReason.WRONG_URL, RetryReason.REFUSED}
+    {
+        RetryReason.UNAUTHORIZED,
+        RetryReason.QUOTA,
+        RetryReason.WRONG_URL,
+        RetryReason.REFUSED,
+        RetryReason.UNUSABLE,
+    }
 )
 """The provider as a whole refuses us: waiting will not help, a person will."""
 

@@ -92,14 +92,24 @@ class WorkerMetrics:
     def __init__(self) -> None:
         counter, histogram = _makers(CollectorRegistry())
         self.requests = counter(
-            "openai_requests_total", "Calls to the provider by status: ok, or why not.", "model", "status"
+            "openai_requests_total",
+            "Calls to the provider by status: ok, or why not.",
+            "provider",
+            "model",
+            "status",
         )
         self.duration = histogram(
-            "openai_request_duration_seconds", "Time of one call to the provider.", FAST_BUCKETS, "model"
+            "openai_request_duration_seconds",
+            "Time of one call to the provider.",
+            FAST_BUCKETS,
+            "provider",
+            "model",
         )
-        self.tokens = counter("openai_tokens_used_total", "Tokens billed by the provider.", "model", "type")
+        self.tokens = counter(
+            "openai_tokens_used_total", "Tokens billed by the provider.", "provider", "model", "type"
+        )
         self.batch = histogram(
-            "openai_batch_size", "Texts in one call to the provider.", BATCH_BUCKETS, "model"
+            "openai_batch_size", "Texts in one call to the provider.", BATCH_BUCKETS, "provider", "model"
         )
 
 

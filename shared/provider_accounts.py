@@ -90,6 +90,8 @@ class ProviderAccount(FastPickle):
     api_key: SecretStr | None = None
     requests_per_minute: int = 0
     tokens_per_minute: int = 0
+    timeout_seconds: float = 60.0
+    """For one call."""
 
     @property
     def address(self) -> str:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -289,7 +290,8 @@ class Settings(ServiceLocation):
             tokens_per_minute=self.openai_tokens_per_minute,
         )
         further = (ProviderAccount(name, **dict(fields)) for name, fields in self.providers.items())
-        return {each.name: each for each in (openai, ProviderAccount(LOCAL, LOCAL), *further)}
+        accounts = (openai, ProviderAccount(LOCAL, LOCAL), *further)
+        return {each.name: replace(each, timeout_seconds=self.openai_timeout) for each in accounts}
 
     @property
     def providers_in_use(self) -> tuple[str, ...]:

@@ -3,18 +3,20 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import SecretStr
-
 from shared.models import INPUTS_DIRECTORY
+from shared.provider_accounts import ProviderAccount
 from shared.settings import LogFormat, LogLevel, LongText, Settings
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
-    provider: str
-    openai_api_key: SecretStr | None
-    openai_base_url: str | None
-    openai_timeout_seconds: float
+    accounts: tuple[ProviderAccount, ...]
+    """Of every provider there is."""
+    default_provider: str
+    """Serves a unit that names none."""
+    providers_in_use: tuple[str, ...]
+    must_connect: bool
+    """The default provider is the only one that was chosen: a worker without it is of no use."""
     metrics_directory: Path
     log_level: LogLevel
     log_format: LogFormat
@@ -22,14 +24,20 @@ class WorkerConfig:
     """Holds the inputs that are too large for a pipe."""
     long_text: LongText = LongText.FAIL
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of the providers in use."""
+        kinds = (account.kind for account in self.accounts if account.name in self.providers_in_use)
+        return tuple(dict.fromkeys(kinds))
+
     @classmethod
     def from_settings(cls, settings: Settings, metrics_directory: Path) -> "WorkerConfig":
         """The part of `settings` that concerns a worker; its metric files go to `metrics_directory`."""
         return cls(
-            provider=settings.embedding_provider,
-            openai_api_key=settings.openai_api_key,
-            openai_base_url=settings.openai_base_url,
-            openai_timeout_seconds=settings.openai_timeout,
+            accounts=tuple(settings.accounts.values()),
+            default_provider=settings.embedding_provider,
+            providers_in_use=settings.providers_in_use,
+            must_connect=not settings.providers and not settings.model_routes,
             long_text=settings.long_text,
             metrics_directory=metrics_directory,
             log_level=settings.log_level,

@@ -1,16 +1,16 @@
 """Which processor runs which task."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from shared.errors import ConfigurationError, NonRetryableError
+from shared.errors import NonRetryableError
 from shared.models import Task
-from shared.provider_accounts import LOCAL, OPENAI
 from shared.settings import LongText
 from workers.config import WorkerConfig
 from workers.processors.base import BaseProcessor
 from workers.processors.text_embedding import PiecewiseEmbeddings, TextEmbeddingProcessor
-from workers.providers.base import EmbeddingProvider
+from workers.providers.base import EmbeddingProvider, Embeddings
 from workers.providers.calls import ProviderCalls
+from workers.providers.registry import ProviderClients
 
 
 class ProcessorFactory:
@@ -29,34 +29,28 @@ class ProcessorFactory:
         return processor
 
 
+class ProviderOfUnit:
+    """An EmbeddingProvider: the one that the unit at hand goes to."""
+
+    def __init__(self, clients: ProviderClients, calls: ProviderCalls, default: str) -> None:
+        self._clients = clients
+        self._calls = calls
+        self._default = default
+
+    def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embeddings:
+        return self._clients.client(self._calls.provider or self._default).embed(texts, model, dimensions)
+
+
 def build_factory(config: WorkerConfig, calls: ProviderCalls) -> ProcessorFactory:
     """The processors of this service; a new one is added here.
 
-    Raises ConfigurationError where the provider cannot be used as configured.
+    Raises ConfigurationError where the only provider there is cannot be used as configured. One of several
+    is on hold instead.
     """
-    provider = _embedding_provider(config, calls)
-    if config.provider == OPENAI and config.long_text is LongText.MEAN:
+    clients = ProviderClients(config.accounts, calls)
+    if config.must_connect:
+        clients.connect(config.default_provider)
+    provider: EmbeddingProvider = ProviderOfUnit(clients, calls, config.default_provider)
+    if config.long_text is LongText.MEAN:
         provider = PiecewiseEmbeddings(provider)
     return ProcessorFactory([TextEmbeddingProcessor(provider)])
-
-
-def preload_provider(provider: str) -> None:
-    """Load in the forkserver what the workers of `provider` would load one by one. Starts no thread."""
-    if provider == LOCAL:
-        from workers.providers.local import preload  # noqa: PLC0415  heavy, and may be absent
-    else:
-        from workers.providers.openai.client import preload  # noqa: PLC0415  heavy
-    preload()
-
-
-def _embedding_provider(config: WorkerConfig, calls: ProviderCalls) -> EmbeddingProvider:
-    if config.provider == LOCAL:
-        from workers.providers.local import LocalEmbeddings  # noqa: PLC0415  heavy, and may be absent
-
-        return LocalEmbeddings()
-    from workers.providers.openai.client import OpenAIClient  # noqa: PLC0415  heavy
-
-    if config.openai_api_key is None:
-        raise ConfigurationError("OPENAI_API_KEY: is required for EMBEDDING_PROVIDER=openai")
-    key = config.openai_api_key.get_secret_value()
-    return OpenAIClient.connect(key, config.openai_base_url, config.openai_timeout_seconds, calls)

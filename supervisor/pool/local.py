@@ -35,7 +35,7 @@ class LocalPool:
         self._context: ForkServerContext
 
     def start(self) -> None:
-        self._context = start_forkserver(self._config.provider)
+        self._context = start_forkserver(self._config.kinds)
         self._threads = [
             start_thread(f"slot-{number}", slot.run, self._post) for number, slot in enumerate(self._slots)
         ]

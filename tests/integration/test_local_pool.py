@@ -11,12 +11,9 @@ from pathlib import Path
 import orjson
 import psutil
 import pytest
-from pydantic import SecretStr
 
 from shared.messages import Unit
 from shared.models import Output
-from shared.provider_accounts import OPENAI
-from shared.settings import LogFormat, LogLevel
 from supervisor.pool.base import UnitFinished, WorkerDied, WorkerStarted
 from supervisor.pool.local import LocalPool
 from tests.builders import make_task
@@ -25,7 +22,7 @@ from tests.integration.pool_events import EventLog
 from tests.stubs.provider import StubProvider
 from tests.stubs.provider_answer import vector_for
 from tests.stubs.provider_faults import hang
-from workers.config import WorkerConfig
+from tests.worker_configs import make_config
 from workers.process.forkserver import PRELOAD_MODULES
 
 SLOTS = 2
@@ -56,16 +53,7 @@ def pool(
 
 @contextlib.contextmanager
 def running_pool(folder: Path, log: EventLog, base_url: str) -> Iterator[LocalPool]:
-    config = WorkerConfig(
-        provider=OPENAI,
-        openai_api_key=SecretStr("sk-none"),
-        openai_base_url=base_url,
-        openai_timeout_seconds=30.0,
-        metrics_directory=folder,
-        log_level=LogLevel.ERROR,
-        log_format=LogFormat.JSON,
-    )
-    pool = LocalPool(SLOTS, config, log.post)
+    pool = LocalPool(SLOTS, make_config(folder, base_url=base_url), log.post)
     pool.start()
     yield pool
     for slot in range(SLOTS):

@@ -24,14 +24,13 @@ SUPERVISOR = textwrap.dedent(
     sys.path.insert(0, sys.argv[2])
 
     from shared.provider_accounts import LOCAL
-    from shared.settings import LogFormat, LogLevel
+    from tests.worker_configs import make_config
     from workers.process.pipe import receive_message
-    from workers.config import WorkerConfig
     from workers.process.entrypoint import worker_main
     from workers.process.forkserver import start_forkserver
 
-    config = WorkerConfig(LOCAL, None, None, 1.0, Path(sys.argv[1]), LogLevel.INFO, LogFormat.JSON)
-    context = start_forkserver(LOCAL)
+    config = make_config(Path(sys.argv[1]), provider=LOCAL)
+    context = start_forkserver([LOCAL])
     started = []
     for slot in range(2):
         ours, theirs = context.Pipe()

@@ -11,15 +11,14 @@ from pathlib import Path
 import orjson
 import psutil
 import pytest
-from pydantic import SecretStr
 
 from shared.messages import RateLimits, UnitDone, WorkerMessage, WorkerReady, WorkerUnfit
 from shared.models import Output
 from shared.provider_accounts import LOCAL, OPENAI
-from shared.settings import LogFormat, LogLevel
 from tests.stubs.provider import StubProvider
 from tests.stubs.provider_answer import vector_for
 from tests.unit.workers.units import make_unit
+from tests.worker_configs import make_config
 from workers.config import WorkerConfig
 from workers.process.entrypoint import EXIT_UNFIT, worker_main
 from workers.process.forkserver import start_forkserver
@@ -59,7 +58,7 @@ class Started:
 
 @pytest.fixture(scope="module")
 def context() -> ForkServerContext:
-    return start_forkserver(OPENAI)
+    return start_forkserver([OPENAI])
 
 
 @pytest.fixture
@@ -70,15 +69,7 @@ def provider() -> Iterator[StubProvider]:
 
 @pytest.fixture
 def config(provider: StubProvider, tmp_path: Path) -> WorkerConfig:
-    return WorkerConfig(
-        provider=OPENAI,
-        openai_api_key=SecretStr("sk-integration-0123456789"),
-        openai_base_url=provider.base_url,
-        openai_timeout_seconds=10.0,
-        metrics_directory=tmp_path,
-        log_level=LogLevel.INFO,
-        log_format=LogFormat.JSON,
-    )
+    return make_config(tmp_path, base_url=provider.base_url)
 
 
 @pytest.fixture
@@ -183,16 +174,7 @@ def test_a_worker_shares_most_of_its_memory(worker: Started) -> None:
 def test_the_local_model_works_in_a_worker_too(
     start: Callable[..., Started], config: WorkerConfig, tmp_path: Path
 ) -> None:
-    local = WorkerConfig(
-        provider=LOCAL,
-        openai_api_key=None,
-        openai_base_url=None,
-        openai_timeout_seconds=1.0,
-        metrics_directory=tmp_path,
-        log_level=LogLevel.INFO,
-        log_format=LogFormat.JSON,
-    )
-    worker = start(local)
+    worker = start(make_config(tmp_path, provider=LOCAL))
     assert isinstance(worker.receive(), WorkerReady)
     send_message(worker.pipe, make_unit(["bread"]))
     done = worker.receive()
@@ -205,7 +187,7 @@ def test_the_local_model_works_in_a_worker_too(
 def test_a_worker_that_cannot_start_says_why_and_exits_with_2(
     start: Callable[..., Started], tmp_path: Path
 ) -> None:
-    worker = start(WorkerConfig(OPENAI, None, None, 1.0, tmp_path, LogLevel.INFO, LogFormat.JSON))
+    worker = start(make_config(tmp_path, key=None))
     message = worker.receive()
     assert isinstance(message, WorkerUnfit)
     assert "OPENAI_API_KEY" in message.reason

@@ -6,6 +6,7 @@ import multiprocessing.util
 import os
 import socket
 import tempfile
+from collections.abc import Iterable
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from shared.errors import RAISE_PROCESS_LIMIT, ConfigurationError
 
 PRELOAD_MODULES = ["workers.process.preload"]
 PRELOAD_VARIABLE = "AI_TASK_PROCESSOR_PRELOAD"
-"""Tells the forkserver which provider its workers will use."""
+"""Tells the forkserver which kinds of providers its workers will use, with commas between."""
 _MEND = "set it to a directory with a short path that can be written, such as /tmp"
 _CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
@@ -33,8 +34,8 @@ def check_socket_directory() -> None:
         ) from error
 
 
-def start_forkserver(provider: str) -> ForkServerContext:
-    """Start the forkserver with the imports of `provider`'s workers done; a context to make workers with.
+def start_forkserver(kinds: Iterable[str]) -> ForkServerContext:
+    """Start the forkserver with what providers of these kinds import; a context to make workers with.
 
     It ends with this process. If it dies earlier, the next Process.start() starts another. Raises
     ConfigurationError where the system does not let it start.
@@ -45,7 +46,7 @@ def start_forkserver(provider: str) -> ForkServerContext:
         os.environ["PYTHONPATH"] = os.pathsep.join([str(_CHECKOUT), *filter(None, paths)])
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD_MODULES)
-    os.environ[PRELOAD_VARIABLE] = provider
+    os.environ[PRELOAD_VARIABLE] = ",".join(kinds)
     try:
         multiprocessing.forkserver.ensure_running()
     except OSError as error:

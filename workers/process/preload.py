@@ -47,9 +47,9 @@ os.environ.update(SINGLE_THREADED)
 os.fork = fork_or_refuse
 
 import workers.process.worker  # noqa: E402, F401
-from workers.factory import preload_provider  # noqa: E402  brings numpy, so after the variables are set
+from workers.providers.registry import preload_providers  # noqa: E402  brings numpy, so after the variables are set
 
-preload_provider(os.environ[PRELOAD_VARIABLE])
+preload_providers(os.environ[PRELOAD_VARIABLE].split(","))
 # Keeps the garbage collector from touching, and so from copying, what the workers share.
 gc.collect()
 gc.freeze()

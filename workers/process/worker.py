@@ -64,7 +64,7 @@ class Worker:
             return UnitDone(unit.id, unreadable=unreadable)
         unit = replace(unit, tasks=tasks)
         started = self._clock()
-        self._calls.begin_unit(unit.model_label)
+        self._calls.begin_unit(unit.model_label, unit.provider)
         result = attempt(lambda: self._outcomes(unit))
         if isinstance(result, Failure):
             self._progress.send_rest(unit.id)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import ClassVar, Protocol, TypeAlias
 
 import numpy as np
 import orjson
@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason
 from shared.models import Usage
 from shared.plain_text import count
+from shared.provider_accounts import ProviderAccount
 from shared.task_inputs import MAX_DIMENSIONS
+from workers.providers.calls import ProviderCalls
+from workers.providers.chat import ChatAnswer, ChatRequest
 
 Vector: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 
@@ -93,6 +96,42 @@ class Embeddings:
     model: str
     """The model that computed them, by the name the provider gives it."""
     usage: Usage
+
+
+class BaseProvider:
+    """A source of embeddings, of chat answers, or of both, in a worker process. Threads may share it.
+
+    A package offers one under the entry point group `ai_task_processor.providers`, by the name of its kind.
+    Raise RetryableError where the same call may succeed later, with the reason; NonRetryableError where it
+    never will. Count each call with `self.calls.call(...)`. `preload` and `__init__` may raise
+    ConfigurationError: then the provider is on hold, with that reason.
+    """
+
+    kind: ClassVar[str] = ""
+
+    def __init__(self, settings: ProviderAccount, calls: ProviderCalls) -> None:
+        self.settings = settings
+        self.calls = calls
+
+    @classmethod
+    def preload(cls) -> None:
+        """Import in the forkserver what each worker would import for itself. Start no thread."""
+
+    def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embeddings:
+        """One vector a text, in order, each `dimensions` long if given."""
+        raise self._offers_no("embeddings")
+
+    def chat(self, request: ChatRequest) -> ChatAnswer:
+        """The answer to one request."""
+        raise self._offers_no("chat")
+
+    def close(self) -> None:
+        """The worker ends."""
+
+    def _offers_no(self, what: str) -> NonRetryableError:
+        return NonRetryableError(
+            f"the provider {self.settings.name} offers no {what}; set MODEL_ROUTES", blame=Blame.WHOLE_UNIT
+        )
 
 
 class EmbeddingProvider(Protocol):

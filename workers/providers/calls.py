@@ -21,19 +21,22 @@ class CallStatus(StrEnum):
 class ProviderCalls:
     """Counts a worker's calls, and keeps the limits that the last answer stated.
 
-    Calls count under the model label of the unit that runs. It is not the model's name: only the supervisor
-    can bound label values for all workers together.
+    Calls count under the provider and the model label of the unit that runs. The label is not the model's
+    name: only the supervisor can bound label values for all workers together.
     """
 
     def __init__(self, metrics: WorkerMetrics, clock: Callable[[], float]) -> None:
         self._metrics = metrics
         self._clock = clock
-        self._model_label = ""
+        self._labels = ("", "")
+        self.provider = ""
+        """The one that the unit at hand goes to."""
         self.rate_limits: RateLimits | None = None
 
-    def begin_unit(self, model_label: str) -> None:
+    def begin_unit(self, model_label: str, provider: str = "") -> None:
         """The next calls belong to a new unit."""
-        self._model_label = model_label
+        self.provider = provider
+        self._labels = (provider, model_label)
         self.rate_limits = None
 
     @contextmanager
@@ -51,11 +54,11 @@ class ProviderCalls:
             status = CallStatus.REJECTED
             raise
         finally:
-            self._metrics.requests.labels(self._model_label, str(status)).inc()
-            self._metrics.batch.labels(self._model_label).observe(texts)
-            self._metrics.duration.labels(self._model_label).observe(self._clock() - started)
+            self._metrics.requests.labels(*self._labels, str(status)).inc()
+            self._metrics.batch.labels(*self._labels).observe(texts)
+            self._metrics.duration.labels(*self._labels).observe(self._clock() - started)
 
     def billed(self, usage: Usage) -> None:
         """Count the tokens of a call that succeeded."""
         for kind, tokens in {"prompt": 0, **usage.by_kind, "total": usage.total_tokens}.items():
-            self._metrics.tokens.labels(self._model_label, kind).inc(tokens)
+            self._metrics.tokens.labels(*self._labels, kind).inc(tokens)

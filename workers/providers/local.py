@@ -4,16 +4,18 @@ import contextlib
 import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from typing import ClassVar, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import Blame, ConfigurationError, NonRetryableError
 from shared.models import Usage
-from workers.providers.base import Embeddings, Vectors
+from shared.provider_accounts import LOCAL, LOCAL_MODEL, ProviderAccount
+from workers.providers.base import BaseProvider, Embeddings, Vectors
+from workers.providers.calls import ProviderCalls
 
-LOCAL_MODEL_NAME = "wordllama-l2-supercat-256"
+LOCAL_MODEL_NAME = LOCAL_MODEL
 LOCAL_DIMENSIONS = (64, 128, 256)
 """The model was trained so that its first 64 or 128 numbers are a vector of their own."""
 
@@ -72,6 +74,21 @@ class LocalEmbeddings:
             model=LOCAL_MODEL_NAME,
             usage=Usage(prompt_tokens=tokens, total_tokens=tokens),
         )
+
+
+class LocalProvider(BaseProvider):
+    kind: ClassVar[str] = LOCAL
+
+    def __init__(self, settings: ProviderAccount, calls: ProviderCalls) -> None:
+        super().__init__(settings, calls)
+        self._embeddings = LocalEmbeddings()
+
+    @classmethod
+    def preload(cls) -> None:
+        preload()
+
+    def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embeddings:
+        return self._embeddings.embed(texts, model, dimensions)
 
 
 def _portions(texts: Sequence[str]) -> Iterator[list[tuple[int, str]]]:

@@ -52,6 +52,7 @@ _HOLD_REASONS: Mapping[str, str] = {
     RetryReason.UNAUTHORIZED: "the key is not accepted",
     RetryReason.WRONG_URL: "there is no such API at OPENAI_BASE_URL",
     RetryReason.REFUSED: "it refuses whatever it is asked",
+    RetryReason.UNUSABLE: "it cannot be used as it is configured",
 }
 _PROVIDER_FAULTS: Mapping[str, str] = {
     RetryReason.CONNECTION: "cannot be reached",

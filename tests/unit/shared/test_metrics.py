@@ -25,10 +25,10 @@ from shared.metrics import (
 from shared.plain_text import is_plain
 
 COUNTED_BY_WORKERS = {
-    "openai_requests_total": ("model", "status"),
-    "openai_request_duration_seconds": ("model",),
-    "openai_tokens_used_total": ("model", "type"),
-    "openai_batch_size": ("model",),
+    "openai_requests_total": ("provider", "model", "status"),
+    "openai_request_duration_seconds": ("provider", "model"),
+    "openai_tokens_used_total": ("provider", "model", "type"),
+    "openai_batch_size": ("provider", "model"),
 }
 COUNTED_BY_THE_SUPERVISOR = {
     "ai_tasks_processed_total": ("task_type", "status"),
@@ -110,11 +110,11 @@ def test_files_are_named_after_the_process_so_that_its_successor_goes_on(
     monkeypatch.setattr(prometheus_client.values, "ValueClass", prometheus_client.values.ValueClass)
     for _ in range(2):
         use_metric_files(tmp_path, "worker-3")
-        WorkerMetrics().requests.labels("m", "ok").inc()
+        WorkerMetrics().requests.labels("p", "m", "ok").inc()
     # A third life sees what the first two counted.
     use_metric_files(tmp_path, "worker-3")
     requests = WorkerMetrics().requests
-    requests.labels("m", "ok")
+    requests.labels("p", "m", "ok")
     (sample,) = [s for family in requests.collect() for s in family.samples if s.name.endswith("_total")]
     assert sample.value == 2.0
     assert {path.stem.rpartition("_")[2] for path in tmp_path.glob("counter_*.db")} == {"worker-3"}

@@ -21,15 +21,16 @@ def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> WorkerConfig:
 
 
 def test_a_worker_is_told_what_concerns_it(config: WorkerConfig, tmp_path: Path) -> None:
-    assert config.provider == OPENAI
-    assert config.openai_base_url == "http://provider.example/v1"
-    assert config.openai_timeout_seconds == 12.5
+    account = config.accounts[0]
+    assert (account.name, config.default_provider, config.kinds) == (OPENAI, OPENAI, (OPENAI,))
+    assert account.base_url == "http://provider.example/v1"
+    assert account.timeout_seconds == 12.5
     assert config.metrics_directory == tmp_path
 
 
 def test_the_key_crosses_to_the_worker(config: WorkerConfig) -> None:
     crossed = pickle.loads(pickle.dumps(config))
-    assert crossed.openai_api_key.get_secret_value() == KEY
+    assert crossed.accounts[0].api_key.get_secret_value() == KEY
 
 
 def test_the_key_is_not_shown(config: WorkerConfig) -> None:

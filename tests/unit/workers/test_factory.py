@@ -4,15 +4,14 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from pydantic import SecretStr
 
 from shared.errors import ConfigurationError, NonRetryableError
 from shared.metrics import WorkerMetrics
 from shared.models import Output, Task, TaskType
 from shared.provider_accounts import LOCAL, OPENAI
-from shared.settings import LogFormat, LogLevel
 from shared.task_inputs import EmbeddingInput
 from tests.unit.workers.units import make_task
+from tests.worker_configs import make_config
 from workers.config import WorkerConfig
 from workers.factory import ProcessorFactory, build_factory
 from workers.processors.base import BaseProcessor
@@ -29,20 +28,6 @@ class Picky(BaseProcessor):
 
     def can_process(self, task: Task) -> bool:
         return task.payload == EmbeddingInput("liked")
-
-
-def config(
-    provider: str = OPENAI, *, key: str | None = "sk-0123456789", base_url: str | None = None
-) -> WorkerConfig:
-    return WorkerConfig(
-        provider=provider,
-        openai_api_key=SecretStr(key) if key else None,
-        openai_base_url=base_url,
-        openai_timeout_seconds=60.0,
-        metrics_directory=Path("unused"),
-        log_level=LogLevel.INFO,
-        log_format=LogFormat.JSON,
-    )
 
 
 def calls() -> ProviderCalls:
@@ -66,15 +51,15 @@ def test_a_processor_may_decline_a_task() -> None:
 
 @pytest.mark.parametrize("provider", [OPENAI, LOCAL])
 def test_every_provider_can_embed(provider: str) -> None:
-    processor = build_factory(config(provider), calls()).processor_for(make_task())
+    processor = build_factory(make_config(provider=provider), calls()).processor_for(make_task())
     assert isinstance(processor, TextEmbeddingProcessor)
 
 
 @pytest.mark.parametrize(
     ("faulty", "complaint"),
     [
-        (config(key=None), "OPENAI_API_KEY"),
-        (config(base_url="http://ex\u2028ample/v1"), "OPENAI_BASE_URL"),
+        (make_config(key=None), "OPENAI_API_KEY"),
+        (make_config(base_url="http://ex\u2028ample/v1"), "OPENAI_BASE_URL"),
     ],
 )
 def test_what_cannot_work_is_a_configuration_error(faulty: WorkerConfig, complaint: str) -> None:
@@ -86,7 +71,7 @@ def test_unreadable_certificates_are_a_configuration_error(monkeypatch: pytest.M
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/certificates.pem")
     tls_context.cache_clear()
     with pytest.raises(ConfigurationError, match="cannot be set up"):
-        build_factory(config(), calls())
+        build_factory(make_config(), calls())
     tls_context.cache_clear()
 
 

@@ -49,7 +49,7 @@ class Server:
         self.status = 200
         self.metrics = WorkerMetrics()
         self.calls = ProviderCalls(self.metrics, lambda: 0.0)
-        self.calls.begin_unit("label")
+        self.calls.begin_unit("label", "openai")
         self.http = httpx2.Client(transport=httpx2.MockTransport(self._respond))
         self.client = OpenAIClient(
             key="sk-the-real-key-0123456789",
@@ -212,9 +212,9 @@ def test_a_model_without_a_system_role_hears_it_from_the_user(server: Server) ->
 def test_tokens_are_counted_by_kind(server: Server) -> None:
     server.chat()
     kinds = ("prompt", "cached", "completion", "reasoning", "total")
-    counted = [sample(server.metrics.tokens, model="label", type=kind) for kind in kinds]
+    counted = [sample(server.metrics.tokens, provider="openai", model="label", type=kind) for kind in kinds]
     assert counted == [10, 4, 7, 3, 17]
-    assert sample(server.metrics.batch, "_sum", model="label") == 1
+    assert sample(server.metrics.batch, "_sum", provider="openai", model="label") == 1
     assert server.calls.rate_limits == RateLimits(remaining_tokens=100)
 
 

@@ -26,7 +26,7 @@ class Peer:
         self.metrics = WorkerMetrics()
         seconds = iter(range(1000))
         self.calls = ProviderCalls(self.metrics, lambda: float(next(seconds)))
-        self.calls.begin_unit("label")
+        self.calls.begin_unit("label", "openai")
         self.http = httpx2.Client(transport=httpx2.MockTransport(self.respond))
         self.client = OpenAIClient(
             key=KEY,
@@ -133,10 +133,10 @@ def test_nothing_is_retried_by_the_sdk(peer: Peer) -> None:
 def test_a_call_that_succeeds_is_counted_with_its_tokens_size_and_time(peer: Peer) -> None:
     peer.client.embed(["a", "b"], "m", None)
     assert requests_by_status(peer.metrics) == {"ok": 1.0}
-    assert sample(peer.metrics.tokens, model="label", type="prompt") == 5
-    assert sample(peer.metrics.tokens, model="label", type="total") == 5
-    assert sample(peer.metrics.batch, "_sum", model="label") == 2
-    assert sample(peer.metrics.duration, "_sum", model="label") == 1
+    assert sample(peer.metrics.tokens, provider="openai", model="label", type="prompt") == 5
+    assert sample(peer.metrics.tokens, provider="openai", model="label", type="total") == 5
+    assert sample(peer.metrics.batch, "_sum", provider="openai", model="label") == 2
+    assert sample(peer.metrics.duration, "_sum", provider="openai", model="label") == 1
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_call_that_fails_is_counted_by_its_reason(peer: Peer, answer: Answer, 
     with pytest.raises((RetryableError, NonRetryableError)):
         peer.client.embed(["a"], "m", None)
     assert requests_by_status(peer.metrics) == {status: 1.0}
-    assert sample(peer.metrics.tokens, model="label", type="total") == 0
+    assert sample(peer.metrics.tokens, provider="openai", model="label", type="total") == 0
 
 
 def test_limits_are_noted_from_good_answers_and_from_refusals(peer: Peer) -> None:
@@ -176,7 +176,7 @@ def test_a_retry_after_wins_over_what_a_refusal_says_is_left(peer: Peer) -> None
 
 def test_limits_of_one_unit_are_not_those_of_the_next(peer: Peer) -> None:
     peer.client.embed(["a"], "m", None)
-    peer.calls.begin_unit("label")
+    peer.calls.begin_unit("label", "openai")
     assert peer.calls.rate_limits is None
 
 

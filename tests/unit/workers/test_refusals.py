@@ -6,11 +6,13 @@ import orjson
 import pytest
 
 from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason, TaskError
+from shared.provider_accounts import OPENAI, ProviderAccount
 from workers.providers.openai.api_error import ApiError
 from workers.providers.openai.errors import OpenAIErrors
 from workers.providers.openai.refusals import Next, Refusal, refusal_in_success
 
 MODEL = "bge-m3"
+OPENAI_ACCOUNT = ProviderAccount(OPENAI)
 HELD_KEY, HELD_QUOTA, HELD_URL = RetryReason.UNAUTHORIZED, RetryReason.QUOTA, RetryReason.WRONG_URL
 FAILED, BAD, PACE = RetryReason.SERVER_ERROR, RetryReason.BAD_RESPONSE, RetryReason.RATE_LIMIT
 INPUT, UNIT, MODEL_OR_ADDRESS = Blame.SOME_TASKS, Blame.WHOLE_UNIT, Blame.MODEL_OR_ADDRESS
@@ -30,13 +32,14 @@ def page(title: str) -> bytes:
     return f"<!doctype html><html><head><title>{title}</title></head><p>no such model</p></html>".encode()
 
 
-def errors(proxy: str = "") -> OpenAIErrors:
+def errors(proxy: str = "", account: ProviderAccount = OPENAI_ACCOUNT) -> OpenAIErrors:
     return OpenAIErrors(
         base_url="https://provider.example/v1",
         key="sk-the-key-0123456789",
         timeout_seconds=60.0,
         wall_clock=lambda: 0.0,
         proxy=proxy,
+        account=account,
     )
 
 
@@ -254,3 +257,17 @@ def test_an_error_with_a_status_of_success_is_the_error_it_says_it_is(error: obj
     assert next_of(told) is expected
     assert "with a status of success, " in str(told)
     assert found.message in str(told)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "setting"),
+    [
+        (401, openai_error("no"), "PROVIDERS__OLLAMA__API_KEY"),
+        (404, page("404 Not Found"), "PROVIDERS__OLLAMA__BASE_URL"),
+    ],
+)
+def test_words_name_the_setting_of_the_provider_that_refuses(status: int, body: bytes, setting: str) -> None:
+    account = ProviderAccount("ollama")
+    error = errors(account=account).of_refusal(Refusal(status, ApiError.parse(body), MODEL, None))
+    assert f"check {setting}" in str(error)
+    assert "OPENAI" not in str(error)

@@ -169,11 +169,11 @@ def test_limits_travel_back_with_success_and_failure(error: RetryableError | Non
     assert run(make_unit(["a"]), error).rate_limits == RateLimits(remaining_tokens=5)
 
 
-def test_metrics_carry_the_label_the_supervisor_chose() -> None:
+def test_metrics_carry_the_provider_and_the_label_the_supervisor_chose() -> None:
     metrics = WorkerMetrics()
     unit = make_unit(["a"])
-    run(Unit(unit.id, unit.tasks, "other"), metrics=metrics)
-    assert sample(metrics.requests, model="other", status="ok") == 1
+    run(Unit(unit.id, unit.tasks, "other", "ollama"), metrics=metrics)
+    assert sample(metrics.requests, provider="ollama", model="other", status="ok") == 1
 
 
 def test_an_error_that_has_no_class_is_counted_as_error() -> None:

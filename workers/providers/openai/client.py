@@ -14,6 +14,7 @@ import openai
 
 from shared.errors import ConfigurationError
 from shared.models import OPENAI_URL
+from shared.provider_accounts import OPENAI, ProviderAccount
 from shared.retry import parse_retry_after
 from workers.providers.base import Embeddings
 from workers.providers.calls import ProviderCalls
@@ -51,36 +52,42 @@ class OpenAIClient:
         calls: ProviderCalls,
         wall_clock: Callable[[], float],
         proxy: str = "",
+        account: ProviderAccount = ProviderAccount(OPENAI),  # noqa: B008  a frozen value
     ) -> None:
         url = base_url or OPENAI_URL
         sdk = openai.OpenAI(
             api_key=key, base_url=url, max_retries=0, timeout=call_timeout(timeout_seconds), http_client=http
         )
+        if account.name != OPENAI:
+            _forget_variables(sdk)
         # OPENAI_LOG=debug would have the SDK write what it sends.
         logging.getLogger("openai").setLevel(logging.WARNING)
         self._post = sdk.post
+        self._close = sdk.close
         self._calls = calls
         self._wall_clock = wall_clock
         self._knows_encoding_format = True
         self._questions = ChatQuestions(self._send_chat, known_quirks(urlsplit(url).hostname or ""))
-        self._errors = OpenAIErrors(url, key, timeout_seconds, wall_clock, proxy)
+        self._errors = OpenAIErrors(url, key, timeout_seconds, wall_clock, proxy, account)
 
     @classmethod
-    def connect(cls, key: str, base_url: str | None, timeout_seconds: float, calls: ProviderCalls) -> Self:
+    def connect(cls, key: str, account: ProviderAccount, calls: ProviderCalls) -> Self:
         """A client with its own HTTP client. Raises ConfigurationError where that cannot be set up."""
         try:
-            http = ProviderHttp(timeout_seconds, time.monotonic)
+            http = ProviderHttp(account.timeout_seconds, time.monotonic)
             return cls(
                 key=key,
-                base_url=base_url,
-                timeout_seconds=timeout_seconds,
+                base_url=account.base_url,
+                timeout_seconds=account.timeout_seconds,
                 http=http,
                 calls=calls,
                 wall_clock=time.time,
-                proxy=http.proxy_of(base_url or OPENAI_URL),
+                proxy=http.proxy_of(account.address),
+                account=account,
             )
         except httpx2.InvalidURL as error:
-            raise ConfigurationError(f"OPENAI_BASE_URL or a proxy variable is no address: {error}") from error
+            setting = account.setting("base_url")
+            raise ConfigurationError(f"{setting} or a proxy variable is no address: {error}") from error
         except (OSError, ValueError, ImportError) as error:
             raise ConfigurationError(f"the connection to the provider cannot be set up: {error}") from error
 
@@ -103,6 +110,10 @@ class OpenAIClient:
             answer = parse_chat(body, request.model)
         self._calls.billed(answer.usage)
         return answer
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._close()
 
     def _ask(self, texts: Sequence[str], model: str, dimensions: int | None) -> Body | Refusal:
         """The answer's body.
@@ -153,6 +164,12 @@ class OpenAIClient:
         now = self._wall_clock()
         waits = not response.is_success and parse_retry_after(response.headers, now) is not None
         self._calls.rate_limits = None if waits else parse_rate_limits(response.headers, now)
+
+
+def _forget_variables(sdk: openai.OpenAI) -> None:
+    """Send another server nothing of what variables such as OPENAI_ORG_ID say for OpenAI."""
+    sdk.organization = sdk.project = sdk.admin_api_key = None
+    sdk._custom_headers = {}  # it reads OPENAI_CUSTOM_HEADERS, and has no public way to leave it out
 
 
 def preload() -> None:

@@ -11,12 +11,15 @@ import openai
 
 from shared.errors import NonRetryableError, RetryableError, RetryReason, TaskError
 from shared.plain_text import safe_message
+from shared.provider_accounts import OPENAI, ProviderAccount
 from shared.retry import parse_retry_after
 from workers.providers.openai.api_error import BodyKind
 from workers.providers.openai.refusals import Refusal, rule_for
 
 _WAIT_COUNTS = frozenset({RetryReason.RATE_LIMIT, RetryReason.SERVER_ERROR})
 _CHECK_PROXY = "check HTTPS_PROXY and HTTP_PROXY"
+_OF_THE_SDK = ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
+"""Variables that the SDK sends as headers."""
 _NOTHING_SENT = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
@@ -33,7 +36,8 @@ class OpenAIErrors:
     """Makes a RetryableError or a NonRetryableError of what a call ended in.
 
     `wall_clock` gives epoch seconds, for a `Retry-After` that is a date. Messages never hold `key`.
-    `proxy` is the address of the proxy on the way, "" where there is none.
+    `proxy` is the address of the proxy on the way, "" where there is none. `account` says which settings to
+    look at.
     """
 
     base_url: str
@@ -41,6 +45,7 @@ class OpenAIErrors:
     timeout_seconds: float
     wall_clock: Callable[[], float]
     proxy: str = ""
+    account: ProviderAccount = field(default_factory=lambda: ProviderAccount(OPENAI))
 
     def of_lost_call(self, error: openai.APIError | UnicodeError) -> TaskError:
         """The error for a call that got no whole answer. Its reason says if it can have been billed."""
@@ -48,7 +53,7 @@ class OpenAIErrors:
         cause = error.__cause__ or error
         if isinstance(cause, _NOTHING_SENT):
             reason = RetryReason.CONNECTION
-            words = f"no connection to {way}: {_failed_part(cause, proxied=bool(self.proxy))}"
+            words = f"no connection to {way}: {self._failed_part(cause)}"
         elif isinstance(error, openai.APITimeoutError):
             reason = RetryReason.TIMEOUT
             words = f"no answer from {way} within {self.timeout_seconds:g} s (OPENAI_TIMEOUT)"
@@ -66,6 +71,8 @@ class OpenAIErrors:
             model=refusal.model,
             dimensions=refusal.dimensions,
             proxy=self.proxy or f"before {self.base_url}",
+            key_setting=self.account.setting("api_key"),
+            url_setting=self.account.setting("base_url"),
         )
         if self.proxy and refusal.error.kind is not BodyKind.API:
             words = f"{words} (through the proxy {self.proxy})"
@@ -75,6 +82,27 @@ class OpenAIErrors:
         waits = rule.then in _WAIT_COUNTS
         wait_seconds = parse_retry_after(refusal.headers, self.wall_clock()) if waits else None
         return RetryableError(message, reason=rule.then, retry_after_seconds=wait_seconds)
+
+    def _failed_part(self, cause: BaseException) -> str:
+        """Which part failed, and which setting to look at."""
+        url_setting = self.account.setting("base_url")
+        if isinstance(cause, httpx2.ProxyError):
+            return f"the proxy refuses ({cause}), {_CHECK_PROXY}"
+        if isinstance(cause, httpx2.LocalProtocolError | UnicodeError):
+            names = ", ".join([self.account.setting("api_key"), *_OF_THE_SDK[:-1]])
+            return (
+                f"a header cannot be sent, check {names} and {_OF_THE_SDK[-1]} "
+                "for line breaks and letters that are not ASCII"
+            )
+        if isinstance(cause, httpx2.UnsupportedProtocol):
+            return f"{cause}, check http or https in {url_setting}"
+        for deeper in _chain(cause):
+            if isinstance(deeper, ssl.SSLCertVerificationError):
+                return f"TLS: {deeper}, check SSL_CERT_FILE"
+            if isinstance(deeper, ssl.SSLError):
+                return f"TLS: {deeper}, check http or https in {url_setting}"
+        # Behind a proxy only the proxy is connected to: it resolves the name and connects to the provider.
+        return f"{cause}, {_CHECK_PROXY if self.proxy else f'check {url_setting} and the network'}"
 
 
 def _said(refusal: Refusal) -> str:
@@ -97,26 +125,6 @@ def _target(location: str) -> str:
     except ValueError:
         return ""
     return f" to {parts.scheme}://{parts.hostname}" if parts.scheme and parts.hostname else ""
-
-
-def _failed_part(cause: BaseException, *, proxied: bool) -> str:
-    """Which part failed, and which setting to look at."""
-    if isinstance(cause, httpx2.ProxyError):
-        return f"the proxy refuses ({cause}), {_CHECK_PROXY}"
-    if isinstance(cause, httpx2.LocalProtocolError | UnicodeError):
-        return (
-            "a header cannot be sent, check OPENAI_API_KEY, OPENAI_ORG_ID and OPENAI_PROJECT_ID "
-            "for line breaks and letters that are not ASCII"
-        )
-    if isinstance(cause, httpx2.UnsupportedProtocol):
-        return f"{cause}, check http or https in OPENAI_BASE_URL"
-    for deeper in _chain(cause):
-        if isinstance(deeper, ssl.SSLCertVerificationError):
-            return f"TLS: {deeper}, check SSL_CERT_FILE"
-        if isinstance(deeper, ssl.SSLError):
-            return f"TLS: {deeper}, check http or https in OPENAI_BASE_URL"
-    # Behind a proxy only the proxy is connected to: it resolves the name and connects to the provider.
-    return f"{cause}, {_CHECK_PROXY if proxied else 'check OPENAI_BASE_URL and the network'}"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

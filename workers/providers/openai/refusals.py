@@ -218,7 +218,7 @@ Next: TypeAlias = RetryReason | Blame
 class Rule:
     """Where `fits`, do as `then` says, and begin the message with `words`.
 
-    `{url}`, `{api}`, `{model}`, `{dimensions}` and `{proxy}` are filled in.
+    `{url}`, `{api}`, `{model}`, `{dimensions}`, `{proxy}`, `{key_setting}` and `{url_setting}` are filled in.
     """
 
     fits: Callable[[Refusal], bool]
@@ -241,24 +241,24 @@ RULES = (
     Rule(
         Refusal.key_is_refused,
         RetryReason.UNAUTHORIZED,
-        "{url} refuses this service, check OPENAI_API_KEY",
+        "{url} refuses this service, check {key_setting}",
     ),
     Rule(Refusal.rate_is_limited, RetryReason.RATE_LIMIT, "the provider's rate limit is reached"),
     Rule(Refusal.server_failed, RetryReason.SERVER_ERROR, "the provider failed"),
-    Rule(Refusal.wants_tls, RetryReason.WRONG_URL, "{url} wants https, correct OPENAI_BASE_URL"),
+    Rule(Refusal.wants_tls, RetryReason.WRONG_URL, "{url} wants https, correct {url_setting}"),
     Rule(Refusal.input_is_flagged, Blame.SOME_TASKS, "the provider refuses the input"),
     Rule(Refusal.dimensions_are_refused, Blame.WHOLE_UNIT, "the provider refuses {dimensions} dimensions"),
     Rule(Refusal.model_is_missing, Blame.WHOLE_UNIT, 'the provider has no model "{model}" for this key'),
     Rule(
         _status(403, 451),
         RetryReason.UNAUTHORIZED,
-        "{url} refuses this service, check OPENAI_API_KEY, the account and the network",
+        "{url} refuses this service, check {key_setting}, the account and the network",
     ),
-    Rule(Refusal.address_is_wrong, RetryReason.WRONG_URL, "no {api} API at {url}, check OPENAI_BASE_URL"),
+    Rule(Refusal.address_is_wrong, RetryReason.WRONG_URL, "no {api} API at {url}, check {url_setting}"),
     Rule(
         _status(404, 410),
         Blame.MODEL_OR_ADDRESS,
-        'nothing at {url} for model "{model}", check the model and OPENAI_BASE_URL',
+        'nothing at {url} for model "{model}", check the model and {url_setting}',
     ),
     Rule(_status(413), Blame.SOME_TASKS, "the provider refuses the input as too large"),
     Rule(
