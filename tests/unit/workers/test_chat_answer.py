@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason
 from shared.models import Usage
 from workers.providers.chat import ChatAnswer
+from workers.providers.openai.answer import read_body
 from workers.providers.openai.chat_answer import error_in_chat, parse_chat, parse_usage
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
@@ -40,6 +41,7 @@ def test_a_plain_answer() -> None:
         ([{"type": "output_text", "text": {"value": "hello"}}], "hello"),
         (["hel", "lo"], "hello"),
         ([{"text": "hello"}], "hello"),
+        ({"type": "text", "text": "hello"}, "hello"),
         ("a\ud800b", "a\N{REPLACEMENT CHARACTER}b"),
         (None, None),
         (17, None),
@@ -90,6 +92,39 @@ def test_a_body_without_an_answer_is_the_providers_trouble(odd: Mapping[str, obj
     with pytest.raises(RetryableError, match="cannot be used") as caught:
         parse_chat(odd, "m")
     assert caught.value.reason is RetryReason.BAD_RESPONSE
+
+
+SPOKEN = "what the model said"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"choices":[{"message":{"content":"what the model said',
+        b'data: {"choices":[{"delta":{"content":"what the model said"}}]}',
+        b'"what the model said"',
+        b'{"message":{"role":"assistant","content":"what the model said"},"done":true}',
+        b'{"output_text":"what the model said"}',
+        b'{"choices":["what the model said"]}',
+    ],
+)
+def test_no_error_quotes_what_a_model_said_in_another_shape(content: bytes) -> None:
+    with pytest.raises(RetryableError) as caught:
+        parse_chat(read_body(content, quotes_json=False), "m")
+    assert SPOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"upstream connect error or disconnect", "upstream connect error"),
+        (b"<html><title>Sign in</title></html>", "Sign in"),
+        (b'{"detail":"Not authenticated"}', "Not authenticated"),
+    ],
+)
+def test_what_answers_in_the_providers_place_is_quoted(content: bytes, words: str) -> None:
+    with pytest.raises(RetryableError, match=words):
+        parse_chat(read_body(content, quotes_json=False), "m")
 
 
 @pytest.mark.parametrize("reason", ["error", "abort", "insufficient_system_resource"])

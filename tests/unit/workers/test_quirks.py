@@ -114,6 +114,16 @@ UNSUPPORTED = [
         FORMAT,
     ),
     (
+        "Groq, an answer",
+        400,
+        openai_says(
+            "Failed to validate JSON. Please adjust your prompt. See 'failed_generation' for more details.",
+            None,
+            "json_validate_failed",
+        ),
+        FORMAT,
+    ),
+    (
         "OpenAI, a schema",
         400,
         openai_says(

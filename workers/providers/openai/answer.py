@@ -21,14 +21,19 @@ _NUMBERS = frozenset({int, float})
 _NO_ITEM: Item = {}
 _SHOWN_CHARACTERS = 200
 _BOM = b"\xef\xbb\xbf"
+_LIKE_JSON = (b"{", b"[", b'"', b"data:", b"event:")
 
 
-def read_body(content: bytes) -> Mapping[str, object]:
-    """The JSON object of an answer. Raises RetryableError(BAD_RESPONSE) where there is none."""
+def read_body(content: bytes, *, quotes_json: bool = True) -> Mapping[str, object]:
+    """The JSON object of an answer. Raises RetryableError(BAD_RESPONSE) where there is none.
+
+    The error says how the body begins, so that a person knows what answers. Without `quotes_json` it does so
+    only where that is no part of an answer: nothing that a model says may get into a log.
+    """
     try:
         body = orjson.loads(content)
     except orjson.JSONDecodeError:
-        body = _read_leniently(content.removeprefix(_BOM))
+        body = _read_leniently(content.removeprefix(_BOM), quotes_json=quotes_json)
     if isinstance(body, list) and len(body) == 1 and isinstance(body[0], dict) and "error" in body[0]:
         body = body[0]
     if not isinstance(body, dict):
@@ -121,7 +126,7 @@ def _with_gaps(items: Sequence[Item], places: Sequence[int | None], texts: int) 
     return [by_place.get(place) for place in range(texts)]
 
 
-def _read_leniently(content: bytes) -> object:
+def _read_leniently(content: bytes, *, quotes_json: bool) -> object:
     """JSON with NaN, as Python's own encoder writes it: it spoils the vector it stands in, not the others."""
     try:
         return json.loads(content)
@@ -131,6 +136,8 @@ def _read_leniently(content: bytes) -> object:
             raise bad_answer("it is empty") from error
         if said.kind is BodyKind.PAGE:
             raise bad_answer(f'it is a web page: "{said.message[:_SHOWN_CHARACTERS]}"') from error
+        if not quotes_json and content.lstrip().startswith(_LIKE_JSON):
+            raise bad_answer("it is no whole JSON document") from error
         raise bad_answer(f"it is no JSON, but begins with: {said.message[:_SHOWN_CHARACTERS]}") from error
 
 

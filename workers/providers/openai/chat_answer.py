@@ -14,6 +14,7 @@ MAX_REASON_CHARACTERS = 100
 BROKEN_OFF = frozenset({"error", "abort", "aborted", "cancelled", "insufficient_system_resource"})
 """`finish_reason` of an answer that the server could not end: it may do so the next time."""
 _TEXT_PARTS = frozenset({"text", "output_text"})
+_ERROR_NAMES = ("detail", "msg", "errorMessage")
 _SHOWN_CHARACTERS = 200
 
 Fields = Mapping[str, object]
@@ -79,15 +80,18 @@ def _first_choice(body: Fields) -> Fields:
     choices = body.get("choices")
     if isinstance(choices, list) and choices and isinstance(choices[0], dict):
         return choices[0]
-    said = ApiError.find(body)
-    words = said.message[:_SHOWN_CHARACTERS] if said and not choices else ""
     if isinstance(choices, list):
         raise bad_answer('its list "choices" is empty' if not choices else "its first choice is no object")
-    raise bad_answer('it has no list "choices"' + (f", but says: {words}" if words else ""))
+    # Only words of an error: what else it holds may be a model's.
+    said = ApiError.find({name: body[name] for name in _ERROR_NAMES if body.get(name)})
+    words = said.message if said else "the fields " + ", ".join(sorted(body))
+    raise bad_answer(f'it has no list "choices", but {words[:_SHOWN_CHARACTERS] or "nothing"}')
 
 
 def _text(content: object) -> str | None:
     """A text, or the texts of a list of parts: some servers put the reasoning into a part of its own."""
+    if isinstance(content, dict):
+        content = [content]
     if isinstance(content, list):
         content = "".join(_text_of_part(part) for part in content)
     if not isinstance(content, str):

@@ -152,8 +152,9 @@ class OpenAIClient:
         except (openai.APIError, UnicodeError) as error:
             raise self._errors.of_lost_call(error) from error
         self._note_limits(response)
-        body = read_body(response.content)
-        said_in_success = error_in(body) if endpoint is Endpoint.EMBEDDINGS else error_in_chat(body)
+        is_chat = endpoint is Endpoint.CHAT
+        body = read_body(response.content, quotes_json=not is_chat)
+        said_in_success = error_in_chat(body) if is_chat else error_in(body)
         if said_in_success is None:
             return body
         refusal = refusal_in_success(said_in_success, model, dimensions, response.headers)

@@ -104,13 +104,16 @@ _UNSUPPORTED_NAMES = frozenset(
     {"unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"}
 )
 _SPEAKS_OF_FORMAT = re.compile(
-    r"json[ _-]?schema|response[ _]format|structured output|guided|\bgrammar\b|json mode", re.IGNORECASE
+    r"json[ _-]?schema|response[ _]format|structured output|guided|\bgrammar\b|json mode"
+    r"|failed to (?:generate|validate) json",
+    re.IGNORECASE,
 )
 _FORMAT_NAMES = re.compile(r"json[ _-]?schema", re.IGNORECASE)
 _SPEAKS_OF_THIS_SCHEMA = re.compile(
     r"\bschemas?\b|additionalproperties|\bgrammar\b|keyword|features? not supported|minitems|\$ref",
     re.IGNORECASE,
 )
+_NAMES_OF_THIS_SCHEMA = frozenset({"invalid_json_schema", "json_validate_failed"})
 _SPEAKS_OF_SYSTEM = re.compile(
     r"messages\[\d+\]\.role\b|\bsystem\b.{0,20}\b(?:role|message)|\brole\b.{0,40}\bsystem\b"
     r"|roles must alternate|only user and assistant roles",
@@ -141,9 +144,8 @@ def refused_parts(refusal: Refusal, sent: Collection[str]) -> frozenset[str]:
 
 def is_about_this_schema(refusal: Refusal) -> bool:
     """Is it this one schema that is refused? Then it says nothing of the model's other tasks."""
-    return bool(_SPEAKS_OF_THIS_SCHEMA.search(_FORMAT_NAMES.sub(" ", refusal.error.message))) or (
-        refusal.error.code == "invalid_json_schema"
-    )
+    said = _FORMAT_NAMES.sub(" ", refusal.error.message)
+    return bool(_SPEAKS_OF_THIS_SCHEMA.search(said) or refusal.error.names & _NAMES_OF_THIS_SCHEMA)
 
 
 def _is_param(param: str, name: str) -> bool:
