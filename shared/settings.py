@@ -1,5 +1,6 @@
 """Every setting of the service: its name, its default and its bounds."""
 
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -139,6 +140,7 @@ class Settings(ServiceLocation):
     """Lets the API ask for a poll at once; without it the wake endpoint is off."""
 
     concurrency_limit: Annotated[int, Field(ge=1, le=256)] = 5
+    worker_threads: Annotated[int, Field(ge=1, le=256)] = 1
     batch_max_tasks: Annotated[int, Field(ge=1, le=2048)] = 100
     report_concurrency: Annotated[int, Field(ge=1, le=64)] = 8
 
@@ -273,6 +275,11 @@ class Settings(ServiceLocation):
         if count is not None and value >= count:
             raise ValueError(f"must be below SHARD_COUNT ({count})")
         return value
+
+    @property
+    def workers(self) -> int:
+        """How many worker processes there are."""
+        return math.ceil(self.concurrency_limit / self.worker_threads)
 
     @property
     def min_poll_seconds(self) -> float:

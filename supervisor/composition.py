@@ -162,7 +162,7 @@ def _parts(settings: Settings, outside: Outside, backlog: Backlog) -> _Parts:
         backlog=backlog,
         reports=Sender(Outbox(backoff, window), outside.report_queue, api_gate.reports, pace, clock),
         claims=Sender(Outbox(backoff, window), outside.claim_queue, api_gate.reports, pace, clock),
-        table=SlotTable(settings.concurrency_limit, clock()),
+        table=SlotTable(settings.concurrency_limit, clock(), settings.worker_threads),
         api_gate=api_gate,
         providers=_providers(settings, outside),
         scheduler=PollScheduler.from_settings(settings, clock),

@@ -72,10 +72,10 @@ def run(settings: Settings) -> ExitCode:
     configure_logs(settings.log_level, settings.log_format, PROCESS_NAME)
     _tell_unknown_names()
     notifier = Notifier.from_environment()
-    check_open_files(settings.concurrency_limit, MAX_CONNECTIONS + settings.report_concurrency)
+    check_open_files(settings.workers, MAX_CONNECTIONS + settings.report_concurrency)
     check_socket_directory()
     state = StateDirectory(settings.state_dir)
-    _prepare_metric_files(state.metrics, settings.concurrency_limit)
+    _prepare_metric_files(state.metrics, settings.workers)
     service = _build(settings, state, notifier)
     supervisor = compose(settings, service.outside)
     log.info(LogEvent.SERVICE_STARTING, version=VERSION, pid=os.getpid(), port=service.server.port)
@@ -89,7 +89,7 @@ def run(settings: Settings) -> ExitCode:
     finally:
         # Also after a fault of ours: slots that go on starting workers would keep the process alive.
         if code is not ExitCode.DRAINED:
-            for slot in range(settings.concurrency_limit):
+            for slot in range(settings.workers):
                 service.outside.pool.kill(slot)
         service.outside.pool.close()
         service.outside.journal.close()
@@ -162,9 +162,7 @@ def _build(settings: Settings, state: StateDirectory, notifier: Notifier) -> Ser
             wire.new_queue(CLAIMS_AT_ONCE),
             lambda task_id, answer: inbox.post(ClaimDone(task_id, answer)),
         ),
-        pool=LocalPool(
-            settings.concurrency_limit, WorkerConfig.from_settings(settings, state.metrics), inbox.post
-        ),
+        pool=LocalPool(settings.workers, WorkerConfig.from_settings(settings, state.metrics), inbox.post),
         metrics=metrics,
         board=board,
         notify=notifier,

@@ -8,7 +8,7 @@ from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import Report
 from supervisor.loop_state import LoopState
 from supervisor.pool.base import WorkerPool
-from supervisor.pool.slot_table import SlotTable
+from supervisor.pool.slot_table import Slot, SlotTable
 from supervisor.provider_status import Obstacle, ProvidersView
 from supervisor.providers.registry import Providers
 from supervisor.runtime.circuit_breaker import CircuitBreaker
@@ -201,8 +201,9 @@ class Observer:
                 state=slot.state,
                 seconds_in_state=now - slot.since,
                 pid=slot.pid,
-                tasks_held=len(slot.assignment.records) if slot.assignment else 0,
-                model=slot.assignment.unit.model_label if slot.assignment else "",
+                tasks_held=slot.tasks_held,
+                units_held=len(slot.assignments),
+                model=_model_of(slot),
                 tasks_done=slot.tasks_done,
                 restarts=slot.restarts,
                 rss_bytes=slot.rss_bytes,
@@ -231,6 +232,12 @@ class Observer:
 
 def _breaker(service: str, breaker: CircuitBreaker, now: float) -> BreakerStatus:
     return BreakerStatus(service, breaker.state, _until(breaker.reopens_at, now))
+
+
+def _model_of(slot: Slot) -> str:
+    """The model of what the slot's worker holds; empty where there are several."""
+    models = {assignment.unit.model_label for assignment in slot.assignments.values()}
+    return models.pop() if len(models) == 1 else ""
 
 
 def _until(moment: float | None, now: float) -> float | None:

@@ -7,6 +7,7 @@ from shared.models import BatchKey, Output, Task, TaskStatus, TaskType, Usage, W
 from shared.settings import Settings
 from shared.task_inputs import DEFAULT_MODEL, EmbeddingInput
 from supervisor.journal.task_record import Report, TaskRecord
+from supervisor.pool.places import Free, Places
 from supervisor.pool.slot_table import Assignment
 from supervisor.task_api.responses import Health, PollAnswer, PollResult
 from supervisor.task_api.wire_formats import Page
@@ -55,6 +56,11 @@ def make_records(count: int, *, model: str = DEFAULT_MODEL) -> tuple[TaskRecord,
 def make_assignment(*records: TaskRecord, unit_id: int = 1, started_at: float = 1000.0) -> Assignment:
     unit = Unit(unit_id, tuple(record.task for record in records))
     return Assignment(unit, records, started_at, deadline=started_at + 180.0)
+
+
+def idle_workers(count: int) -> Places:
+    """Room for one unit in each of so many workers. Half of them may get a suspect."""
+    return Places([Free(slot, held=0, room=1) for slot in range(count)], max(1, count // 2))
 
 
 def make_output(value: bytes = b"[0.5,-0.25]", tokens: int = 3) -> Output:

@@ -39,26 +39,26 @@ class UnitFinished(Event):
 
 @dataclass(frozen=True, slots=True)
 class WorkerDied(Event):
-    """A worker process ended, holding the unit `unit_id` or nothing.
+    """A worker process ended, holding the units `unit_ids`.
 
     `exit_code` is negative for a signal, None if it could not even start.
     """
 
     slot: int
-    unit_id: int | None
+    unit_ids: tuple[int, ...]
     exit_code: int | None
     was_ready: bool
     reason: str = ""
 
 
 class WorkerPool(Protocol):
-    """Slots numbered from 0."""
+    """Slots numbered from 0, each with one worker or none. A worker may hold several units."""
 
     def start(self) -> None:
         """Start a worker in each slot."""
 
     def dispatch(self, slot: int, pid: int, unit: Unit) -> None:
-        """Give a unit to the slot's idle worker `pid`. Never blocks; dropped if that worker is gone."""
+        """Give a unit to the slot's worker `pid`. Never blocks; dropped if that worker is gone."""
 
     def kill(self, slot: int) -> None:
         """End the slot's worker at once, whatever it does; another takes its place."""

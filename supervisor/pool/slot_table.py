@@ -1,4 +1,4 @@
-"""Which slot holds which unit, as the loop knows it from events."""
+"""Which slot holds which units, as the loop knows it from events."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from shared.messages import Failure, Unit
 from shared.models import Output
 from supervisor.journal.task_record import TaskRecord
+from supervisor.pool.places import Free, Places
 from supervisor.status.status import SlotState
 
 
@@ -36,24 +37,55 @@ class Assignment:
 
 @dataclass(slots=True)
 class Slot:
-    """One slot as the loop sees it."""
+    """One slot, with room for one worker, as the loop sees it."""
 
+    threads: int = 1
+    """How many units its worker may hold."""
     state: SlotState = SlotState.STARTING
     since: float = 0.0
     pid: int | None = None
-    assignment: Assignment | None = None
+    assignments: dict[int, Assignment] = field(default_factory=dict)
+    """What its worker holds, by the number of the unit."""
     tasks_done: int = 0
     restarts: int = 0
     failed_starts: int = 0
     rss_bytes: int = 0
-    timed_out: bool = False
+    overrun: frozenset[int] = frozenset()
+    """The units that ran past their deadline, so that the worker is killed."""
+
+    @property
+    def timed_out(self) -> bool:
+        return bool(self.overrun)
+
+    @property
+    def tasks_held(self) -> int:
+        return sum(len(assignment.records) for assignment in self.assignments.values())
+
+    @property
+    def runs_suspect(self) -> bool:
+        return any(record.suspect for each in self.assignments.values() for record in each.records)
+
+    @property
+    def takes_units(self) -> bool:
+        """Not where the worker runs a suspect, is killed, or is to be replaced."""
+        is_ready = self.state in (SlotState.IDLE, SlotState.BUSY)
+        return is_ready and not self.timed_out and not self.runs_suspect
+
+    @property
+    def room(self) -> int:
+        """How many more units its worker may be given."""
+        return self.threads - len(self.assignments) if self.takes_units else 0
 
 
 class SlotTable:
-    """Owned by the loop. All times are monotonic."""
+    """Owned by the loop. All times are monotonic.
 
-    def __init__(self, slots: int, now: float) -> None:
-        self._slots = [Slot(since=now) for _ in range(slots)]
+    There is room for `units` in all, `threads` of them in one worker.
+    """
+
+    def __init__(self, units: int, now: float, threads: int = 1) -> None:
+        rooms = [min(threads, units - first) for first in range(0, units, threads)]
+        self._slots = [Slot(room, since=now) for room in rooms]
 
     def __iter__(self) -> Iterator[Slot]:
         return iter(self._slots)
@@ -61,42 +93,56 @@ class SlotTable:
     def __getitem__(self, slot: int) -> Slot:
         return self._slots[slot]
 
-    def idle(self) -> list[int]:
-        return [number for number, slot in enumerate(self._slots) if slot.state is SlotState.IDLE]
+    def with_room(self) -> list[int]:
+        """The slots whose worker may be given a unit."""
+        return [number for number, slot in enumerate(self._slots) if slot.room]
 
     def busy(self) -> list[int]:
-        return [number for number, slot in enumerate(self._slots) if slot.state is SlotState.BUSY]
+        """The slots whose worker holds a unit."""
+        return [number for number, slot in enumerate(self._slots) if slot.assignments]
+
+    def places(self) -> Places:
+        """The room that there is now."""
+        workers = [
+            Free(number, len(slot.assignments), slot.room)
+            for number, slot in enumerate(self._slots)
+            if slot.takes_units
+        ]
+        return Places(workers, self._room_for_suspects())
+
+    def assignments(self) -> Iterator[Assignment]:
+        """All that workers hold."""
+        for slot in self._slots:
+            yield from slot.assignments.values()
 
     def tasks_in_flight(self) -> int:
-        return sum(len(slot.assignment.records) for slot in self._slots if slot.assignment)
+        return sum(slot.tasks_held for slot in self._slots)
 
     def calls_under_way(self, provider: str, model: str) -> int:
         """How many units that went to the provider for the model workers hold."""
-        units = (slot.assignment.unit for slot in self._slots if slot.assignment)
+        units = (assignment.unit for assignment in self.assignments())
         return sum(unit.key.model == model and unit.provider == provider for unit in units)
-
-    def room_for_suspects(self) -> int:
-        """How many more suspects may run while other tasks wait: they get half of the slots."""
-        held = [slot.assignment.records for slot in self._slots if slot.assignment]
-        suspects = sum(records[0].suspect for records in held if records)
-        return max(0, max(1, len(self._slots) // 2) - suspects)
 
     def runs_exclusive(self) -> bool:
         """Does a task run that nothing may run beside?"""
-        return any(
-            record.exclusive for slot in self._slots if slot.assignment for record in slot.assignment.records
-        )
+        return any(record.exclusive for assignment in self.assignments() for record in assignment.records)
 
     def overdue(self, now: float) -> list[int]:
-        """Slots whose unit has run past its deadline and whose worker was not killed for it yet."""
+        """Slots with a unit past its deadline whose worker was not killed for it yet."""
         return [
-            number for number in self.busy() if not self[number].timed_out and self._deadline(number) <= now
+            number
+            for number, slot in enumerate(self._slots)
+            if not slot.timed_out and any(each.deadline <= now for each in slot.assignments.values())
         ]
 
     def next_deadline(self) -> float | None:
-        return min(
-            (self._deadline(number) for number in self.busy() if not self[number].timed_out), default=None
+        deadlines = (
+            assignment.deadline
+            for slot in self._slots
+            if not slot.timed_out
+            for assignment in slot.assignments.values()
         )
+        return min(deadlines, default=None)
 
     def started(self, slot: int, pid: int, now: float) -> None:
         row = self._slots[slot]
@@ -105,55 +151,63 @@ class SlotTable:
 
     def assign(self, slot: int, assignment: Assignment) -> None:
         row = self._slots[slot]
-        row.state, row.since, row.assignment = SlotState.BUSY, assignment.started_at, assignment
+        row.assignments[assignment.unit.id] = assignment
+        self._note_state(row, assignment.started_at)
 
-    def age_seconds(self, slot: int, now: float) -> float:
-        """How long the slot has been in its state."""
-        return now - self._slots[slot].since
-
-    def begin(self, slot: int, deadline: float) -> None:
-        """The slot's unit is handed over now."""
-        row = self._slots[slot]
-        if row.assignment is not None:
-            row.assignment = replace(row.assignment, deadline=deadline)
+    def begin(self, slot: int, unit_id: int, deadline: float) -> None:
+        """The unit is handed over now."""
+        if (assignment := self.holds(slot, unit_id)) is not None:
+            self._slots[slot].assignments[unit_id] = replace(assignment, deadline=deadline)
 
     def holds(self, slot: int, unit_id: int) -> Assignment | None:
         """The unit, if the slot holds it."""
-        assignment = self._slots[slot].assignment
-        return assignment if assignment is not None and assignment.unit.id == unit_id else None
+        return self._slots[slot].assignments.get(unit_id)
 
     def progressed(self, slot: int, rest: Assignment) -> None:
-        """Some tasks of the slot's unit are brought to an end; `rest` is what the slot holds now."""
+        """Some tasks of a unit of the slot are brought to an end; `rest` is what is held of it now."""
         row = self._slots[slot]
-        if row.assignment is not None:
-            row.tasks_done += len(row.assignment.records) - len(rest.records)
-            row.assignment = rest
+        if (before := self.holds(slot, rest.unit.id)) is not None:
+            row.tasks_done += len(before.records) - len(rest.records)
+            row.assignments[rest.unit.id] = rest
 
     def finished(self, slot: int, unit_id: int, now: float) -> Assignment | None:
-        """The worker answered. None if the answer is not to the unit that the slot holds."""
+        """The worker answered. None if the answer is not to a unit that the slot holds."""
         row = self._slots[slot]
-        assignment = row.assignment
-        if assignment is None or assignment.unit.id != unit_id:
-            return None
-        row.assignment, row.timed_out = None, False
-        row.tasks_done += len(assignment.records)
-        row.state, row.since = SlotState.IDLE, now
+        assignment = row.assignments.pop(unit_id, None)
+        if assignment is not None:
+            row.tasks_done += len(assignment.records)
+            self._note_state(row, now)
         return assignment
 
+    def killed(self, slot: int, now: float) -> None:
+        """The slot's worker is killed for what is past its deadline."""
+        row = self._slots[slot]
+        row.overrun = frozenset(unit_id for unit_id, each in row.assignments.items() if each.deadline <= now)
+
     def recycling(self, slot: int, now: float) -> None:
+        """The worker gets no more units, and goes when it holds none."""
         row = self._slots[slot]
         row.state, row.since = SlotState.RECYCLING, now
 
-    def died(self, slot: int, *, was_ready: bool, now: float) -> Assignment | None:
+    def died(self, slot: int, *, was_ready: bool, now: float) -> list[Assignment]:
         """The worker is gone; what it held is handed back."""
         row = self._slots[slot]
-        assignment, row.assignment = row.assignment, None
-        row.state, row.since, row.pid, row.timed_out = SlotState.STARTING, now, None, False
+        held = list(row.assignments.values())
+        row.assignments.clear()
+        row.state, row.since, row.pid, row.overrun = SlotState.STARTING, now, None, frozenset()
         row.restarts += 1
         row.rss_bytes = 0
         row.failed_starts += 0 if was_ready else 1
-        return assignment
+        return held
 
-    def _deadline(self, slot: int) -> float:
-        assignment = self._slots[slot].assignment
-        return assignment.deadline if assignment else float("inf")
+    def _room_for_suspects(self) -> int:
+        """How many more suspects may run while other tasks wait: they get half of the workers."""
+        suspects = sum(slot.runs_suspect for slot in self._slots)
+        return max(0, max(1, len(self._slots) // 2) - suspects)
+
+    def _note_state(self, row: Slot, now: float) -> None:
+        """A worker is busy since its oldest unit began."""
+        if row.state is SlotState.RECYCLING:
+            return
+        row.state = SlotState.BUSY if row.assignments else SlotState.IDLE
+        row.since = min((each.started_at for each in row.assignments.values()), default=now)

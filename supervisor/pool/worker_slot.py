@@ -51,14 +51,14 @@ class WorkerSlot:
         self._process_lock = process_lock
         self._post = post
         self._process: BaseProcess | None = None
-        self._unit_id: int | None = None
+        self._unit_ids: set[int] = set()
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
         self._wake_out, self._wake_in = os.pipe()
         self._closing = threading.Event()
         self._failed_starts = 0
 
     def dispatch(self, pid: int, unit: Unit) -> None:
-        """Give a unit to the idle worker `pid`. Dropped if that one is gone: its WorkerDied is on its way."""
+        """Give a unit to the worker `pid`. Dropped if that one is gone: its WorkerDied is on its way."""
         self._give(_Order(pid, unit))
 
     def recycle(self, pid: int) -> None:
@@ -92,7 +92,8 @@ class WorkerSlot:
                 why = NO_PROCESS if isinstance(error, (EOFError, BrokenPipeError)) else error
                 self._tell_death(None, was_ready=False, reason=f"could not be started: {why}")
                 continue
-            self._process, self._unit_id = process, None
+            self._process = process
+            self._unit_ids.clear()
             with pipe:
                 was_ready, reason = self._serve(process, pipe)
             self._tell_death(self._reap(process), was_ready=was_ready, reason=reason)
@@ -114,7 +115,7 @@ class WorkerSlot:
                     if self._closing.is_set() or (order.pid == process.pid and order.unit is None):
                         return was_ready, ""
                     if order.pid == process.pid and order.unit is not None:
-                        self._unit_id = order.unit.id
+                        self._unit_ids.add(order.unit.id)
                         send_message(pipe, order.unit)
                 else:
                     return was_ready, ""
@@ -128,7 +129,7 @@ class WorkerSlot:
         elif isinstance(message, UnitProgress):
             self._post(UnitProgressed(self._number, message))
         else:
-            self._unit_id = None
+            self._unit_ids.discard(message.unit_id)
             self._post(UnitFinished(self._number, message))
 
     def _reap(self, process: BaseProcess) -> int | None:
@@ -143,7 +144,9 @@ class WorkerSlot:
     def _tell_death(self, exit_code: int | None, *, was_ready: bool, reason: str) -> None:
         if self._closing.is_set():
             return
-        self._post(WorkerDied(self._number, self._unit_id, exit_code, was_ready, reason))
+        unit_ids = tuple(sorted(self._unit_ids))
+        self._post(WorkerDied(self._number, unit_ids, exit_code, was_ready, reason))
+        self._unit_ids.clear()
         if not was_ready:
             self._failed_starts += 1
             backoff = START_BACKOFF_SECONDS * 2 ** min(self._failed_starts, 10)

@@ -59,13 +59,14 @@ class SlotState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """One slot and its worker. `model` is that of the tasks it holds; empty if it holds none."""
+    """One slot and its worker. `model` is that of the tasks it holds; empty if there is not one."""
 
     slot: int
     state: SlotState
     seconds_in_state: float
     pid: int | None
     tasks_held: int
+    units_held: int
     model: str
     tasks_done: int
     restarts: int

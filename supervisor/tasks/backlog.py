@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from shared.messages import Failure
 from shared.models import BatchKey, TextLength
 from supervisor.journal.task_record import MAX_BYTES_IN_MEMORY, TaskRecord
+from supervisor.pool.places import Places
 from supervisor.providers.model_limits import Allowance
 
 Group = tuple[TaskRecord, ...]
@@ -195,49 +196,59 @@ class Backlog:
         self._exclusive.remove(record)
         self._let_go((record,))
 
-    def take(self, slots: int, suspects: int, allow: Allow) -> Iterator[Group]:
-        """Groups for up to `slots` idle workers, each formed when asked for.
+    def take(self, places: Places, allow: Allow) -> Iterator[tuple[int, Group]]:
+        """Groups for the places that there are, each formed when asked for, and the slot that it goes to.
 
-        Suspects run alone, no more than `suspects` of them while others wait too. The rest is spread over
-        the slots evenly, batch keys in turn. `allow` is asked for each group; what it does not let through
-        waits, and the next is served. A group holds one task in any case.
+        Suspects run alone, while others wait too only so many. The rest is spread over the places evenly,
+        batch keys in turn. `allow` is asked for each group; what it does not let through waits, and the next
+        is served. A group holds one task in any case.
         """
         others = bool(self._split or self._ready)
-        alone = min(len(self._suspects), suspects if others else slots)
+        if others and places.max_suspects and not places.has_idle and self._find_suspect(allow) is not None:
+            places.let_one_empty()
+        first = min(len(self._suspects), places.max_suspects) if others else 0
         sources = itertools.chain(
-            itertools.repeat(self._next_suspect, alone),
-            itertools.repeat(self._next_split, slots),
-            itertools.repeat(self._next_batch, slots),
-            itertools.repeat(self._next_suspect, slots),
+            itertools.repeat(self._next_suspect, first),
+            itertools.repeat(self._next_split, len(places)),
+            itertools.repeat(self._next_batch, len(places)),
+            itertools.repeat(self._next_suspect, len(places)),
         )
-        left = slots
         empty = None
         for source in sources:
-            if not left:
+            if not places:
                 return
+            is_alone = source == self._next_suspect
             # What a source may not give now it may not give to the next slot either.
-            group = () if source == empty else source(left, allow)
+            if source == empty or (is_alone and not places.has_idle):
+                continue
+            group = source(len(places), allow)
             if not group:
                 empty = source
             else:
-                left -= 1
                 self._let_go(group)
-                yield group
+                yield places.take_idle() if is_alone else places.take(), group
 
-    def _next_suspect(self, _slots: int, allow: Allow) -> Group:
+    def _next_suspect(self, _places: int, allow: Allow) -> Group:
+        position = self._find_suspect(allow)
+        if position is None:
+            return ()
+        record = self._suspects[position]
+        del self._suspects[position]
+        return (record,)
+
+    def _find_suspect(self, allow: Allow) -> int | None:
+        """Where the first suspect is that may run now."""
         refused: set[BatchKey] = set()
-        for place, record in enumerate(self._suspects):
+        for position, record in enumerate(self._suspects):
             key = record.task.key
             if key in refused:
                 continue
-            if not allow(key).inputs:
-                refused.add(key)
-            else:
-                del self._suspects[place]
-                return (record,)
-        return ()
+            if allow(key).inputs:
+                return position
+            refused.add(key)
+        return None
 
-    def _next_split(self, _slots: int, allow: Allow) -> Group:
+    def _next_split(self, _places: int, allow: Allow) -> Group:
         refused: set[BatchKey] = set()
         for place, group in enumerate(self._split):
             key = group[0].task.key
@@ -255,17 +266,17 @@ class Backlog:
                 return joined(inputs[:size])
         return ()
 
-    def _next_batch(self, slots: int, allow: Allow) -> Group:
+    def _next_batch(self, places: int, allow: Allow) -> Group:
         may_go = ((key, allowed) for key in self._ready if (allowed := allow(key)).inputs)
         first = next(may_go, None)
         if first is None:
             return ()
-        keys = 1 + sum(1 for _ in itertools.islice(may_go, slots))
-        return self._batch(*first, slots_a_key=max(1, slots // keys))
+        keys = 1 + sum(1 for _ in itertools.islice(may_go, places))
+        return self._batch(*first, places_a_key=max(1, places // keys))
 
-    def _batch(self, key: BatchKey, allowed: Allowance, slots_a_key: int) -> Group:
+    def _batch(self, key: BatchKey, allowed: Allowance, places_a_key: int) -> Group:
         queue = self._ready[key]
-        share = -(-len(queue) // slots_a_key)
+        share = -(-len(queue) // places_a_key)
         inputs = min(allowed.inputs, share)
         size = _fitting(queue, replace(allowed, inputs=inputs))
         chosen = [queue.popleft() for _ in range(size)]

@@ -13,6 +13,7 @@ from shared.settings import Settings
 from supervisor.journal.journal import InputUnreadableError, TaskJournal
 from supervisor.journal.task_record import TaskRecord
 from supervisor.pool.base import UnitFinished, UnitProgressed, WorkerDied, WorkerPool, WorkerStarted
+from supervisor.pool.places import Places
 from supervisor.pool.slot_table import Assignment, Slot, SlotTable
 from supervisor.providers.model_limits import NOTHING, Allowance
 from supervisor.providers.registry import Providers, ProviderState
@@ -55,19 +56,18 @@ class Dispatcher:
         self.outcomes.wake()
         self.backlog.wake(self.clock())
         self._chosen.clear()
-        idle = self.table.idle()
-        if not idle:
+        places = self.table.places()
+        if not places:
             return
         for provider in self.providers:
-            self._ask_canaries(provider, idle)
-        if not idle or self._plan_exclusive(idle[0]):
+            self._ask_canaries(provider, places)
+        if not places or self._plan_exclusive(places):
             return
-        groups = self.backlog.take(len(idle), self.table.room_for_suspects(), self._allow)
-        for group in groups:
+        for slot, group in self.backlog.take(places, self._allow):
             if whole := self._with_inputs(group):
-                self._plan_unit(idle.pop(0), whole)
+                self._plan_unit(slot, whole)
 
-    def _plan_exclusive(self, slot: int) -> bool:
+    def _plan_exclusive(self, places: Places) -> bool:
         """Is the turn of a task that nothing may run beside? It begins once the others have ended."""
         if self.table.runs_exclusive():
             return True
@@ -75,20 +75,20 @@ class Dispatcher:
         if record is not None and not self.table.busy():
             self.backlog.take_exclusive(record)
             if whole := self._with_inputs((record,)):
-                self._plan_unit(slot, whole)
+                self._plan_unit(places.take_idle(), whole)
         return record is not None
 
-    def _ask_canaries(self, provider: ProviderState, idle: list[int]) -> None:
-        """Give the provider's canaries that wait to idle workers."""
-        if not idle or provider.gate.blocked():
+    def _ask_canaries(self, provider: ProviderState, places: Places) -> None:
+        """Give the provider's canaries that wait to workers with room."""
+        if not places or provider.gate.blocked():
             return
         self._want_canary_of_hold(provider)
-        while provider.canaries and idle and not provider.gate.blocked():
+        while provider.canaries and places and not provider.gate.blocked():
             task = provider.canaries.take(lambda model: bool(provider.limiter.max_bytes(model)))
             if task is None:
                 break
             log.info(LogEvent.CANARY_ASKED, provider=provider.name, model=self._models.bound(task.key.model))
-            self._assign(idle.pop(0), provider, (task,), ())
+            self._assign(places.take(), provider, (task,), ())
 
     def _want_canary_of_hold(self, provider: ProviderState) -> None:
         """A provider that refuses everything is asked for what it refused, and in turn for other models."""
@@ -133,19 +133,22 @@ class Dispatcher:
             if self._held_back(slot, unit):
                 continue
             log.debug(LogEvent.UNIT_DISPATCHED, unit_id=unit.id, slot=slot, tasks=len(unit.tasks))
-            self.table.begin(slot, self.clock() + self.settings.task_timeout_seconds)
+            self.table.begin(slot, unit.id, self.clock() + self.settings.task_timeout_seconds)
             self.pool.dispatch(slot, pid, unit)
         self._planned.clear()
 
     def _held_back(self, slot: int, unit: Unit) -> bool:
         """A full disk delayed the unit, and meanwhile its provider must not be called."""
         provider = self.providers[unit.provider]
-        if self.table.age_seconds(slot, self.clock()) < HELD_BACK_SECONDS or not provider.gate.blocked():
+        assignment, now = self.table.holds(slot, unit.id), self.clock()
+        if assignment is None:
+            return True  # its worker died meanwhile
+        if now - assignment.started_at < HELD_BACK_SECONDS or not provider.gate.blocked():
             return False
-        assignment = self.table.finished(slot, unit.id, self.clock())
+        self.table.finished(slot, unit.id, now)
         provider.limiter.lost(unit.key.model, unit.id)
-        if assignment is not None:
-            self.outcomes.undone(assignment)
+        self.outcomes.undone(assignment)
+        self._recycle_if_due(slot)
         return True
 
     def started(self, event: WorkerStarted) -> None:
@@ -191,25 +194,26 @@ class Dispatcher:
         """A worker process ended; another is on its way."""
         row = self.table[event.slot]
         how = self._tell_death(event, row)
-        assignment = self.table.died(event.slot, was_ready=event.was_ready, now=self.clock())
-        if assignment is not None:
-            unit = assignment.unit
+        guilty = row.overrun or frozenset(event.unit_ids)
+        held = self.table.died(event.slot, was_ready=event.was_ready, now=self.clock())
+        for unit in (assignment.unit for assignment in held):
             self.providers[unit.provider].limiter.lost(unit.key.model, unit.id)
-        if assignment is not None and assignment.unit.id == event.unit_id:
-            self.outcomes.worker_died(assignment, how)
-        elif assignment is not None:
-            self.outcomes.undone(assignment)
+        reached = {unit_id for unit_id in event.unit_ids if unit_id in guilty}
+        self.outcomes.worker_died([each for each in held if each.unit.id in reached], how)
+        for assignment in held:
+            if assignment.unit.id not in reached:
+                self.outcomes.undone(assignment)
 
     def kill_overdue(self) -> None:
-        """End workers whose unit has run longer than it may."""
+        """End workers with a unit that has run longer than it may. Their other units count it not."""
         for slot in self.table.overdue(self.clock()):
-            self.table[slot].timed_out = True
+            self.table.killed(slot, self.clock())
             log.error(LogEvent.UNIT_TIMED_OUT, slot=slot, seconds=self.settings.task_timeout_seconds)
             self.pool.kill(slot)
 
     def next_at(self) -> float | None:
         """The next moment at which `plan` may have something to do, unless an event comes first."""
-        if not self.table.idle():
+        if not self.table.with_room():
             return None
         moments = [self.backlog.next_due_at]
         for provider in self.providers:
@@ -260,7 +264,7 @@ class Dispatcher:
         self._planned.append((slot, self.table[slot].pid or 0, unit))
 
     def _tell_death(self, event: WorkerDied, row: Slot) -> str:
-        if row.state is SlotState.RECYCLING:
+        if row.state is SlotState.RECYCLING and not row.assignments:
             self.metrics.restarts.labels("recycled").inc()
             log.info(LogEvent.WORKER_RECYCLED, slot=event.slot)
             return "was recycled"
@@ -271,16 +275,22 @@ class Dispatcher:
         self.metrics.restarts.labels(
             "timeout" if row.timed_out else "died" if event.was_ready else "failed_start"
         ).inc()
-        held = len(row.assignment.records) if row.assignment else 0
-        log.error(LogEvent.WORKER_DIED, slot=event.slot, how=how, exit_code=event.exit_code, tasks=held)
-        self.history.died(event.slot, how, held)
+        facts = {"how": how, "exit_code": event.exit_code, "tasks": row.tasks_held}
+        log.error(LogEvent.WORKER_DIED, slot=event.slot, **facts)
+        self.history.died(event.slot, how, row.tasks_held)
         return how
 
     def _recycle_if_due(self, slot: int) -> None:
+        """One worker at a time gets no more units, and is replaced when it holds none."""
         row = self.table[slot]
-        old = 0 < self.settings.worker_max_tasks <= row.tasks_done
-        max_bytes = self.settings.worker_max_rss_mb * 2**20
-        large = max_bytes > 0 and self.pool.rss_bytes(slot) >= max_bytes
-        if (old or large) and not any(other.state is SlotState.RECYCLING for other in self.table):
+        if row.timed_out:
+            return
+        if row.state is not SlotState.RECYCLING:
+            old = 0 < self.settings.worker_max_tasks <= row.tasks_done
+            max_bytes = self.settings.worker_max_rss_mb * 2**20
+            large = max_bytes > 0 and self.pool.rss_bytes(slot) >= max_bytes
+            if not (old or large) or any(other.state is SlotState.RECYCLING for other in self.table):
+                return
             self.table.recycling(slot, self.clock())
+        if not row.assignments:
             self.pool.recycle(slot, row.pid or 0)

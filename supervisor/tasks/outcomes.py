@@ -91,21 +91,23 @@ class OutcomeHandler:
             tokens=assignment.tokens + tokens_of(outcomes),
         )
 
-    def worker_died(self, assignment: Assignment, how: str) -> None:
-        """The tasks run again, each alone; one that saw too many deaths, the last alone, is FAILED.
+    def worker_died(self, assignments: Sequence[Assignment], how: str) -> None:
+        """A worker died of what it held of these units.
 
-        Those that had their outcome before are no suspects.
+        The tasks run again, each alone; one that saw too many deaths, the last alone, is FAILED. Those that
+        had their outcome before are no suspects.
         """
-        provider = self._undecided(assignment)
-        if assignment.is_canary:
-            self._end_canary(provider, assignment.unit.key.model, CanaryAnswer.FAILED)
-        held = [record for record in assignment.records if record.task.id not in assignment.outcomes]
-        alone = len(held) == 1
-        for before in held:
-            record = before.after_crash()
-            if not self._is_failed_for_crashes(record, how, assignment.started_at, alone=alone):
-                self.backlog.add(record)
-        self._decide_failures(assignment)
+        for assignment in assignments:
+            provider = self._undecided(assignment)
+            if assignment.is_canary:
+                self._end_canary(provider, assignment.unit.key.model, CanaryAnswer.FAILED)
+            held = [record for record in assignment.records if record.task.id not in assignment.outcomes]
+            alone = len(assignments) == len(held) == 1
+            for before in held:
+                record = before.after_crash()
+                if not self._is_failed_for_crashes(record, how, assignment.started_at, alone=alone):
+                    self.backlog.add(record)
+            self._decide_failures(assignment)
 
     def service_died(self, records: Sequence[TaskRecord]) -> list[TaskRecord]:
         """The service died while these ran. Those that are to run again; the others are FAILED.

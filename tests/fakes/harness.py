@@ -135,8 +135,13 @@ class Harness:
 
     @property
     def held(self) -> dict[int, Unit]:
-        """The units in the hands of workers, by slot."""
-        return {number: slot.assignment.unit for number, slot in enumerate(self.table) if slot.assignment}
+        """The units in the hands of workers, by slot; of a worker that has several, the first."""
+        return {slot: units[0] for slot, units in enumerate(self.units) if units}
+
+    @property
+    def units(self) -> list[list[Unit]]:
+        """What each worker holds."""
+        return [[assignment.unit for assignment in slot.assignments.values()] for slot in self.table]
 
     def turn(self, *events: Event) -> ExitCode | None:
         """One turn of the loop on these events."""
@@ -161,7 +166,7 @@ class Harness:
 
     def start_workers(self, count: int | None = None) -> None:
         """Let the first `count` workers be ready; all, if not said."""
-        slots = self.settings.concurrency_limit if count is None else count
+        slots = self.settings.workers if count is None else count
         self.turn(*(self.worker_started(slot) for slot in range(slots)))
 
     def worker_started(self, slot: int) -> WorkerStarted:
@@ -216,8 +221,11 @@ class Harness:
         """Let the slot's worker answer with an output for each task."""
         return self.turn(self.unit_finished(slot, output))
 
-    def unit_finished(self, slot: int, output: Output | None = None) -> UnitFinished:
-        unit = self.held[slot]
+    def unit_finished(
+        self, slot: int, output: Output | None = None, unit_id: int | None = None
+    ) -> UnitFinished:
+        """`unit_id` says which, where the slot's worker holds several."""
+        unit = self.held[slot] if unit_id is None else self._unit(slot, unit_id)
         outcomes = {task.id: output or make_output() for task in unit.tasks}
         return UnitFinished(slot, UnitDone(unit.id, outcomes, rate_limits=RateLimits()))
 
@@ -239,6 +247,13 @@ class Harness:
         done = with_shown_words(UnitDone(unit.id, failure=failure), unit.tasks)
         return self.turn(UnitFinished(slot, done))
 
+    def fail_unit(self, slot: int, unit_id: int, *, retry: RetryReason) -> ExitCode | None:
+        """Let the slot's worker answer that this one of its units failed."""
+        return self.turn(UnitFinished(slot, UnitDone(unit_id, failure=Failure("it went wrong", retry))))
+
+    def _unit(self, slot: int, unit_id: int) -> Unit:
+        return next(unit for unit in self.units[slot] if unit.id == unit_id)
+
     def serve_canaries(self) -> int:
         """Let every worker that asks a canary have it served; how many there were."""
         asking = [slot for slot, unit in self.held.items() if unit.tasks[0].id.startswith("canary-")]
@@ -252,8 +267,7 @@ class Harness:
         return self.turn(self.worker_died(slot, exit_code), self.worker_started(slot))
 
     def worker_died(self, slot: int, exit_code: int | None = -9) -> WorkerDied:
-        unit = self.held.get(slot)
-        return WorkerDied(slot, unit.id if unit else None, exit_code, was_ready=True)
+        return WorkerDied(slot, tuple(unit.id for unit in self.units[slot]), exit_code, was_ready=True)
 
     def answer(
         self,

@@ -89,9 +89,11 @@ class SimulatedProvider:
             self._pending.pop(job.task_id, None)
 
     def _take_units(self) -> None:
-        for slot, row in enumerate(self.harness.table):
-            assignment = row.assignment
-            if assignment is None or assignment.unit.id in self._taken:
+        held = [
+            (slot, each) for slot, row in enumerate(self.harness.table) for each in row.assignments.values()
+        ]
+        for slot, assignment in held:
+            if assignment.unit.id in self._taken:
                 continue
             unit = assignment.unit
             self._taken.add(unit.id)

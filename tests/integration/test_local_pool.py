@@ -79,7 +79,7 @@ def test_unit_comes_back_with_an_output_for_each_task(pool: LocalPool, log: Even
 def test_idle_worker_that_is_killed_is_replaced(pool: LocalPool, log: EventLog) -> None:
     os.kill(log.pid(0), signal.SIGKILL)
     died = log.wait(WorkerDied)
-    assert (died.slot, died.unit_id, died.exit_code, died.was_ready) == (0, None, -signal.SIGKILL, True)
+    assert (died.slot, died.unit_ids, died.exit_code, died.was_ready) == (0, (), -signal.SIGKILL, True)
     pool.dispatch(0, log.pid(0, start=2), unit_of(1, "one"))
     assert log.wait(UnitFinished).slot == 0
     assert len(log.all(WorkerStarted, slot=1)) == 1, "the other slot took no notice"
@@ -94,7 +94,7 @@ def test_busy_worker_that_is_killed_is_told_with_its_unit_while_others_work(
     os.kill(log.pid(0), signal.SIGSEGV)
     pool.dispatch(1, log.pid(1), unit_of(2, "two"))
     died = log.wait(WorkerDied)
-    assert (died.slot, died.unit_id, died.exit_code) == (0, 1, -signal.SIGSEGV)
+    assert (died.slot, died.unit_ids, died.exit_code) == (0, (1,), -signal.SIGSEGV)
     assert log.wait(UnitFinished).done.unit_id == 2
     assert log.pid(0, start=2) != log.pid(0)
 
@@ -124,7 +124,7 @@ def test_worker_that_stops_while_it_receives_a_large_unit_holds_up_its_slot_alon
     assert not log.all(WorkerDied)
     pool.kill(0)
     died = log.wait(WorkerDied)
-    assert (died.slot, died.unit_id, died.exit_code) == (0, 1, -signal.SIGKILL)
+    assert (died.slot, died.unit_ids, died.exit_code) == (0, (1,), -signal.SIGKILL)
     pool.dispatch(0, log.pid(0, start=2), unit_of(3, "three"))
     assert log.wait(UnitFinished, 2).done.unit_id == 3
 
@@ -132,7 +132,7 @@ def test_worker_that_stops_while_it_receives_a_large_unit_holds_up_its_slot_alon
 def test_recycled_worker_ends_gently_and_is_replaced(pool: LocalPool, log: EventLog) -> None:
     pool.recycle(0, log.pid(0))
     died = log.wait(WorkerDied)
-    assert (died.slot, died.unit_id, died.exit_code, died.was_ready) == (0, None, 0, True)
+    assert (died.slot, died.unit_ids, died.exit_code, died.was_ready) == (0, (), 0, True)
     assert log.pid(0, start=2) != log.pid(0)
 
 

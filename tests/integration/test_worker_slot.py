@@ -81,7 +81,7 @@ def test_worker_killed_in_the_middle_of_its_answer_is_dead_with_its_unit(
     slot = start_slot(pipe_peers.die_in_mid_message)
     slot.dispatch(log.pid(0), UNIT)
     died = log.wait(WorkerDied)
-    assert (died.unit_id, died.exit_code, died.was_ready) == (UNIT.id, -signal.SIGKILL, True)
+    assert (died.unit_ids, died.exit_code, died.was_ready) == ((UNIT.id,), -signal.SIGKILL, True)
     assert_works(slot, log, start=2)
 
 
@@ -95,7 +95,7 @@ def test_worker_stopped_in_the_middle_of_its_answer_can_be_killed(
     assert not log.all(WorkerDied)
     slot.kill()
     died = log.wait(WorkerDied)
-    assert (died.unit_id, died.exit_code) == (UNIT.id, -signal.SIGKILL)
+    assert (died.unit_ids, died.exit_code) == ((UNIT.id,), -signal.SIGKILL)
     assert_works(slot, log, start=2)
 
 
@@ -103,7 +103,7 @@ def test_answer_that_was_complete_counts_though_its_worker_died(start_slot: Star
     slot = start_slot(pipe_peers.answer_and_die)
     slot.dispatch(log.pid(0), UNIT)
     died = log.wait(WorkerDied)
-    assert (died.unit_id, died.exit_code) == (None, 7)
+    assert (died.unit_ids, died.exit_code) == ((), 7)
     assert log.all(UnitFinished)[0].done.unit_id == UNIT.id
 
 
@@ -113,7 +113,7 @@ def test_outcomes_that_came_before_the_death_are_told_and_the_unit_is_still_held
     slot = start_slot(pipe_peers.send_progress_and_die)
     slot.dispatch(log.pid(0), UNIT)
     died = log.wait(WorkerDied)
-    assert (died.unit_id, died.exit_code) == (UNIT.id, 7)
+    assert (died.unit_ids, died.exit_code) == ((UNIT.id,), 7)
     (progressed,) = log.all(UnitProgressed)
     assert (progressed.slot, progressed.progress.unit_id) == (0, UNIT.id)
     assert progressed.progress.outcomes.keys() == {UNIT.tasks[0].id}

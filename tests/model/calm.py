@@ -50,8 +50,8 @@ def go_well(world: World) -> None:
         world.hear(slot)
     for slot in sorted(world.workers.to_kill & world.workers.alive.keys()):
         world.worker_dies(slot)
-    for slot in world.workers.busy():
-        world.finish_unit(slot, lambda _: world.new_output())
+    while busy := world.workers.busy():
+        world.finish_unit(busy[0], lambda _: world.new_output())
     world.ghosts_arrive()
     world.begin_requests(claim=False)
     world.begin_requests(claim=True)

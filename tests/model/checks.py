@@ -32,6 +32,13 @@ def check_no_task_is_with_two_workers(world: World) -> None:
     assert all(count == 1 for count in held.values()), held
 
 
+def check_suspects_are_alone_in_their_worker(world: World) -> None:
+    for number, slot in enumerate(world.harness.table):
+        held = [record.task.id for each in slot.assignments.values() for record in each.records]
+        suspects = slot.runs_suspect and (len(slot.assignments) > 1 or len(held) > 1)
+        assert not suspects, f"slot {number} runs {held}, and one of them is a suspect"
+
+
 def check_what_the_api_has_is_not_computed_again(world: World) -> None:
     for task_id in world.workers.held():
         task = world.api.tasks[task_id]
@@ -62,7 +69,7 @@ def _places(harness: Harness) -> list[str]:
     supervisor = harness.supervisor
     return [
         *(record.task.id for record in supervisor.backlog.records()),
-        *(record.task.id for slot in harness.table if slot.assignment for record in slot.assignment.records),
+        *(record.task.id for held in harness.table.assignments() for record in held.records),
         *(report.task_id for report in supervisor.outbox),
         *(claim.task_id for claim in supervisor.claims.sender.outbox),
     ]

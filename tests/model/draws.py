@@ -9,6 +9,8 @@ from supervisor.runtime.events import PauseRequested, ResumeRequested, StopReque
 from supervisor.task_api.responses import Health, ReportAnswer, ReportOutcome
 
 SLOTS = st.integers(0, 1)
+WHICH = st.integers(0, 2)
+"""Which of the units that a worker has."""
 LATER = st.sampled_from([False, False, True])
 """Is the loop to see the event only together with those that follow?"""
 WAITS = st.sampled_from([None, None, 0.5, 20.0])

@@ -13,9 +13,9 @@ from tests.fakes.pool import FakePool
 @dataclass(slots=True)
 class ModelWorker:
     pid: int
-    unit: Unit | None = None
+    units: dict[int, Unit] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
-    """Tasks of the unit whose outcome it has sent."""
+    """Tasks of its units whose outcome it has sent."""
 
 
 def tasks_of(unit: Unit) -> list[Task]:
@@ -26,8 +26,9 @@ def tasks_of(unit: Unit) -> list[Task]:
 class ModelWorkers:
     """One in each slot at most. Orders wait in a queue until the slot hears them, as with real slots."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, threads: int) -> None:
         self.slots = slots
+        self._threads = threads
         self.alive: dict[int, ModelWorker] = {}
         self.to_kill: set[int] = set()
         self._orders: defaultdict[int, deque[tuple[int, Unit | None]]] = defaultdict(deque)
@@ -61,43 +62,47 @@ class ModelWorkers:
             if pid != worker.pid:
                 continue
             if unit is None:
+                assert not worker.units, f"slot {slot} was let go with {worker.units}"
                 return self.die(slot, 0)
-            assert worker.unit is None, f"slot {slot} was given a second unit"
-            worker.unit, worker.ended = unit, set()
+            worker.units[unit.id] = unit
+            worker.ended.difference_update(task.id for task in unit.tasks)
+            assert len(worker.units) <= self._threads, f"slot {slot} was given one unit too many"
         return None
 
     def die(self, slot: int, exit_code: int | None = -9) -> WorkerDied:
         worker = self.alive.pop(slot)
         self.to_kill.discard(slot)
-        return WorkerDied(slot, worker.unit.id if worker.unit else None, exit_code, was_ready=True)
+        return WorkerDied(slot, tuple(worker.units), exit_code, was_ready=True)
 
-    def end_some(self, slot: int, count: int) -> tuple[Unit, list[str]]:
-        """The worker is done with so many of its tasks; which they are, and its unit."""
+    def end_some(self, slot: int, count: int, which: int = 0) -> tuple[Unit, list[str]]:
+        """The worker is done with so many tasks of a unit; the unit, and which tasks they are."""
         worker = self.alive[slot]
-        assert worker.unit is not None, f"slot {slot} has nothing to do"
-        ended = self._open_ids(worker, worker.unit)[:count]
+        unit = self._unit(worker, which)
+        ended = self._open_ids(worker, unit)[:count]
         worker.ended.update(ended)
-        return worker.unit, ended
+        return unit, ended
 
-    def answer(self, slot: int) -> tuple[Unit, list[str]]:
-        """The worker is done with its unit: the unit, and the tasks whose outcome it has not sent yet."""
+    def answer(self, slot: int, which: int = 0) -> tuple[Unit, list[str]]:
+        """The worker is done with a unit: the unit, and the tasks whose outcome it has not sent yet."""
         worker = self.alive[slot]
-        assert worker.unit is not None, f"slot {slot} has nothing to answer"
-        unit, worker.unit = worker.unit, None
+        unit = worker.units.pop(self._unit(worker, which).id)
         return unit, self._open_ids(worker, unit)
+
+    def _unit(self, worker: ModelWorker, which: int) -> Unit:
+        """One of those that it has, chosen by any number."""
+        return list(worker.units.values())[which % len(worker.units)]
 
     def _open_ids(self, worker: ModelWorker, unit: Unit) -> list[str]:
         return [task.id for task in unit.tasks if task.id not in worker.ended]
 
     def busy(self) -> list[int]:
-        return [slot for slot, worker in self.alive.items() if worker.unit]
+        return [slot for slot, worker in self.alive.items() if worker.units]
 
     def held_by(self, slot: int) -> list[str]:
         """The ids of the tasks that this worker has now."""
         worker = self.alive.get(slot)
-        if worker is None or worker.unit is None:
-            return []
-        return [task.id for task in tasks_of(worker.unit) if task.id not in worker.ended]
+        tasks = [task for unit in worker.units.values() for task in tasks_of(unit)] if worker else []
+        return [task.id for task in tasks if worker is None or task.id not in worker.ended]
 
     def held(self) -> list[str]:
         """The ids of all tasks that workers have now."""

@@ -25,9 +25,10 @@ from tests.model.checks import (
     check_no_task_is_with_two_workers,
     check_no_turn_was_long,
     check_outcomes_do_not_differ,
+    check_suspects_are_alone_in_their_worker,
     check_what_the_api_has_is_not_computed_again,
 )
-from tests.model.draws import ANSWERS, FAILURES, LATER, LIMITS, NOT_THE_API, SIGNALS, SLOTS
+from tests.model.draws import ANSWERS, FAILURES, LATER, LIMITS, NOT_THE_API, SIGNALS, SLOTS, WHICH
 from tests.model.fuse import Place
 from tests.model.world import World
 
@@ -38,13 +39,15 @@ class Promise(RuleBasedStateMachine):
     """One service on one journal, over as many of its processes as it takes."""
 
     claim_tasks = False
+    threads = 1
 
     def __init__(self) -> None:
         super().__init__()
         self._folder = Path(tempfile.mkdtemp(prefix="model-"))
         chosen = make_settings(
             claim_tasks=self.claim_tasks,
-            concurrency_limit=2,
+            concurrency_limit=2 * self.threads,
+            worker_threads=self.threads,
             batch_max_tasks=3,
             report_concurrency=4,
             max_retries=2,
@@ -134,30 +137,30 @@ class Promise(RuleBasedStateMachine):
             self.world.post(self.world.workers.start(slot))
         self._step(later)
 
-    @rule(slot=SLOTS, later=LATER)
-    def a_worker_succeeds(self, slot: int, later: bool) -> None:
+    @rule(slot=SLOTS, which=WHICH, later=LATER)
+    def a_worker_succeeds(self, slot: int, which: int, later: bool) -> None:
         self.world.hear(slot)
         if slot in self.world.workers.busy():
-            self.world.finish_unit(slot, lambda _: self.world.new_output())
+            self.world.finish_unit(slot, lambda _: self.world.new_output(), which)
         self._step(later)
 
-    @rule(slot=SLOTS, count=st.integers(1, 3), data=st.data(), later=LATER)
+    @rule(slot=SLOTS, count=st.integers(1, 3), which=WHICH, data=st.data(), later=LATER)
     def some_tasks_are_done_before_their_unit(
-        self, slot: int, count: int, data: st.DataObject, later: bool
+        self, slot: int, count: int, which: int, data: st.DataObject, later: bool
     ) -> None:
         def outcome(_: str) -> Output | Failure:
             return data.draw(st.one_of(st.builds(self.world.new_output), FAILURES))
 
         self.world.hear(slot)
         if slot in self.world.workers.busy():
-            self.world.send_progress(slot, count, outcome)
+            self.world.send_progress(slot, count, outcome, which)
         self._step(later)
 
-    @rule(slot=SLOTS, failure=FAILURES, later=LATER)
-    def a_unit_fails(self, slot: int, failure: Failure, later: bool) -> None:
+    @rule(slot=SLOTS, failure=FAILURES, which=WHICH, later=LATER)
+    def a_unit_fails(self, slot: int, failure: Failure, which: int, later: bool) -> None:
         self.world.hear(slot)
         if slot in self.world.workers.busy():
-            self.world.fail_unit(slot, failure)
+            self.world.fail_unit(slot, failure, which)
         self._step(later)
 
     @rule(slot=SLOTS, data=st.data(), later=LATER)
@@ -230,6 +233,7 @@ class Promise(RuleBasedStateMachine):
     def _check(self) -> None:
         check_every_held_task_has_one_place(self.world)
         check_no_task_is_with_two_workers(self.world)
+        check_suspects_are_alone_in_their_worker(self.world)
         check_what_the_api_has_is_not_computed_again(self.world)
         check_outcomes_do_not_differ(self.world)
         check_no_claim_is_forgotten(self.world)
@@ -237,6 +241,12 @@ class Promise(RuleBasedStateMachine):
     def _step(self, later: bool) -> None:
         if not later:
             self.world.turn()
+
+
+class PromiseOfThreads(Promise):
+    """The same with three units in each worker."""
+
+    threads = 3
 
 
 class PromiseOfClaims(Promise):
@@ -259,5 +269,7 @@ class PromiseOfClaims(Promise):
 
 TestPromise = pytest.mark.timeout(400)(Promise.TestCase)  # a failure is first made small, which takes time
 TestPromise.settings = LIMITS
+TestPromiseOfThreads = pytest.mark.timeout(400)(PromiseOfThreads.TestCase)
+TestPromiseOfThreads.settings = LIMITS
 TestPromiseOfClaims = pytest.mark.timeout(400)(PromiseOfClaims.TestCase)
 TestPromiseOfClaims.settings = LIMITS

@@ -78,7 +78,7 @@ class World:
         self.clock = Clock()
         self.api = ModelApi()
         self.fuse = Fuse()
-        self.workers = ModelWorkers(settings.concurrency_limit)
+        self.workers = ModelWorkers(settings.workers, settings.worker_threads)
         self.inbox: list[Event] = []
         self.max_turn_seconds = 0.0
         """In time of the processor: what else the machine does is not the loop's fault."""
@@ -163,7 +163,7 @@ class World:
         for request in self.requests:
             self._leave_behind(request)
         self.requests.clear()
-        self.workers = ModelWorkers(self.settings.concurrency_limit)
+        self.workers = ModelWorkers(self.settings.workers, self.settings.worker_threads)
         self.harness = self._new_harness()
 
     def begin_poll(self) -> None:
@@ -237,23 +237,27 @@ class World:
         self._blame(self.workers.held_by(slot))
         self.post(self.workers.die(slot))
 
-    def send_progress(self, slot: int, count: int, outcome: Callable[[str], Output | Failure]) -> None:
+    def send_progress(
+        self, slot: int, count: int, outcome: Callable[[str], Output | Failure], which: int = 0
+    ) -> None:
         """The worker sends the outcomes of so many of its tasks on, and goes on with the others."""
-        unit, task_ids = self.workers.end_some(slot, count)
+        unit, task_ids = self.workers.end_some(slot, count, which)
         outcomes = {task_id: outcome(task_id) for task_id in task_ids}
         self._blame(task_id for task_id, result in outcomes.items() if isinstance(result, Failure))
         self.post(UnitProgressed(slot, UnitProgress(unit.id, outcomes)))
 
-    def finish_unit(self, slot: int, outcome: Callable[[str], Output | Failure | None]) -> None:
+    def finish_unit(
+        self, slot: int, outcome: Callable[[str], Output | Failure | None], which: int = 0
+    ) -> None:
         """The worker answers with `outcome` of each task that it still has; None leaves the task out."""
-        unit, task_ids = self.workers.answer(slot)
+        unit, task_ids = self.workers.answer(slot, which)
         found = {task_id: outcome(task_id) for task_id in task_ids}
         outcomes = {task_id: result for task_id, result in found.items() if result is not None}
         self._blame(task_id for task_id in found if not isinstance(found[task_id], Output))
         self.post(UnitFinished(slot, UnitDone(unit.id, outcomes)))
 
-    def fail_unit(self, slot: int, failure: Failure) -> None:
-        unit, task_ids = self.workers.answer(slot)
+    def fail_unit(self, slot: int, failure: Failure, which: int = 0) -> None:
+        unit, task_ids = self.workers.answer(slot, which)
         self._blame(task_ids)
         self.post(UnitFinished(slot, UnitDone(unit.id, failure=failure)))
 

@@ -90,6 +90,6 @@ def _port(settings: Settings) -> Finding:
 def _open_files(settings: Settings) -> Iterator[Finding]:
     take_open_files()
     try:
-        check_open_files(settings.concurrency_limit, MAX_CONNECTIONS + settings.report_concurrency)
+        check_open_files(settings.workers, MAX_CONNECTIONS + settings.report_concurrency)
     except ConfigurationError as error:
         yield from faults_of(error)

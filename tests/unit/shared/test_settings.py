@@ -36,6 +36,7 @@ DEFAULTS: dict[str, object] = {
     "POLL_WAIT_SECONDS": 0.0,
     "WAKE_TOKEN": None,
     "CONCURRENCY_LIMIT": 5,
+    "WORKER_THREADS": 1,
     "BATCH_MAX_TASKS": 100,
     "REPORT_CONCURRENCY": 8,
     "MAX_RETRIES": 3,
@@ -140,6 +141,7 @@ def test_seconds_may_be_fractions(complete: Surroundings, name: str) -> None:
     [
         ("POLL_WAIT_SECONDS", ["-1", "61", "nan"]),
         ("CONCURRENCY_LIMIT", ["0", "257", "1.5"]),
+        ("WORKER_THREADS", ["0", "257"]),
         ("BATCH_MAX_TASKS", ["0", "2049"]),
         ("REPORT_CONCURRENCY", ["0", "65"]),
         ("MAX_TEXT_BYTES", ["0", "64000001", "10MB"]),
@@ -172,6 +174,7 @@ def test_value_out_of_bounds_is_one_readable_line(complete: Surroundings, name: 
     [
         ("POLL_WAIT_SECONDS", ["0", "60"]),
         ("CONCURRENCY_LIMIT", ["1", "256"]),
+        ("WORKER_THREADS", ["1", "256"]),
         ("BATCH_MAX_TASKS", ["1", "2048"]),
         ("REPORT_CONCURRENCY", ["1", "64"]),
         ("MAX_TEXT_BYTES", ["1", "64000000"]),

@@ -175,19 +175,19 @@ def test_workers_that_can_never_start_end_the_service_with_its_own_code() -> Non
     code = None
     for number in range(10):
         assert code is None
-        code = harness.turn(WorkerDied(number % 2, None, 1, was_ready=False))
+        code = harness.turn(WorkerDied(number % 2, (), 1, was_ready=False))
     assert code is ExitCode.WORKERS_KEEP_DYING
 
 
 def test_one_worker_that_cannot_start_does_not_end_the_service(harness: Harness) -> None:
     for _ in range(20):
-        assert harness.turn(WorkerDied(0, None, 1, was_ready=False)) is None
+        assert harness.turn(WorkerDied(0, (), 1, was_ready=False)) is None
 
 
 def test_service_that_had_a_worker_does_not_give_up(harness: Harness) -> None:
     for _ in range(20):
         for slot in range(5):
-            assert harness.turn(WorkerDied(slot, None, 1, was_ready=False)) is None
+            assert harness.turn(WorkerDied(slot, (), 1, was_ready=False)) is None
     assert NotReady.NO_WORKERS in harness.status.not_ready
 
 

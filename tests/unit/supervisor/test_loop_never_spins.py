@@ -84,8 +84,8 @@ class SpinMachine(RuleBasedStateMachine):
 
     @rule(slot=SLOTS, ready=st.booleans(), back=st.booleans())
     def worker_dies(self, slot: int, ready: bool, back: bool) -> None:
-        held = self.harness.held.get(slot)
-        self.harness.turn(WorkerDied(slot, held.id if held else None, -9, was_ready=ready))
+        unit_ids = tuple(unit.id for unit in self.harness.units[slot])
+        self.harness.turn(WorkerDied(slot, unit_ids, -9, was_ready=ready))
         if back:
             self.harness.turn(self.harness.worker_started(slot))
 

@@ -145,7 +145,7 @@ def test_only_tasks_that_something_was_learned_about_stay(how: str) -> None:
     harness.turn(PauseRequested())
     match how:
         case "untouched":
-            harness.turn(harness.worker_died(0).__class__(0, None, -9, was_ready=True))
+            harness.turn(harness.worker_died(0).__class__(0, (), -9, was_ready=True))
         case "attempted":
             harness.fail(0, retry=RetryReason.TIMEOUT)
         case "suspect":

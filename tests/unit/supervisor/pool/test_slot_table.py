@@ -19,27 +19,27 @@ def table() -> SlotTable:
 def test_slot_starts_without_a_worker() -> None:
     table = SlotTable(2, now=10.0)
     assert [(slot.state, slot.since, slot.pid) for slot in table] == [(SlotState.STARTING, 10.0, None)] * 2
-    assert table.idle() == table.busy() == []
+    assert table.with_room() == table.busy() == []
 
 
 def test_worker_that_started_is_idle(table: SlotTable) -> None:
-    assert table.idle() == [0, 1]
+    assert table.with_room() == [0, 1]
     assert (table[0].pid, table[0].since) == (100, 20.0)
 
 
 def test_worker_with_a_unit_is_busy(table: SlotTable) -> None:
     assignment = make_assignment(*make_records(3), started_at=30.0)
     table.assign(1, assignment)
-    assert (table.idle(), table.busy()) == ([0], [1])
+    assert (table.with_room(), table.busy()) == ([0], [1])
     assert table.tasks_in_flight() == 3
-    assert (table[1].since, table[1].assignment) == (30.0, assignment)
+    assert (table[1].since, list(table.assignments())) == (30.0, [assignment])
 
 
 def test_finished_unit_frees_its_worker(table: SlotTable) -> None:
     assignment = make_assignment(*make_records(3), unit_id=7)
     table.assign(0, assignment)
     assert table.finished(0, 7, now=40.0) is assignment
-    assert table.idle() == [0, 1]
+    assert table.with_room() == [0, 1]
     assert (table[0].tasks_done, table[0].since, table.tasks_in_flight()) == (3, 40.0, 0)
 
 
@@ -54,11 +54,11 @@ def test_answer_to_another_unit_changes_nothing(table: SlotTable) -> None:
 def test_dead_worker_hands_back_what_it_held(table: SlotTable) -> None:
     assignment = make_assignment(make_record())
     table.assign(0, assignment)
-    assert table.died(0, was_ready=True, now=50.0) is assignment
+    assert table.died(0, was_ready=True, now=50.0) == [assignment]
     row = table[0]
-    assert (row.state, row.since, row.pid, row.assignment) == (SlotState.STARTING, 50.0, None, None)
+    assert (row.state, row.since, row.pid, row.assignments) == (SlotState.STARTING, 50.0, None, {})
     assert (row.restarts, row.failed_starts) == (1, 0)
-    assert table.died(1, was_ready=True, now=50.0) is None
+    assert table.died(1, was_ready=True, now=50.0) == []
 
 
 def test_starts_that_fail_are_counted_until_one_succeeds(table: SlotTable) -> None:
@@ -80,7 +80,7 @@ def test_new_worker_has_done_no_task(table: SlotTable) -> None:
 def test_worker_that_is_let_go_is_neither_idle_nor_busy(table: SlotTable) -> None:
     table.recycling(0, now=40.0)
     assert (table[0].state, table[0].since) == (SlotState.RECYCLING, 40.0)
-    assert (table.idle(), table.busy()) == ([1], [])
+    assert (table.with_room(), table.busy()) == ([1], [])
 
 
 def test_unit_past_its_deadline_is_overdue_until_it_was_told(table: SlotTable) -> None:
@@ -89,20 +89,23 @@ def test_unit_past_its_deadline_is_overdue_until_it_was_told(table: SlotTable) -
     assert table.next_deadline() == 180.0
     assert table.overdue(179.9) == []
     assert table.overdue(180.0) == [0]
-    table[0].timed_out = True
+    table.killed(0, 180.0)
     assert table.overdue(180.0) == []
     assert table.next_deadline() == 185.0
 
 
-@pytest.mark.parametrize("end", ["finished", "died"])
-def test_next_unit_has_a_deadline_of_its_own(table: SlotTable, end: str) -> None:
+def test_worker_that_is_killed_for_a_unit_gets_no_other_though_the_unit_ends(table: SlotTable) -> None:
     table.assign(0, make_assignment(make_record(), unit_id=7, started_at=0.0))
-    table[0].timed_out = True
-    if end == "finished":
-        table.finished(0, 7, now=200.0)
-    else:
-        table.died(0, was_ready=True, now=200.0)
-        table.started(0, 104, now=201.0)
+    table.killed(0, 200.0)
+    table.finished(0, 7, now=200.0)
+    assert table.with_room() == [1]
+
+
+def test_next_worker_has_deadlines_of_its_own(table: SlotTable) -> None:
+    table.assign(0, make_assignment(make_record(), unit_id=7, started_at=0.0))
+    table.killed(0, 200.0)
+    table.died(0, was_ready=True, now=200.0)
+    table.started(0, 104, now=201.0)
     table.assign(0, make_assignment(make_record(), unit_id=8, started_at=300.0))
     assert table.next_deadline() == 480.0
     assert table.overdue(480.0) == [0]

@@ -28,13 +28,14 @@ IDLE_WORKER = WorkerStatus(
     seconds_in_state=3.0,
     pid=4711,
     tasks_held=0,
+    units_held=0,
     model="",
     tasks_done=12,
     restarts=0,
     rss_bytes=120 * 2**20,
 )
 BUSY_WORKER = replace(
-    IDLE_WORKER, slot=1, state=SlotState.BUSY, tasks_held=100, model="text-embedding-3-small"
+    IDLE_WORKER, slot=1, state=SlotState.BUSY, tasks_held=100, units_held=1, model="text-embedding-3-small"
 )
 QUOTA = HoldStatus("openai", "quota", "You exceeded your current quota.", "", 3, AT_SECONDS - 90, 41.0)
 LOST_MODEL = HoldStatus(

@@ -10,8 +10,8 @@ from shared.messages import Failure
 from shared.models import BatchKey, TextLength
 from supervisor.journal.task_record import TaskRecord
 from supervisor.providers.model_limits import NOTHING, Allowance
-from supervisor.tasks.backlog import Backlog, Group, SetAside
-from tests.builders import make_record, make_records
+from supervisor.tasks.backlog import Allow, Backlog, Group, SetAside
+from tests.builders import idle_workers, make_record, make_records
 
 
 def ids(groups: list[Group]) -> list[list[str]]:
@@ -19,7 +19,11 @@ def ids(groups: list[Group]) -> list[list[str]]:
 
 
 def take(backlog: Backlog, slots: int, most: int, max_bytes: int = 10**9) -> list[Group]:
-    return list(backlog.take(slots, max(1, slots // 2), lambda _: Allowance(most, max_bytes)))
+    return groups(backlog, slots, lambda _: Allowance(most, max_bytes))
+
+
+def groups(backlog: Backlog, slots: int, allow: Allow) -> list[Group]:
+    return [group for _, group in backlog.take(idle_workers(slots), allow)]
 
 
 def filled(count: int, model: str = "m") -> Backlog:
@@ -197,15 +201,15 @@ def test_group_of_one_may_be_larger_than_allowed() -> None:
 def test_key_that_is_allowed_nothing_waits_while_others_go_on() -> None:
     backlog = filled(2, model="waits")
     backlog.add(make_record("goes", model="goes"))
-    groups = list(backlog.take(5, 2, lambda key: Allowance(0 if key.model == "waits" else 100)))
-    assert ids(groups) == [["goes"]]
+    taken = groups(backlog, 5, lambda key: Allowance(0 if key.model == "waits" else 100))
+    assert ids(taken) == [["goes"]]
     assert len(backlog) == 2
 
 
 def test_what_is_allowed_is_asked_anew_for_each_group() -> None:
     backlog = filled(3)
     allowances = iter([Allowance(1), NOTHING, NOTHING])
-    assert ids(list(backlog.take(3, 1, lambda _: next(allowances, NOTHING)))) == [["task-1"]]
+    assert ids(groups(backlog, 3, lambda _: next(allowances, NOTHING))) == [["task-1"]]
     assert len(backlog) == 2
 
 
@@ -254,7 +258,7 @@ def test_key_that_may_not_go_takes_no_share_of_the_workers_from_another() -> Non
     def allow(key: BatchKey) -> Allowance:
         return NOTHING if key.model == "n" else Allowance(100)
 
-    assert [len(group) for group in backlog.take(4, 1, allow)] == [2, 2, 2, 2]
+    assert [len(group) for group in groups(backlog, 4, allow)] == [2, 2, 2, 2]
 
 
 @pytest.mark.parametrize("crashes", [0, 1])

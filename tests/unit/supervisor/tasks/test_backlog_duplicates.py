@@ -4,7 +4,7 @@ import pytest
 
 from supervisor.providers.model_limits import Allowance
 from supervisor.tasks.backlog import MAX_DUPLICATES, Backlog, Group
-from tests.builders import make_record
+from tests.builders import idle_workers, make_record
 
 
 def ids(groups: list[Group]) -> list[list[str]]:
@@ -12,7 +12,8 @@ def ids(groups: list[Group]) -> list[list[str]]:
 
 
 def take(backlog: Backlog, slots: int, most: int, max_bytes: int = 10**9) -> list[Group]:
-    return list(backlog.take(slots, max(1, slots // 2), lambda _: Allowance(most, max_bytes)))
+    allow = Allowance(most, max_bytes)
+    return [group for _, group in backlog.take(idle_workers(slots), lambda _: allow)]
 
 
 def test_same_text_takes_one_place_in_a_unit() -> None:

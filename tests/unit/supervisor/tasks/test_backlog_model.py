@@ -8,7 +8,7 @@ from shared.messages import Failure
 from supervisor.journal.task_record import TaskRecord
 from supervisor.providers.model_limits import NOTHING, Allowance
 from supervisor.tasks.backlog import Backlog, Group, SetAside
-from tests.builders import make_record
+from tests.builders import idle_workers, make_record
 
 # An empty text stands for one of its own, any other may be that of several tasks.
 TEXTS = st.sampled_from(["", "", "the same", "another"])
@@ -56,7 +56,7 @@ class BacklogMachine(RuleBasedStateMachine):
     def take(self, slots: int, most: int, max_bytes: int) -> None:
         ready = len(self.backlog) - self.backlog.delayed
         allowed = Allowance(most, max_bytes) if max_bytes else NOTHING
-        groups = list(self.backlog.take(slots, max(1, slots // 2), lambda _: allowed))
+        groups = [group for _, group in self.backlog.take(idle_workers(slots), lambda _: allowed)]
         assert len(groups) <= slots
         assert bool(groups) == bool(ready and slots and max_bytes)
         for group in groups:
@@ -115,8 +115,8 @@ class BacklogMachine(RuleBasedStateMachine):
         self.backlog.wake(float("inf"))
         for model in ("a", "b", "c"):
             self.take_aside(model)
-        while groups := list(self.backlog.take(3, 1, lambda _: Allowance(2, 1000))):
-            for group in groups:
+        while groups := list(self.backlog.take(idle_workers(3), lambda _: Allowance(2, 1000))):
+            for _, group in groups:
                 self.inside.difference_update(record.task.id for record in group)
         assert not self.inside
         assert len(self.backlog) == 0

@@ -150,9 +150,7 @@ def test_death_after_a_request_to_stop_is_no_evidence(live: Callable[..., Lives]
     codes = [lives.harness.stop() for _ in range(signals)]
     assert codes == [None, ExitCode.LEFT_OVER][:signals]
     harness = lives.die()
-    assert [
-        record.crashes for slot in harness.table if slot.assignment for record in slot.assignment.records
-    ] == [0]
+    assert [record.crashes for held in harness.table.assignments() for record in held.records] == [0]
 
 
 def test_death_with_the_machine_is_no_evidence(live: Callable[..., Lives]) -> None:

@@ -122,7 +122,7 @@ def test_worker_that_answers_in_time_is_not_killed(harness: Harness) -> None:
 def test_answer_that_came_just_before_the_kill_counts(harness: Harness) -> None:
     harness.list_tasks("a")
     answer = harness.unit_finished(0)
-    died = WorkerDied(0, None, -9, was_ready=True)
+    died = WorkerDied(0, (), -9, was_ready=True)
     harness.pass_time(180.1)
     harness.turn(answer, died, harness.worker_started(0))
     assert [job.task_id for job in harness.answer_all()] == ["a"]
@@ -136,8 +136,10 @@ def test_answer_that_came_just_before_the_kill_counts(harness: Harness) -> None:
 def test_restart_is_counted_under_its_reason(
     harness: Harness, was_ready: bool, timed_out: bool, reason: str
 ) -> None:
-    harness.table[0].timed_out = timed_out
-    harness.turn(WorkerDied(0, None, -9, was_ready))
+    harness.list_tasks("a")
+    if timed_out:
+        harness.pass_time(180.1)
+    harness.turn(WorkerDied(0, (), -9, was_ready))
     assert reading(harness.metrics.restarts, reason) == 1
 
 
@@ -173,7 +175,7 @@ def test_workers_are_let_go_one_at_a_time() -> None:
     for slot in range(3):
         harness.finish(slot)
     assert [slot for slot, _ in harness.pool.recycled] == [0]
-    harness.turn(WorkerDied(0, None, 0, was_ready=True), harness.worker_started(0))
+    harness.turn(WorkerDied(0, (), 0, was_ready=True), harness.worker_started(0))
     harness.pass_time(2.0)
     harness.list_tasks("d", "e", "f")
     harness.finish(1)
@@ -187,7 +189,7 @@ def test_worker_that_is_let_go_gets_no_unit() -> None:
     harness.pass_time(2.0)
     harness.list_tasks("b")
     assert harness.held == {}
-    harness.turn(WorkerDied(0, None, 0, was_ready=True), harness.worker_started(0))
+    harness.turn(WorkerDied(0, (), 0, was_ready=True), harness.worker_started(0))
     assert set(harness.held) == {0}
 
 
@@ -195,7 +197,7 @@ def test_recycling_is_no_death(log_lines: Lines) -> None:
     harness = make_harness(concurrency_limit=1, worker_max_tasks=1)
     harness.list_tasks("a")
     harness.finish(0)
-    harness.turn(WorkerDied(0, None, 0, was_ready=True))
+    harness.turn(WorkerDied(0, (), 0, was_ready=True))
     assert reading(harness.metrics.restarts, "recycled") == 1
     assert reading(harness.metrics.restarts, "died") == 0
     assert "worker_died" not in [line["event"] for line in log_lines]

@@ -11,7 +11,7 @@ from shared.messages import Failure
 from shared.task_inputs import EmbeddingInput
 from supervisor.providers.model_limits import Allowance
 from supervisor.tasks.backlog import Backlog, SetAside
-from tests.builders import make_record, make_settings
+from tests.builders import idle_workers, make_record, make_settings
 from tests.fakes.clock import Clock
 from tests.fakes.harness import Harness, item
 from tests.fakes.journals import open_task_journal
@@ -73,7 +73,7 @@ def test_room_is_free_again_when_tasks_have_gone_out() -> None:
     for turn in range(3):
         for number in range(3):
             backlog.add(make_record(f"t{turn}-{number}", text=text_of(number)))
-        (group,) = backlog.take(1, 1, lambda _: Allowance(3))
+        ((_, group),) = backlog.take(idle_workers(1), lambda _: Allowance(3))
         assert all(record.has_input for record in group)
         assert backlog.size_bytes == 0
 

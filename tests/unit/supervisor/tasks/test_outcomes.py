@@ -125,9 +125,7 @@ def test_what_never_left_the_machine_is_no_attempt() -> None:
         harness.fail(0, retry=RetryReason.CONNECTION)
         harness.pass_time(5.0)
         assert held(harness) == ["a"]
-    assert {
-        record.attempts for slot in harness.table if slot.assignment for record in slot.assignment.records
-    } == {0}
+    assert {record.attempts for held in harness.table.assignments() for record in held.records} == {0}
 
 
 def test_only_one_task_probes_a_provider_whose_breaker_is_open() -> None:
@@ -204,8 +202,7 @@ def test_refused_model_fails_the_whole_unit_without_a_split() -> None:
 def test_unit_that_never_reached_its_worker_runs_again_uncounted() -> None:
     harness = make_harness("a", "b")
     died = harness.worker_died(0)
-    harness.turn(type(died)(0, None, -9, was_ready=True), harness.worker_started(0))
+    harness.turn(type(died)(0, (), -9, was_ready=True), harness.worker_started(0))
     assert held(harness) == ["a", "b"]
-    assignment = harness.table[0].assignment
-    assert assignment is not None
+    (assignment,) = harness.table.assignments()
     assert all(record.untouched for record in assignment.records)

@@ -151,7 +151,7 @@ def test_death_is_told_so_that_a_person_can_act(
 def test_reason_that_the_worker_gave_itself_is_told() -> None:
     harness = make_harness("a", worker_crash_limit=1)
     unit_id = harness.held[0].id
-    harness.turn(WorkerDied(0, unit_id, 2, was_ready=True, reason="ran out of luck"))
+    harness.turn(WorkerDied(0, (unit_id,), 2, was_ready=True, reason="ran out of luck"))
     assert told(harness)["a"].endswith("the last time it ran out of luck")
 
 

@@ -26,9 +26,7 @@ def test_rate_limit_holds_every_worker_and_counts_no_attempt(retry_after: float 
     assert set(harness.held) == {2}
     harness.pass_time(0.02)
     assert sorted(held(harness)) == ["a", "b", "e", "f"]
-    assert all(
-        not record.attempts for slot in harness.table if slot.assignment for record in slot.assignment.records
-    )
+    assert all(not record.attempts for held in harness.table.assignments() for record in held.records)
     assert reading(harness.metrics.retries, TYPE, "rate_limit") == 2
 
 

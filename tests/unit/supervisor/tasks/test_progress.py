@@ -130,7 +130,7 @@ def test_death_after_the_last_outcome_is_nobodys_fault() -> None:
 def test_progress_of_a_unit_that_the_slot_does_not_hold_changes_nothing() -> None:
     harness = make_harness("a")
     harness.turn(UnitProgressed(0, UnitProgress(harness.held[0].id + 1, {"a": make_output()})))
-    harness.turn(WorkerDied(0, None, -9, was_ready=True))
+    harness.turn(WorkerDied(0, (), -9, was_ready=True))
     harness.turn(UnitProgressed(0, UnitProgress(1, {"a": make_output()})))
     assert told(harness) == {}
 
