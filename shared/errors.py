@@ -23,6 +23,8 @@ class RetryReason(StrEnum):
     """The provider refuses whatever it is asked, a question with a known answer included."""
     UNUSABLE = "unusable"
     """The provider cannot be used as it is configured: its plug-in does not load, or a setting is missing."""
+    NOT_STARTED = "not_started"
+    """The processor could not be loaded or started in the worker."""
     CRASH = "crash"
 
 
@@ -102,3 +104,7 @@ class NonRetryableError(TaskError):
         super().__init__(message)
         self.blame = blame
         self.usage = usage
+
+
+class InputTooLongError(NonRetryableError):
+    """The input is more than its model takes."""

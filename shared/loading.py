@@ -26,6 +26,7 @@ from shared.settings import (
     ENV_FILE,
     ENV_FILE_ENCODING,
     NESTED_PROVIDERS,
+    EnvironmentSettings,
     ServiceLocation,
     Settings,
     faults_of_groups,
@@ -46,7 +47,7 @@ _NAMES_ELSEWHERE = {
     "POLL_INTERVAL": "POLLING_INTERVAL_SECONDS",
 }
 """Names that other programs give to a setting of ours."""
-Kind = TypeVar("Kind", bound=ServiceLocation)
+Kind = TypeVar("Kind", bound=EnvironmentSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,14 @@ def load_service_location() -> ServiceLocation:
     return _load(ServiceLocation)
 
 
-def find_unknown_names() -> list[UnknownName]:
-    """Variables that are set and are no settings, with the settings that were probably meant."""
-    names = _names(Settings)
+def load_group(kind: type[Kind]) -> Kind:
+    """A group of settings of its own. Raises ConfigurationError with a line for each fault."""
+    return _load(kind)
+
+
+def find_unknown_names(groups: Iterable[type[EnvironmentSettings]] = ()) -> list[UnknownName]:
+    """Variables that are set and are settings neither of the service nor of `groups`."""
+    names = _names(Settings).union(*map(_names, groups))
     return unknown_names(names, os.environ, _read_env_file(names).names)
 
 
@@ -127,13 +133,17 @@ def _load(kind: type[Kind]) -> Kind:
         further: dict[str, Any] = {NESTED_PROVIDERS: _nested_providers(env_file, directories)}
         return kind(_secrets_dir=directories, **further)
     except ValidationError as error:
-        raise ConfigurationError(*_readable(error, env_file)) from error
+        raise ConfigurationError(*_readable(error, env_file, _prefix(kind))) from error
     except SettingsError as error:
         raise ConfigurationError(f"settings: cannot be read: {error}") from error
 
 
-def _names(kind: type[ServiceLocation]) -> frozenset[str]:
-    return frozenset(name.upper() for name in kind.model_fields)
+def _names(kind: type[EnvironmentSettings]) -> frozenset[str]:
+    return frozenset(_prefix(kind) + name.upper() for name in kind.model_fields)
+
+
+def _prefix(kind: type[EnvironmentSettings]) -> str:
+    return kind.model_config.get("env_prefix", "").upper()
 
 
 def _nested_providers(env_file: _EnvFile, directories: Iterable[Path]) -> dict[str, dict[str, str]]:
@@ -160,10 +170,10 @@ def _secrets_directories() -> tuple[list[Path], list[str]]:
     return [*directories, Path(credentials)], []
 
 
-def _readable(error: ValidationError, env_file: _EnvFile) -> list[str]:
+def _readable(error: ValidationError, env_file: _EnvFile, prefix: str) -> list[str]:
     lines = []
     for fault in error.errors(include_url=False, include_input=False):
-        name = _variable(fault["loc"]) if fault["loc"] else "settings"
+        name = prefix + _variable(fault["loc"]) if fault["loc"] else "settings"
         sentence = _sentence(fault)
         if sentence.startswith(_REQUIRED):
             sentence += _why_missing(name, env_file)

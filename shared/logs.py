@@ -43,6 +43,8 @@ class LogEvent(StrEnum):
     UNIT_FAILED = "unit_failed"
     UNIT_SPLIT = "unit_split"
     OUTCOME_IGNORED = "outcome_ignored"
+    PROCESSOR_BROKEN = "processor_broken"
+    PROCESSOR_MESSAGE = "processor_message"
     CANARY_ASKED = "canary_asked"
     CANARY_ANSWERED = "canary_answered"
     LIMIT_LEARNED = "limit_learned"

@@ -21,6 +21,10 @@ class Unit:
     """The model's name as metrics may show it: bounded by the supervisor for all workers together."""
     provider: str = ""
     """The name of the provider that the unit goes to; empty for work that needs none."""
+    attempt: int = 1
+    """1 for the first."""
+    timeout_seconds: float = float("inf")
+    """From when the worker gets it: then its worker is killed."""
 
     @property
     def key(self) -> BatchKey:

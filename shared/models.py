@@ -1,9 +1,11 @@
 """The words both sides of a pipe speak: a task, what identifies a batch, what became of a task."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Generic, TypeAlias, cast
+
+from typing_extensions import TypeVar
 
 OPENAI_HOST = "api.openai.com"
 OPENAI_URL = f"https://{OPENAI_HOST}/v1"
@@ -24,12 +26,6 @@ class FastPickle:
 JsonValue: TypeAlias = (
     "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | Mapping[str, JsonValue] | None"
 )
-
-
-class TaskType(StrEnum):
-    """Every kind of task this service can run. A new kind starts here; see docs/extending.md."""
-
-    TEXT_EMBEDDING = "text-embedding"
 
 
 class TaskStatus(StrEnum):
@@ -63,39 +59,11 @@ class BatchKey(FastPickle):
 
     task_type: str
     model: str = ""
-    dimensions: int | None = None
+    """The model that the provider is asked for; empty for work that needs none."""
+    group: str = ""
+    """What else the tasks of one call must have in common, as the processor sees it."""
     provider: str = ""
     """Which provider the processor asks for by name; empty where the routes of the model decide."""
-
-
-class TaskInput(FastPickle):
-    """A checked input. A base for frozen dataclasses with slots, one for each task type."""
-
-    __slots__: ClassVar[tuple[str, ...]] = ()
-
-    @classmethod
-    def parse(cls, given: JsonValue) -> Self:
-        """Raises NonRetryableError that says what is wrong with the input."""
-        raise NotImplementedError
-
-    @property
-    def key(self) -> BatchKey:
-        """Tasks of equal keys may share a call."""
-        raise NotImplementedError
-
-    @property
-    def size_bytes(self) -> int:
-        """UTF-8 bytes of the text: never fewer than its tokens."""
-        raise NotImplementedError
-
-    @property
-    def length(self) -> TextLength:
-        return TextLength.FITS
-
-    @property
-    def content_id(self) -> str:
-        """Equal for equal questions of one key; empty for a type that never repeats."""
-        return ""
 
 
 INPUTS_DIRECTORY = "inputs"
@@ -111,13 +79,20 @@ class InputPlace(FastPickle):
     length: int
 
 
+InputT = TypeVar("InputT", default=Any)
+
+
 @dataclass(frozen=True, slots=True)
-class Task(FastPickle):
-    """One task as parsed from the API. `payload` is None while the input waits on the disk alone."""
+class Task(FastPickle, Generic[InputT]):
+    """One task as parsed from the API.
+
+    `input` is what its processor made of the input, an instance of the processor's own input class. In a
+    task of an earlier run it is still the JSON, and None while the input waits on the disk alone.
+    """
 
     id: str
     key: BatchKey
-    payload: TaskInput | None
+    input: InputT
     shape: WireShape
     correlation_id: str
     size_bytes: int
@@ -128,11 +103,15 @@ class Task(FastPickle):
     content_id: str = ""
     """Equal for tasks of one batch key that ask the same; empty for a type that never repeats."""
     input_place: InputPlace | None = None
-    """Where a large input is. The worker reads it; until then `payload` is None."""
+    """Where a large input is. The worker reads it; until then `input` is None."""
 
     @property
     def task_type(self) -> str:
         return self.key.task_type
+
+    def with_input(self, given: object) -> "Task":
+        """With its input, or None in its place."""
+        return cast("Task", replace(self, input=cast("InputT", given)))
 
     @property
     def question(self) -> str:

@@ -53,13 +53,6 @@ class UnknownTaskPolicy(StrEnum):
     LEAVE = "leave"
 
 
-class LongText(StrEnum):
-    """What becomes of a text that is over its model's limit of tokens."""
-
-    FAIL = "fail"
-    MEAN = "mean"
-
-
 class LogLevel(StrEnum):
     DEBUG = "DEBUG"
     INFO = "INFO"
@@ -72,8 +65,11 @@ class LogFormat(StrEnum):
     CONSOLE = "console"
 
 
-class ServiceLocation(BaseSettings):
-    """Where a service keeps its state and where it answers: all that the commands for people need to know."""
+class EnvironmentSettings(BaseSettings):
+    """A group of settings, read from the environment, then `.env`, then one file each in a secrets directory.
+
+    A group of one's own has names that begin alike: `SettingsConfigDict(env_prefix="SENTIMENT_")`.
+    """
 
     model_config = SettingsConfigDict(
         env_file=ENV_FILE,
@@ -84,17 +80,21 @@ class ServiceLocation(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    state_dir: Path = Field(default_factory=lambda: Path(os.environ.get("STATE_DIRECTORY") or "state"))
-    metrics_host: str = "0.0.0.0"  # noqa: S104  Prometheus scrapes from another container
-    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 8001
-    """0 takes a free port and logs which."""
-
     @model_validator(mode="before")
     @classmethod
     def _bare(cls, values: Mapping[str, object]) -> dict[str, object]:
         """Docker's `--env-file` keeps what `.env` may have around a value; an empty one counts as not set."""
         bare = {name: _bare(value) if isinstance(value, str) else value for name, value in values.items()}
         return {name: value for name, value in bare.items() if value != ""}
+
+
+class ServiceLocation(EnvironmentSettings):
+    """Where a service keeps its state and where it answers: all that the commands for people need to know."""
+
+    state_dir: Path = Field(default_factory=lambda: Path(os.environ.get("STATE_DIRECTORY") or "state"))
+    metrics_host: str = "0.0.0.0"  # noqa: S104  Prometheus scrapes from another container
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 8001
+    """0 takes a free port and logs which."""
 
     @field_validator("state_dir", "metrics_host")
     @classmethod
@@ -105,7 +105,7 @@ class ServiceLocation(BaseSettings):
 
 
 class Settings(ServiceLocation):
-    """Read from the environment, then `.env`, then one file a setting in a secrets directory."""
+    """The settings of the service. Task types have their own, see `processors`."""
 
     api_base_url: str
     api_token: SecretStr | None = None
@@ -127,7 +127,6 @@ class Settings(ServiceLocation):
     """Providers by pattern of a model's name; the first that matches counts."""
     embedding_provider: str = OPENAI
     embedding_model: ModelName | None = None
-    embedding_dimensions: Annotated[int | None, Field(ge=1, le=65_536)] = None
     generation_model: ModelName | None = None
     openai_base_url: str | None = None
     openai_api_key: Annotated[SecretStr | None, Field(validate_default=True)] = None
@@ -159,8 +158,9 @@ class Settings(ServiceLocation):
     worker_max_rss_mb: Count = 0
     worker_crash_limit: Positive = 3
 
+    processors: str | None = None
+    """Processors beside those that are installed: `package.module:Class`, with commas between."""
     unknown_task_policy: UnknownTaskPolicy = UnknownTaskPolicy.FAIL
-    long_text: LongText = LongText.FAIL
     max_text_bytes: Annotated[int, Field(ge=1, le=64_000_000)] = 10_000_000
     claim_tasks: bool = False
     shard_count: Positive = 1
@@ -233,7 +233,7 @@ class Settings(ServiceLocation):
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
-    @field_validator("embedding_provider", "unknown_task_policy", "long_text", "log_format", mode="before")
+    @field_validator("embedding_provider", "unknown_task_policy", "log_format", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value

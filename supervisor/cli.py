@@ -70,6 +70,12 @@ def _check(_: argparse.Namespace) -> int:
     return run_check()
 
 
+def _processors(_: argparse.Namespace) -> int:
+    from supervisor.console.processors_command import run_processors  # noqa: PLC0415
+
+    return run_processors()
+
+
 def _status(options: argparse.Namespace) -> int:
     from supervisor.console.status_command import run_status, service_url  # noqa: PLC0415
 
@@ -98,6 +104,8 @@ def _parser() -> argparse.ArgumentParser:
         "check", help="check settings, machine, API and provider by the service's own means"
     )
     check.set_defaults(run=_check)
+    processors = commands.add_parser("processors", help="the task types there are, and what is broken")
+    processors.set_defaults(run=_processors)
     status = commands.add_parser("status", help="what the running service does, and why not more")
     status.add_argument("--watch", action="store_true", help="show it anew every 2 s until Ctrl-C")
     status.add_argument("--json", action="store_true", help="as JSON; docs/status.schema.json describes it")

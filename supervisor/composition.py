@@ -28,7 +28,7 @@ from supervisor.providers.rate_limiter import RateLimiter
 from supervisor.providers.registry import Providers, ProviderState
 from supervisor.runtime.circuit_breaker import BreakerState, CircuitBreaker
 from supervisor.runtime.events import Inbox
-from supervisor.runtime.trouble import TroubleRecord
+from supervisor.runtime.trouble import Cause, TroubleRecord, Troubles
 from supervisor.status.history import History
 from supervisor.status.status import StatusBoard
 from supervisor.task_api.client import Poller
@@ -45,6 +45,7 @@ from supervisor.tasks.intake import Intake, IntakeRules
 from supervisor.tasks.outcomes import OutcomeHandler
 from supervisor.tasks.polling import Polling
 from supervisor.tasks.reports import Reports
+from workers.factory import ProcessorFactory
 
 CLAIMED_UNITS_AHEAD = 2
 OUTBOX_LIMIT = 50_000
@@ -67,6 +68,7 @@ class Outside:
     metrics: SupervisorMetrics
     board: StatusBoard
     notify: Callable[[str], None]
+    processors: ProcessorFactory
     clock: Callable[[], float]
     wall: Callable[[], float] = time.time
     draw: Callable[[float, float], float] = random.uniform
@@ -84,6 +86,7 @@ class _Parts:
     providers: Providers
     scheduler: PollScheduler
     loop: LoopState
+    processor_troubles: Troubles
     history: History
 
 
@@ -131,6 +134,7 @@ def _polling(
         completion=completion,
         reports=reports,
         metrics=outside.metrics,
+        processors=outside.processors,
         rules=IntakeRules.from_settings(settings),
         clock=outside.clock,
     )
@@ -167,8 +171,17 @@ def _parts(settings: Settings, outside: Outside, backlog: Backlog) -> _Parts:
         providers=_providers(settings, outside),
         scheduler=PollScheduler.from_settings(settings, clock),
         loop=LoopState(settings.drain_timeout_seconds, clock, TroubleRecord("journal", wall=outside.wall)),
+        processor_troubles=_processor_troubles(outside),
         history=History(clock),
     )
+
+
+def _processor_troubles(outside: Outside) -> Troubles:
+    """With what is broken from the start: only a restart mends it."""
+    troubles = Troubles(lambda name: TroubleRecord("processor", calls=name, wall=outside.wall))
+    for broken in outside.processors.broken:
+        troubles.failed(broken.source.path, Cause(RetryReason.NOT_STARTED, broken.reason, "PROCESSORS"))
+    return troubles
 
 
 def _claims(settings: Settings, outside: Outside, parts: _Parts) -> Claims:
@@ -193,6 +206,8 @@ def _dispatcher(settings: Settings, outside: Outside, parts: _Parts, completion:
         metrics=outside.metrics,
         max_retries=settings.max_retries,
         crash_limit=settings.worker_crash_limit,
+        has_canary=outside.processors.has_canary,
+        processor_troubles=parts.processor_troubles,
         clock=outside.clock,
     )
     return Dispatcher(
@@ -202,6 +217,7 @@ def _dispatcher(settings: Settings, outside: Outside, parts: _Parts, completion:
         journal=outside.journal,
         providers=parts.providers,
         outcomes=outcomes,
+        processors=outside.processors,
         metrics=outside.metrics,
         history=parts.history,
         settings=settings,
@@ -226,6 +242,7 @@ def _observer(settings: Settings, outside: Outside, parts: _Parts, polling: Poll
         clock=outside.clock,
         wall=outside.wall,
         report_pace=parts.reports.pace,
+        processor_troubles=parts.processor_troubles,
     )
 
 
@@ -256,7 +273,7 @@ def _provider(account: ProviderAccount, settings: Settings, outside: Outside) ->
         limiter=RateLimiter(account.requests_per_minute, account.tokens_per_minute, clock),
         limits=ModelLimits(settings.openai_timeout, settings.concurrency_limit, clock, log_learned),
         evidence=Evidence(clock),
-        canaries=Canaries(lambda: secrets.token_hex(4)),
+        canaries=Canaries(outside.processors.canary, lambda: secrets.token_hex(4)),
     )
 
 

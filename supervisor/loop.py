@@ -1,7 +1,7 @@
 """The loop: the one place where events become changes of state. Commit first, then act."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from shared.logs import LogEvent, get_logger
 from supervisor.journal.journal import JournalUnwritableError, TaskJournal
@@ -61,8 +61,7 @@ class Supervisor:
         left = self.journal.recover(self.clock(), booted_at_seconds)
         suspects = self.dispatcher.outcomes.service_died(left.interrupted)
         for record in (*left.records, *suspects):
-            # Earlier failures may have been chance, and how likely that is must be learned anew.
-            self.claims.admit(replace(record, attempts=0))
+            self.polling.intake.take_again(record)
         for waiting in left.waiting:
             self.reports.restore(waiting)
         log.info(

@@ -17,6 +17,7 @@ from shared.metrics import (
     clean_metric_files,
     reserve_metric_files,
 )
+from shared.routes import Routes
 from shared.settings import Settings
 from shared.version import VERSION
 from supervisor.composition import Outside, compose
@@ -45,6 +46,7 @@ from supervisor.task_api.client import Poller, WirePatchQueue, connect
 from supervisor.task_api.http.wire import Wire
 from supervisor.task_api.responses import ClaimDone, ReportDone
 from workers.config import WorkerConfig
+from workers.factory import ProcessorFactory, load_processors
 from workers.process.forkserver import check_socket_directory
 
 PROCESS_NAME = "supervisor"
@@ -70,13 +72,15 @@ def run(settings: Settings) -> ExitCode:
     return_large_buffers()
     share_interpreter_evenly()
     configure_logs(settings.log_level, settings.log_format, PROCESS_NAME)
-    _tell_unknown_names()
+    processors = load_processors(settings.processors, Routes.from_settings(settings).models)
+    _tell_unknown_names(processors)
+    _tell_broken(processors)
     notifier = Notifier.from_environment()
     check_open_files(settings.workers, MAX_CONNECTIONS + settings.report_concurrency)
     check_socket_directory()
     state = StateDirectory(settings.state_dir)
     _prepare_metric_files(state.metrics, settings.workers)
-    service = _build(settings, state, notifier)
+    service = _build(settings, processors, state, notifier)
     supervisor = compose(settings, service.outside)
     log.info(LogEvent.SERVICE_STARTING, version=VERSION, pid=os.getpid(), port=service.server.port)
     _start(service)
@@ -104,8 +108,14 @@ def _booted_at_seconds() -> float:
     return time.time() - time.clock_gettime(since_boot)
 
 
-def _tell_unknown_names() -> None:
-    for unknown in find_unknown_names():
+def _tell_broken(processors: ProcessorFactory) -> None:
+    for broken in processors.broken:
+        facts = {"processor": broken.source.path, "found": broken.source.found, "detail": broken.reason}
+        log.error(LogEvent.PROCESSOR_BROKEN, **facts)
+
+
+def _tell_unknown_names(processors: ProcessorFactory) -> None:
+    for unknown in find_unknown_names(processors.settings_types()):
         facts = {"name": unknown.name, "source": unknown.source}
         if unknown.meant is None:
             log.debug(LogEvent.SETTING_UNKNOWN, **facts)
@@ -132,7 +142,9 @@ def _make_registry(directory: Path, board: StatusBoard) -> CollectorRegistry:
     return registry
 
 
-def _build(settings: Settings, state: StateDirectory, notifier: Notifier) -> Service:
+def _build(
+    settings: Settings, processors: ProcessorFactory, state: StateDirectory, notifier: Notifier
+) -> Service:
     inbox = Inbox()
     board = StatusBoard()
     registry = _make_registry(state.metrics, board)
@@ -147,7 +159,7 @@ def _build(settings: Settings, state: StateDirectory, notifier: Notifier) -> Ser
         allowed_hosts=(settings.metrics_allowed_hosts or "").split(","),
     )
     journal = TaskJournal(state.journal, BodyFiles(state.bodies), time.time)
-    wire, api = connect(settings, inbox.post, metrics, _new_correlation_id, journal.holds)
+    wire, api = connect(settings, inbox.post, metrics, processors, _new_correlation_id, journal.holds)
     outside = Outside(
         inbox=inbox,
         journal=journal,
@@ -162,10 +174,15 @@ def _build(settings: Settings, state: StateDirectory, notifier: Notifier) -> Ser
             wire.new_queue(CLAIMS_AT_ONCE),
             lambda task_id, answer: inbox.post(ClaimDone(task_id, answer)),
         ),
-        pool=LocalPool(settings.workers, WorkerConfig.from_settings(settings, state.metrics), inbox.post),
+        pool=LocalPool(
+            settings.workers,
+            WorkerConfig.from_settings(settings, processors.specs(), state.metrics),
+            inbox.post,
+        ),
         metrics=metrics,
         board=board,
         notify=notifier,
+        processors=processors,
         clock=time.monotonic,
     )
     return Service(outside, server, wire)

@@ -12,7 +12,7 @@ from supervisor.pool.slot_table import Slot, SlotTable
 from supervisor.provider_status import Obstacle, ProvidersView
 from supervisor.providers.registry import Providers
 from supervisor.runtime.circuit_breaker import CircuitBreaker
-from supervisor.runtime.trouble import Trouble
+from supervisor.runtime.trouble import Trouble, Troubles
 from supervisor.status.history import History
 from supervisor.status.status import (
     BreakerStatus,
@@ -53,6 +53,7 @@ class Observer:
     api_gate: APIGate
     providers: Providers
     report_pace: ReportPace
+    processor_troubles: Troubles
     history: History
     board: StatusBoard
     clock: Callable[[], float]
@@ -218,6 +219,7 @@ class Observer:
         # A report that ended because its task is gone was no success. It is no trouble either.
         if len(self.outbox) or reports.probing:
             records.insert(2, reports.trouble)
+        records.extend(self.processor_troubles)
         return tuple(record.current for record in records if record.current is not None)
 
     def _learned(self) -> LearnedStatus:

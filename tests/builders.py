@@ -3,14 +3,22 @@
 from typing import Any
 
 from shared.messages import Unit
-from shared.models import BatchKey, Output, Task, TaskStatus, TaskType, Usage, WireShape
-from shared.settings import Settings
-from shared.task_inputs import DEFAULT_MODEL, EmbeddingInput
+from shared.models import BatchKey, Output, Task, TaskStatus, Usage, WireShape
+from shared.settings import EnvironmentSettings, Settings
 from supervisor.journal.task_record import Report, TaskRecord
 from supervisor.pool.places import Free, Places
 from supervisor.pool.slot_table import Assignment
 from supervisor.task_api.responses import Health, PollAnswer, PollResult
 from supervisor.task_api.wire_formats import Page
+from workers.factory import ProcessorFactory
+from workers.plugins import BUILT_IN, Source
+from workers.processors.text_embedding import (
+    DEFAULT_MODEL,
+    TEXT_EMBEDDING,
+    EmbeddingInput,
+    EmbeddingSettings,
+    TextEmbeddingProcessor,
+)
 
 
 def make_task(
@@ -25,14 +33,25 @@ def make_task(
     text = text or f"text of {task_id}"
     return Task(
         id=task_id,
-        key=BatchKey(TaskType.TEXT_EMBEDDING, model, dimensions),
-        payload=EmbeddingInput(text, model, dimensions),
+        key=BatchKey(TEXT_EMBEDDING, model, "" if dimensions is None else str(dimensions)),
+        input=EmbeddingInput(text=text, model=model, dimensions=dimensions),
         shape=shape,
         correlation_id=f"correlation-{task_id}",
         size_bytes=len(text.encode()),
         content_id=f"content of {text}",
         created_at_seconds=created_at_seconds,
     )
+
+
+def make_processors(default_model: str = "", **settings: Any) -> ProcessorFactory:
+    """What is built in; `settings` are those of embeddings."""
+    embedding = TextEmbeddingProcessor(EmbeddingSettings.model_construct(None, **settings), default_model)
+    return ProcessorFactory([(Source(BUILT_IN[0], "built in"), embedding)])
+
+
+PROCESSORS = make_processors()
+SETTINGS: tuple[type[EnvironmentSettings], ...] = (Settings, *PROCESSORS.settings_types())
+"""What the service reads, and what its built-in task types read."""
 
 
 def make_record(
@@ -47,6 +66,17 @@ def make_record(
 ) -> TaskRecord:
     task = make_task(task_id, text=text, model=model, shape=shape)
     return TaskRecord(task, received_at, attempts, crashes)
+
+
+def text_in(task: Task) -> str:
+    """The text of an embedding task. In one of an earlier run, or from the disk, the input is still JSON."""
+    text: str = task.input["text"] if isinstance(task.input, dict) else task.input.text
+    return text
+
+
+def as_stored(record: TaskRecord) -> TaskRecord:
+    """As the journal gives it back."""
+    return record.with_input(record.task.input.model_dump())
 
 
 def make_records(count: int, *, model: str = DEFAULT_MODEL) -> tuple[TaskRecord, ...]:
@@ -80,7 +110,7 @@ def make_report(
 ) -> Report:
     return Report(
         task_id=task_id,
-        task_type=TaskType.TEXT_EMBEDDING,
+        task_type=TEXT_EMBEDDING,
         correlation_id=f"correlation-{task_id}",
         status=status,
         created_at_seconds=created_at_seconds,

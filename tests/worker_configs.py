@@ -6,6 +6,7 @@ from pydantic import SecretStr
 
 from shared.provider_accounts import OPENAI, ProviderAccount
 from shared.settings import LogFormat, LogLevel
+from tests.builders import PROCESSORS
 from workers.config import WorkerConfig
 
 
@@ -27,4 +28,5 @@ def make_config(
         metrics_directory=metrics_directory,
         log_level=LogLevel.ERROR,
         log_format=LogFormat.JSON,
+        processors=PROCESSORS.specs(),
     )

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from shared.models import INPUTS_DIRECTORY
 from shared.provider_accounts import ProviderAccount
-from shared.settings import LogFormat, LogLevel, LongText, Settings
+from shared.settings import LogFormat, LogLevel, Settings
+from workers.factory import ProcessorSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class WorkerConfig:
     log_format: LogFormat
     inputs_directory: Path = Path()
     """Holds the inputs that are too large for a pipe."""
-    long_text: LongText = LongText.FAIL
+    processors: tuple[ProcessorSpec, ...] = ()
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -31,14 +32,16 @@ class WorkerConfig:
         return tuple(dict.fromkeys(kinds))
 
     @classmethod
-    def from_settings(cls, settings: Settings, metrics_directory: Path) -> "WorkerConfig":
-        """The part of `settings` that concerns a worker; its metric files go to `metrics_directory`."""
+    def from_settings(
+        cls, settings: Settings, processors: tuple[ProcessorSpec, ...], metrics_directory: Path
+    ) -> "WorkerConfig":
+        """What of the settings concerns a worker; its metric files go to `metrics_directory`."""
         return cls(
             accounts=tuple(settings.accounts.values()),
             default_provider=settings.embedding_provider,
             providers_in_use=settings.providers_in_use,
             must_connect=not settings.providers and not settings.model_routes,
-            long_text=settings.long_text,
+            processors=processors,
             metrics_directory=metrics_directory,
             log_level=settings.log_level,
             log_format=settings.log_format,

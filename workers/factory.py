@@ -1,56 +1,185 @@
-"""Which processor runs which task."""
+"""Which processor runs which task: one instance a task type, in the supervisor and in each worker."""
 
-from collections.abc import Iterable, Sequence
+import contextlib
+import pickle
+import threading
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, replace
 
-from shared.errors import NonRetryableError
-from shared.models import Task
-from shared.settings import LongText
-from workers.config import WorkerConfig
-from workers.processors.base import BaseProcessor
-from workers.processors.text_embedding import PiecewiseEmbeddings, TextEmbeddingProcessor
-from workers.providers.base import EmbeddingProvider, Embeddings
-from workers.providers.calls import ProviderCalls
-from workers.providers.registry import ProviderClients
+from shared.errors import ConfigurationError, NonRetryableError, RetryableError, RetryReason
+from shared.loading import load_group
+from shared.models import BatchKey, Task
+from shared.settings import EnvironmentSettings
+from workers.plugins import AnyProcessor, Broken, PluginError, Source, find_sources, import_class
+from workers.processors.base import Limits
+
+_PICKLE_PROTOCOL = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorSpec:
+    """A processor as a worker process is told of it. The settings are pickled: their class is a plug-in's."""
+
+    source: Source
+    task_type: str
+    settings: bytes
+    default_model: str
 
 
 class ProcessorFactory:
-    """Holds one processor for each task type it was given."""
+    """Holds one processor for each task type, and the sources that gave none.
 
-    def __init__(self, processors: Iterable[BaseProcessor]) -> None:
-        self._processors: dict[str, BaseProcessor] = {
-            processor.task_type: processor for processor in processors
-        }
+    In the supervisor it reads inputs; in a worker it also starts the processors. Threads may share it.
+    """
 
-    def processor_for(self, task: Task) -> BaseProcessor:
-        """Raises NonRetryableError when there is none."""
+    def __init__(
+        self, processors: Iterable[tuple[Source, AnyProcessor]], broken: Iterable[Broken] = ()
+    ) -> None:
+        self._processors: dict[str, AnyProcessor] = {}
+        self._sources: dict[str, Source] = {}
+        self.broken = list(broken)
+        self._started: set[str] = set()
+        self._starting = threading.Lock()
+        for source, processor in processors:
+            task_type = processor.task_type
+            if (other := self._sources.get(task_type)) is not None:
+                reason = f'the task type "{task_type}" is already that of {other.path} ({other.found})'
+                self.broken.append(Broken(source, reason))
+            else:
+                self._processors[task_type], self._sources[task_type] = processor, source
+
+    @property
+    def task_types(self) -> tuple[str, ...]:
+        return tuple(self._processors)
+
+    def settings_types(self) -> list[type[EnvironmentSettings]]:
+        kinds = (processor.settings_type for processor in self._processors.values())
+        return [kind for kind in kinds if kind is not None]
+
+    def source(self, task_type: str) -> Source:
+        return self._sources[task_type]
+
+    def find(self, task_type: str) -> AnyProcessor | None:
+        return self._processors.get(task_type)
+
+    def limits(self, task_type: str) -> Limits:
+        """How much of the type may run at once; without `process_batch` one task in a unit."""
+        processor = self._processors.get(task_type)
+        if processor is None:
+            return Limits(batch=1)
+        if processor.takes_batches:
+            return processor.limits
+        return Limits(1, processor.limits.timeout_seconds)
+
+    def canary(self, key: BatchKey, name: str) -> Task | None:
+        """A task that the API does not know: one word, for the type and model of `key` alone."""
+        processor = self._processors.get(key.task_type)
+        given = None if processor is None else processor.canary(f"canary{name}", key.model)
+        if processor is None or given is None:
+            return None
+        task = processor.make_task(given, f"canary-{name}", correlation_id=f"canary-{name}")
+        return replace(task, key=BatchKey(key.task_type, key.model, provider=key.provider))
+
+    def has_canary(self, key: BatchKey) -> bool:
+        return self.canary(key, "") is not None
+
+    def processor_for(self, task: Task) -> AnyProcessor:
+        """Started. Raises RetryableError where it cannot be, and NonRetryableError where there is none."""
         processor = self._processors.get(task.task_type)
-        if processor is None or not processor.can_process(task):
+        if processor is None:
+            if reason := self._why_broken(task.task_type):
+                raise RetryableError(reason, reason=RetryReason.NOT_STARTED)
             raise NonRetryableError(f'no processor for tasks of type "{task.task_type}"')
+        self._start(processor)
+        if not processor.can_process(task):
+            raise NonRetryableError(f"the processor of {task.task_type} does not take this task")
         return processor
 
+    def close(self) -> None:
+        """The worker ends."""
+        for task_type in self._started:
+            self._processors[task_type].close()
 
-class ProviderOfUnit:
-    """An EmbeddingProvider: the one that the unit at hand goes to."""
+    def specs(self) -> tuple[ProcessorSpec, ...]:
+        return tuple(
+            ProcessorSpec(
+                self._sources[task_type],
+                task_type,
+                pickle.dumps(processor.settings, _PICKLE_PROTOCOL),
+                processor.default_model,
+            )
+            for task_type, processor in self._processors.items()
+        )
 
-    def __init__(self, clients: ProviderClients, calls: ProviderCalls, default: str) -> None:
-        self._clients = clients
-        self._calls = calls
-        self._default = default
+    def _start(self, processor: AnyProcessor) -> None:
+        with self._starting:
+            if processor.task_type in self._started:
+                return
+            try:
+                processor.start()
+            except (Exception, SystemExit) as error:
+                raise RetryableError(
+                    f"the processor of {processor.task_type} does not start: {type(error).__name__}: {error}",
+                    reason=RetryReason.NOT_STARTED,
+                ) from error
+            self._started.add(processor.task_type)
 
-    def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embeddings:
-        return self._clients.client(self._calls.provider or self._default).embed(texts, model, dimensions)
+    def _why_broken(self, task_type: str) -> str:
+        reasons = (broken.reason for broken in self.broken if broken.task_type == task_type)
+        return next((f"the processor of {task_type}: {reason}" for reason in reasons), "")
 
 
-def build_factory(config: WorkerConfig, calls: ProviderCalls) -> ProcessorFactory:
-    """The processors of this service; a new one is added here.
+def load_processors(
+    named: str | None, default_models: Mapping[str, str], without: Container[str] = ()
+) -> ProcessorFactory:
+    """All that there are, but those whose path is in `without`.
 
-    Raises ConfigurationError where the only provider there is cannot be used as configured. One of several
-    is on hold instead.
+    `default_models` are those of tasks that name no model, by task type. Raises ConfigurationError where a
+    setting of a built-in processor is wrong.
     """
-    clients = ProviderClients(config.accounts, calls)
-    if config.must_connect:
-        clients.connect(config.default_provider)
-    provider: EmbeddingProvider = ProviderOfUnit(clients, calls, config.default_provider)
-    if config.long_text is LongText.MEAN:
-        provider = PiecewiseEmbeddings(provider)
-    return ProcessorFactory([TextEmbeddingProcessor(provider)])
+    processors: list[tuple[Source, AnyProcessor]] = []
+    broken: list[Broken] = []
+    for source in find_sources(named):
+        if source.path in without:
+            continue
+        try:
+            kind = import_class(source.path)
+            settings = load_group(kind.settings_type) if kind.settings_type else None
+            model = default_models.get(kind.task_type, "")
+            processors.append((source, _make(kind, settings, model)))
+        except ConfigurationError as error:
+            if source.is_built_in:
+                raise
+            broken.append(Broken(source, "; ".join(error.faults)))
+        except PluginError as error:
+            broken.append(Broken(source, str(error)))
+    return ProcessorFactory(processors, broken)
+
+
+def try_one(path: str) -> None:
+    """Load the class and nothing else, to see what that does to a process."""
+    with contextlib.suppress(PluginError):
+        import_class(path)
+
+
+def processors_of(specs: Iterable[ProcessorSpec]) -> ProcessorFactory:
+    """The same in a worker."""
+    processors: list[tuple[Source, AnyProcessor]] = []
+    broken: list[Broken] = []
+    for spec in specs:
+        try:
+            kind = import_class(spec.source.path)
+            settings = pickle.loads(spec.settings)  # noqa: S301  pickled by our supervisor
+            processors.append((spec.source, _make(kind, settings, spec.default_model)))
+        except PluginError as error:
+            broken.append(Broken(spec.source, str(error), spec.task_type))
+    return ProcessorFactory(processors, broken)
+
+
+def _make(kind: type[AnyProcessor], settings: object, default_model: str) -> AnyProcessor:
+    try:
+        processor = kind(settings, default_model)
+        processor.schema()
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"cannot be made: {type(error).__name__}: {error}") from error
+    return processor

@@ -29,9 +29,10 @@ class Neighbour:
 def embed_queries(queries: Sequence[str]) -> Vectors:
     """One row a query, from the model that the service used."""
     # Here, so that only the demo's last step loads the model.
-    from workers.providers.local import LOCAL_MODEL_NAME, LocalEmbeddings  # noqa: PLC0415
+    from shared.provider_accounts import LOCAL_MODEL  # noqa: PLC0415
+    from workers.providers.local import LocalEmbeddings  # noqa: PLC0415
 
-    embeddings = LocalEmbeddings().embed(queries, model=LOCAL_MODEL_NAME, dimensions=None)
+    embeddings = LocalEmbeddings().embed(queries, model=LOCAL_MODEL, dimensions=None)
     return np.asarray(embeddings.vectors.good, dtype=np.float32)
 
 

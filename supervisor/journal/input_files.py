@@ -12,8 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import orjson
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
-from shared.models import InputPlace, Task, TaskInput
+from shared.models import InputPlace, Task
 from supervisor.journal.state_directory import DIRECTORY_MODE, FILE_MODE, sync_directory
 
 MAX_BYTES_IN_TABLE = 2**20
@@ -47,7 +49,7 @@ class InputFiles:
             return tuple(tasks)
         stored = dict(zip(large, places, strict=True))
         return tuple(
-            replace(task, payload=None, input_place=stored[number]) if number in stored else task
+            replace(task, input=None, input_place=stored[number]) if number in stored else task
             for number, task in enumerate(tasks)
         )
 
@@ -108,7 +110,7 @@ class InputFiles:
         with os.fdopen(descriptor, "wb") as file:
             for task in tasks:
                 start = file.tell()
-                for piece in _json_pieces(task.payload):
+                for piece in _json_pieces(task.input):
                     file.write(piece)
                 places.append(InputPlace(name, start, file.tell() - start))
             file.flush()
@@ -136,11 +138,23 @@ def _json_pieces(value: object) -> Iterator[bytes]:
         for start in range(0, len(value), PIECE_CHARACTERS):
             yield orjson.dumps(value[start : start + PIECE_CHARACTERS])[1:-1]
         yield b'"'
-    elif isinstance(value, TaskInput):
+    elif isinstance(value, BaseModel | dict):
+        fields = value if isinstance(value, dict) else value.__dict__
         yield b"{"
-        for number, name in enumerate(value.__slots__):
+        for number, name in enumerate(fields):
             yield (b"," if number else b"") + orjson.dumps(name) + b":"
-            yield from _json_pieces(getattr(value, name))
+            yield from _json_pieces(fields[name])
         yield b"}"
+    elif isinstance(value, list):
+        yield b"["
+        for number, each in enumerate(value):
+            yield b"," if number else b""
+            yield from _json_pieces(each)
+        yield b"]"
     else:
-        yield orjson.dumps(value)
+        yield orjson.dumps(value, default=plain_input)
+
+
+def plain_input(value: object) -> object:
+    """What the encoder does not know, as what it knows: an input as the processor's own class has it."""
+    return to_jsonable_python(value)

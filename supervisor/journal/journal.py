@@ -13,8 +13,8 @@ from pathlib import Path
 
 import orjson
 
-from shared.models import INPUTS_DIRECTORY, TaskInput
-from supervisor.journal.input_files import InputFiles
+from shared.models import INPUTS_DIRECTORY
+from supervisor.journal.input_files import InputFiles, plain_input
 from supervisor.journal.report_bodies import BodyFiles, BodyLocation
 from supervisor.journal.schema import (
     connect,
@@ -153,7 +153,7 @@ class TaskJournal:
             if (number := self._numbers.get(task_id)) is not None:
                 self._changes.append((_READY, (*facts, number)))
                 continue
-            number, task = self._number(task_id), orjson.dumps(record.task)
+            number, task = self._number(task_id), orjson.dumps(record.task, default=plain_input)
             self._uncommitted_tasks[number] = task
             self.inputs.hold(record.task)
             self._changes.append((_NEW, (*facts, number, task_id, task)))
@@ -213,14 +213,14 @@ class TaskJournal:
         """The report's body of a finished task that was committed. Raises OSError."""
         return self._bodies.read(self._locations[task_id])
 
-    def input_of(self, record: TaskRecord) -> TaskInput | None:
+    def input_of(self, record: TaskRecord) -> object:
         """The task's input, read from the disk if it is not in memory. Raises InputUnreadableError."""
         if record.has_input:
-            return record.task.payload
+            return record.task.input
         number = self._numbers[record.task.id]
         try:
             task = self._uncommitted_tasks.get(number) or self._db.execute(_TASK, (number,)).fetchone()[0]
-            return read_task(task).payload
+            return read_task(task).input
         except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
             raise InputUnreadableError(f"{self._path}: {error}") from error
 

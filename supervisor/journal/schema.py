@@ -12,11 +12,9 @@ from shared.models import (
     InputPlace,
     Task,
     TaskStatus,
-    TaskType,
     TextLength,
     WireShape,
 )
-from shared.task_inputs import read_input
 from supervisor.journal.report_bodies import BodyLocation
 from supervisor.journal.state_directory import BODIES_DIRECTORY
 from supervisor.journal.task_record import Report
@@ -95,11 +93,14 @@ def check_marks(db: sqlite3.Connection) -> None:
 
 
 def read_task(row: bytes) -> Task:
+    """A task whose input is still JSON: its processor reads it in the worker."""
     fields = orjson.loads(row)
-    key = fields.pop("key")
-    fields["key"] = BatchKey(TaskType(key["task_type"]), key["model"], key["dimensions"])
-    if (given := fields["payload"]) is not None:
-        fields["payload"] = read_input(fields["key"].task_type, given)
+    key = fields["key"]
+    if "dimensions" in key:  # written before task types had classes of their own
+        dimensions = key.pop("dimensions")
+        key["group"] = "" if dimensions is None else str(dimensions)
+        fields["input"] = fields.pop("payload")
+    fields["key"] = BatchKey(**key)
     fields["shape"] = WireShape(fields["shape"])
     fields["length"] = TextLength(fields["length"])
     if (place := fields.get("input_place")) is not None:

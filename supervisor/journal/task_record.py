@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from shared.models import Task, TaskInput, TaskStatus
+from shared.models import Task, TaskStatus
 
 MAX_BYTES_IN_MEMORY = 32 * 2**20
 """Inputs that wait beyond this are kept in the journal alone, and read when their turn comes."""
@@ -60,7 +60,7 @@ class TaskRecord:
     @property
     def has_input(self) -> bool:
         """Is the input in memory? If not, it waits in the journal alone."""
-        return self.task.payload is not None
+        return self.task.input is not None
 
     @property
     def untouched(self) -> bool:
@@ -71,8 +71,8 @@ class TaskRecord:
         """What is kept of a task whose input waits in the journal."""
         return self.with_input(None)
 
-    def with_input(self, payload: TaskInput | None) -> "TaskRecord":
-        return replace(self, task=replace(self.task, payload=payload))
+    def with_input(self, given: object) -> "TaskRecord":
+        return replace(self, task=self.task.with_input(given))
 
     def with_claim(self, claim: Claim) -> "TaskRecord":
         return replace(self, claim=claim)

@@ -35,7 +35,8 @@ class LocalPool:
         self._context: ForkServerContext
 
     def start(self) -> None:
-        self._context = start_forkserver(self._config.kinds)
+        processors = [spec.source.path for spec in self._config.processors]
+        self._context = start_forkserver(self._config.kinds, processors)
         self._threads = [
             start_thread(f"slot-{number}", slot.run, self._post) for number, slot in enumerate(self._slots)
         ]

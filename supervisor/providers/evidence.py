@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shared.models import BatchKey, Task
-from shared.task_inputs import canary_task
 
 LATELY_SECONDS = 600.0
 MAX_MODELS = 200
@@ -114,10 +113,12 @@ class Evidence:
 class Canaries:
     """Which models are to be asked, and which were asked and have not answered. Owned by the loop.
 
-    `new_name` gives a word that was not used before: no canary is paid for twice.
+    `make` gives the question for a key, around a name; `new_name` a word that was not used before: no canary
+    is paid for twice.
     """
 
-    def __init__(self, new_name: Callable[[], str]) -> None:
+    def __init__(self, make: Callable[[BatchKey, str], Task | None], new_name: Callable[[], str]) -> None:
+        self._make = make
         self._new_name = new_name
         self._wanted: OrderedDict[str, BatchKey] = OrderedDict()
         self._asked: set[str] = set()
@@ -143,7 +144,7 @@ class Canaries:
             self._names[model] = self._new_name()
             if len(self._names) > MAX_MODELS:
                 self._names.popitem(last=False)
-        return canary_task(key, self._names[model])
+        return self._make(key, self._names[model])
 
     def answered(self, model: str, *, served: bool) -> None:
         """It was served; or refused or lost, and then the same word may be asked again."""

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -97,3 +97,20 @@ class TroubleRecord:
             "since": datetime.fromtimestamp(trouble.since_seconds, UTC).isoformat(timespec="seconds"),
         }
         return {name: fact for name, fact in facts.items() if fact != ""}
+
+
+class Troubles:
+    """A record for each of several of a kind, by name, made by `make` when it is first needed."""
+
+    def __init__(self, make: Callable[[str], TroubleRecord]) -> None:
+        self._make = make
+        self._records: dict[str, TroubleRecord] = {}
+
+    def failed(self, name: str, cause: Cause) -> None:
+        self._records.setdefault(name, self._make(name)).failed(cause)
+
+    def succeeded(self, name: str) -> None:
+        self._records.pop(name, None)
+
+    def __iter__(self) -> Iterator[TroubleRecord]:
+        return iter(self._records.values())

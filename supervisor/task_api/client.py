@@ -28,6 +28,7 @@ from supervisor.task_api.responses import (
 )
 from supervisor.task_api.sender import Message
 from supervisor.task_api.wire_formats import parse_page
+from workers.factory import ProcessorFactory
 
 MAX_PAGE_BYTES = 96 * 1024 * 1024
 MAX_ANSWER_BYTES = 64 * 1024
@@ -76,6 +77,7 @@ class APIClient:
         authorization: Authorization,
         timeout_seconds: float,
         metrics: SupervisorMetrics,
+        processors: ProcessorFactory,
         new_correlation_id: Callable[[], str],
         is_known: Callable[[str], bool],
         max_page_bytes: int = MAX_PAGE_BYTES,
@@ -83,6 +85,7 @@ class APIClient:
         self._endpoints = endpoints
         self._authorization = authorization
         self._metrics = metrics
+        self._processors = processors
         self._new_correlation_id = new_correlation_id
         self._is_known = is_known
         self._counted: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
@@ -112,7 +115,14 @@ class APIClient:
         answer = classify_poll(got, request, url, self._authorization)
         if isinstance(got, NoResponse) or answer.result is not PollResult.TASKS:
             return answer
-        page = parse_page(got.body, self._new_correlation_id, request.limit, self._is_known, request.sought)
+        page = parse_page(
+            got.body,
+            self._processors,
+            self._new_correlation_id,
+            request.limit,
+            self._is_known,
+            request.sought,
+        )
         if page.fault:
             return replace(answer, result=PollResult.BAD_PAGE, detail=page.fault)
         return replace(answer, result=PollResult.TASKS if page.items else PollResult.EMPTY, page=page)
@@ -202,6 +212,7 @@ def connect(
     settings: Settings,
     post: Callable[[Event], None],
     metrics: SupervisorMetrics,
+    processors: ProcessorFactory,
     new_correlation_id: Callable[[], str],
     is_known: Callable[[str], bool],
 ) -> tuple[Wire, APIClient]:
@@ -218,6 +229,7 @@ def connect(
         _authorization(settings, wire),
         settings.request_timeout,
         metrics,
+        processors,
         new_correlation_id,
         is_known,
     )

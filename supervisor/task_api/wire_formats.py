@@ -14,11 +14,12 @@ from enum import StrEnum
 
 import orjson
 
-from shared.errors import NonRetryableError
-from shared.models import JsonValue, Output, Task, TaskType, WireShape
+from shared.errors import InputTooLongError, NonRetryableError
+from shared.models import JsonValue, Output, Task, WireShape
 from shared.plain_text import MAX_ERROR_MESSAGE_CHARACTERS, one_line
-from shared.task_inputs import INPUT_TYPES
 from supervisor.task_api.lenient_json import MAX_ITEMS, UNREADABLE, NoListError, read_items
+from workers.factory import ProcessorFactory
+from workers.plugins import AnyProcessor
 
 LARGE_PAGE_BYTES = 4 * 2**20
 """The parser of whole pages sets aside twelve times a page's size."""
@@ -99,6 +100,7 @@ class Page:
 
 def parse_page(
     body: bytes | bytearray,
+    processors: ProcessorFactory,
     new_correlation_id: Callable[[], str],
     max_items: int = MAX_ITEMS,
     is_known: Callable[[str], bool] = lambda _: False,
@@ -114,14 +116,14 @@ def parse_page(
     listed: set[str] = set()
     try:
         for item in _items(body, max_items):
-            parsed = parse_item(item, new_correlation_id, is_known)
+            parsed = parse_item(item, processors, new_correlation_id, is_known)
             if isinstance(parsed, Task):
                 tasks.append(parsed)
             elif isinstance(parsed, Refusal):
                 refusals.append(parsed)
             else:
                 known += 1
-                if parsed in sought and is_pending(item):
+                if parsed in sought and is_pending(item, processors):
                     listed.add(parsed)
     except NoListError as error:
         return Page(fault=str(error))
@@ -150,7 +152,10 @@ def _item_list(document: object) -> list[object]:
 
 
 def parse_item(
-    item: object, new_correlation_id: Callable[[], str], is_known: Callable[[str], bool]
+    item: object,
+    processors: ProcessorFactory,
+    new_correlation_id: Callable[[], str],
+    is_known: Callable[[str], bool],
 ) -> Task | Refusal | str:
     """A task, why the item is none, or the id of a task that is known. Anything may come in."""
     if item is UNREADABLE:
@@ -160,7 +165,7 @@ def parse_item(
         )
     if not isinstance(item, dict):
         return Refusal(RefusalReason.NOT_AN_OBJECT, f"an item of the page is a {type(item).__name__}")
-    fields = _flattened(item)
+    fields = _flattened(item, processors)
     task_id = _task_id(fields)
     if isinstance(task_id, Refusal):
         return task_id
@@ -171,24 +176,26 @@ def parse_item(
         return Refusal(RefusalReason.AMBIGUOUS_SHAPE, NO_SHAPE, task_id=task_id)
     if state_fault := _state_fault(fields, shape):
         return Refusal(RefusalReason.NOT_PENDING, state_fault, task_id=task_id)
-    return _parse_task(fields, TaskAddress(task_id, shape, _correlation_id(fields) or new_correlation_id()))
+    address = TaskAddress(task_id, shape, _correlation_id(fields) or new_correlation_id())
+    return _parse_task(fields, address, processors)
 
 
-def is_pending(item: object) -> bool:
+def is_pending(item: object, processors: ProcessorFactory) -> bool:
     """Is the item one that the page lists as pending?"""
     if not isinstance(item, dict):
         return False
-    fields = _flattened(item)
+    fields = _flattened(item, processors)
     return _state_fault(fields, _shape(fields)) is None
 
 
-def _flattened(item: Item) -> Item:
+def _flattened(item: Item, processors: ProcessorFactory) -> Item:
     """An item of JSON:API with its attributes moved up beside its id; any other item as it is."""
     attributes = item.get("attributes")
     if not isinstance(attributes, dict) or any(name in item for name in _INPUT_FIELDS.values()):
         return item
     flattened = {**attributes, **{name: item[name] for name in _ID_FIELDS if name in item}}
-    if not any(name in attributes for name in _TYPE_FIELDS) and _task_type(item.get("type")) is not None:
+    is_type = _processor(item.get("type"), processors) is not None
+    if is_type and not any(name in attributes for name in _TYPE_FIELDS):
         flattened["type"] = item["type"]
     return flattened
 
@@ -250,41 +257,48 @@ def _state_fault(fields: Item, shape: WireShape | None) -> str | None:
     return None
 
 
-def _parse_task(fields: Item, address: TaskAddress) -> Task | Refusal:
+def _parse_task(fields: Item, address: TaskAddress, processors: ProcessorFactory) -> Task | Refusal:
     type_name = next((fields[name] for name in _TYPE_FIELDS if name in fields), None)
-    task_type = _task_type(type_name)
+    processor = _processor(type_name, processors)
     given = _given(fields, address.shape)
     if not any(name in fields for name in _TYPE_FIELDS):
         return Refusal(RefusalReason.AMBIGUOUS_SHAPE, "it has no type", task_id=address.id)
-    if task_type is None:
+    if processor is None:
         said = type_name[:80] if isinstance(type_name, str) else f"({type(type_name).__name__})"
         return Refusal(RefusalReason.UNKNOWN_TYPE, f"unknown task type {said!a}", address, address.id)
     if given is None:
         missing = "it has no input: neither input_data nor content"
         return Refusal(RefusalReason.AMBIGUOUS_SHAPE, missing, task_id=address.id)
     try:
-        parsed = INPUT_TYPES[task_type].parse(fields[given])
+        return _made(processor, fields, fields[given], address)
+    except InputTooLongError as error:
+        return Refusal(RefusalReason.TEXT_TOO_LONG, str(error), address, address.id)
     except NonRetryableError as error:
         return Refusal(RefusalReason.BAD_INPUT, str(error), address, address.id)
+
+
+def _made(processor: AnyProcessor, fields: Item, given: JsonValue, address: TaskAddress) -> Task:
+    """Raises NonRetryableError, whatever a processor that is not ours raises."""
     created = (_epoch_seconds(fields.get(name)) for name in ("created_at", "createdAt"))
-    return Task(
-        id=address.id,
-        key=parsed.key,
-        payload=parsed,
-        shape=address.shape,
-        correlation_id=address.correlation_id,
-        size_bytes=parsed.size_bytes,
-        length=parsed.length,
-        content_id=parsed.content_id,
-        created_at_seconds=next((moment for moment in created if moment is not None), None),
-    )
-
-
-def _task_type(name: JsonValue) -> TaskType | None:
     try:
-        return TaskType(_cut(name).replace("_", "-")) if isinstance(name, str) else None
-    except ValueError:
-        return None
+        return processor.make_task(
+            processor.parse(given),
+            address.id,
+            address.shape,
+            address.correlation_id,
+            created_at_seconds=next((moment for moment in created if moment is not None), None),
+        )
+    except NonRetryableError:
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise NonRetryableError(
+            f"input: the processor of {processor.task_type} cannot read it: {what}"
+        ) from error
+
+
+def _processor(name: JsonValue, processors: ProcessorFactory) -> AnyProcessor | None:
+    return processors.find(_cut(name).replace("_", "-")) if isinstance(name, str) else None
 
 
 def _given(fields: Item, shape: WireShape) -> str | None:

@@ -8,7 +8,7 @@ from shared.errors import RetryReason
 from shared.logs import LogEvent, get_logger
 from shared.messages import Unit
 from shared.metrics import BoundedLabels, SupervisorMetrics
-from shared.models import BatchKey, Task, TaskInput
+from shared.models import BatchKey, Task
 from shared.settings import Settings
 from supervisor.journal.journal import InputUnreadableError, TaskJournal
 from supervisor.journal.task_record import TaskRecord
@@ -21,6 +21,7 @@ from supervisor.status.history import History
 from supervisor.status.status import SlotState
 from supervisor.tasks.backlog import Backlog, Group
 from supervisor.tasks.outcomes import UNREADABLE_SECONDS, OutcomeHandler, describe_death
+from workers.factory import ProcessorFactory
 
 HELD_BACK_SECONDS = 1.0
 MAX_UNIT_BYTES = 4 * 2**20
@@ -39,6 +40,7 @@ class Dispatcher:
     journal: TaskJournal
     providers: Providers
     outcomes: OutcomeHandler
+    processors: ProcessorFactory
     metrics: SupervisorMetrics
     history: History
     settings: Settings
@@ -121,7 +123,8 @@ class Dispatcher:
         hold = gate.hold
         if hold is not None and hold.reason is RetryReason.REFUSED and hold.key.model == key.model:
             return NOTHING  # its canary goes
-        inputs = 1 if gate.probing else self.settings.batch_max_tasks
+        batch = self.processors.limits(key.task_type).batch or self.settings.batch_max_tasks
+        inputs = 1 if gate.probing else min(batch, self.settings.batch_max_tasks)
         wanted = Allowance(inputs, min(size_bytes, MAX_UNIT_BYTES))
         under_way = self.table.calls_under_way(provider.name, key.model)
         self._chosen[key] = provider
@@ -133,9 +136,12 @@ class Dispatcher:
             if self._held_back(slot, unit):
                 continue
             log.debug(LogEvent.UNIT_DISPATCHED, unit_id=unit.id, slot=slot, tasks=len(unit.tasks))
-            self.table.begin(slot, unit.id, self.clock() + self.settings.task_timeout_seconds)
+            self.table.begin(slot, unit.id, self.clock() + unit.timeout_seconds)
             self.pool.dispatch(slot, pid, unit)
         self._planned.clear()
+
+    def _timeout_seconds(self, key: BatchKey) -> float:
+        return self.processors.limits(key.task_type).timeout_seconds or self.settings.task_timeout_seconds
 
     def _held_back(self, slot: int, unit: Unit) -> bool:
         """A full disk delayed the unit, and meanwhile its provider must not be called."""
@@ -226,7 +232,7 @@ class Dispatcher:
 
         A task whose input cannot be read is left out, and tried again later.
         """
-        inputs: dict[str, TaskInput | None] = {}
+        inputs: dict[str, object] = {}
         whole: list[TaskRecord] = []
         for record in group:
             task = record.task
@@ -241,7 +247,7 @@ class Dispatcher:
                 log.error(LogEvent.INPUT_UNREADABLE, **facts)
                 self.backlog.add_later((record,), self.clock() + UNREADABLE_SECONDS)
                 continue
-            shared = task.payload is inputs[task.question]
+            shared = task.input is inputs[task.question]
             whole.append(record if shared else record.with_input(inputs[task.question]))
         return tuple(whole)
 
@@ -255,8 +261,14 @@ class Dispatcher:
             queue_wait.observe(now - record.received_at)
 
     def _assign(self, slot: int, provider: ProviderState, tasks: tuple[Task, ...], group: Group) -> None:
-        label = self._models.bound(tasks[0].key.model)
-        unit = Unit(next(self._unit_ids), tasks, label, provider.name)
+        unit = Unit(
+            next(self._unit_ids),
+            tasks,
+            self._models.bound(tasks[0].key.model),
+            provider.name,
+            attempt=1 + max((record.attempts for record in group), default=0),
+            timeout_seconds=self._timeout_seconds(tasks[0].key),
+        )
         self.table.assign(slot, Assignment(unit, group, self.clock()))
         provider.gate.begin()
         provider.limiter.reserve(unit.key.model, unit.id, unit.size_bytes)

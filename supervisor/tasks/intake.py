@@ -3,14 +3,12 @@
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from shared.logs import LogEvent, get_logger
 from shared.metrics import SupervisorMetrics
-from shared.models import Task, TextLength
-from shared.provider_accounts import OPENAI
-from shared.settings import LongText, Settings, UnknownTaskPolicy
-from shared.task_inputs import MAX_TEXT_TOKENS
+from shared.models import Task
+from shared.settings import Settings, UnknownTaskPolicy
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import TaskRecord
 from supervisor.task_api.responses import PollAnswer
@@ -18,6 +16,7 @@ from supervisor.task_api.wire_formats import Refusal, RefusalReason, TaskAddress
 from supervisor.tasks.claims import Claims
 from supervisor.tasks.completion import UNKNOWN_TYPE_LABEL, Completion
 from supervisor.tasks.reports import RecentIds, Reports
+from workers.factory import ProcessorFactory
 
 TELL_AGAIN_SECONDS = 86_400.0
 MAX_TOLD = 10_000
@@ -42,16 +41,13 @@ class IntakeRules:
     """What becomes of an item of a page for what it is, whatever else the page holds."""
 
     policy: UnknownTaskPolicy
-    fail_long_texts: bool
     max_text_bytes: int
     shard: Shard
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "IntakeRules":
-        has_limit = settings.embedding_provider == OPENAI
         return cls(
             policy=settings.unknown_task_policy,
-            fail_long_texts=has_limit and settings.long_text is LongText.FAIL,
             max_text_bytes=settings.max_text_bytes,
             shard=Shard(settings.shard_count, settings.shard_index),
         )
@@ -63,12 +59,6 @@ class IntakeRules:
                 task,
                 f"the text has {task.size_bytes:,} bytes, and MAX_TEXT_BYTES allows {self.max_text_bytes:,};"
                 " shorten it, or raise the setting",
-            )
-        if self.fail_long_texts and task.length is TextLength.OVER:
-            return _too_long(
-                task,
-                f"the text is longer than the {MAX_TEXT_TOKENS:,} tokens that {task.key.model} takes;"
-                " shorten it, or let the service embed it in pieces (LONG_TEXT=mean)",
             )
         return None
 
@@ -101,6 +91,7 @@ class Intake:
     completion: Completion
     reports: Reports
     metrics: SupervisorMetrics
+    processors: ProcessorFactory
     rules: IntakeRules
     clock: Callable[[], float]
     told: RecentIds = field(default_factory=lambda: RecentIds(TELL_AGAIN_SECONDS, MAX_TOLD))
@@ -130,6 +121,20 @@ class Intake:
         new = taken + self._refuse(refusals, answer.began_at, room - taken)
         full = page.items >= answer.limit or new >= room
         return Taken(new=new, full=full, passed_over=0 if new >= room else page.items - new - known)
+
+    def take_again(self, record: TaskRecord) -> None:
+        """A task that an earlier run left. Where its processor is gone, it is FAILED or left as it is."""
+        if self.processors.find(record.task.task_type) is not None:
+            # Earlier failures may have been chance, and how likely that is must be learned anew.
+            self.claims.admit(replace(record, attempts=0))
+            return
+        task = record.task
+        message = f"no processor for tasks of type {task.task_type!a}; there was one when the task came"
+        address = TaskAddress(task.id, task.shape, task.correlation_id)
+        refusal = Refusal(RefusalReason.UNKNOWN_TYPE, message, address, task.id)
+        self._tell([refusal])
+        if self.rules.fails(refusal):
+            self.completion.fail(record, message, self.clock())
 
     def _is_new(self, task_id: str, requested_at: float) -> bool:
         return (

@@ -8,9 +8,8 @@ from shared.errors import Blame, RetryReason
 from shared.logs import LogEvent, get_logger
 from shared.messages import Failure, UnitDone, tokens_of
 from shared.metrics import SupervisorMetrics
-from shared.models import Output
+from shared.models import BatchKey, Output
 from shared.retry import Backoff
-from shared.task_inputs import has_canary
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import Claim, TaskRecord
 from supervisor.pool.slot_table import Assignment
@@ -24,6 +23,7 @@ from supervisor.providers.decision import (
 )
 from supervisor.providers.gate import Hold
 from supervisor.providers.registry import Providers, ProviderState
+from supervisor.runtime.trouble import Cause, Troubles
 from supervisor.tasks.backlog import Backlog, Group, SetAside, halves
 from supervisor.tasks.completion import Completion
 
@@ -32,6 +32,7 @@ SERVICE_DEATH = (
     " look at its memory limit and at what ended it"
 )
 UNREADABLE_SECONDS = 30.0
+NOT_STARTED_SECONDS = 30.0
 NO_OUTCOME = Failure("the processor gave no outcome for this task", blame=Blame.PROCESSOR)
 
 log = get_logger("outcomes")
@@ -49,6 +50,8 @@ class OutcomeHandler:
     metrics: SupervisorMetrics
     max_retries: int
     crash_limit: int
+    has_canary: Callable[[BatchKey], bool]
+    processor_troubles: Troubles
     clock: Callable[[], float]
 
     def answered(self, assignment: Assignment, done: UnitDone) -> None:
@@ -220,6 +223,9 @@ class OutcomeHandler:
             detail=failure.shown,
         )
         provider = self.providers[unit.provider]
+        if failure.retry is RetryReason.NOT_STARTED:
+            self._not_started(group, failure, provider)
+            return
         gate, limits = provider.gate, provider.limits
         if failure.one_by_one:
             limits.one_by_one(unit.key.model)
@@ -236,12 +242,23 @@ class OutcomeHandler:
             gate.undecided()
         else:
             gate.answered()
-        if was_probe and gate.probing and gate.hold is None and has_canary(unit.key.task_type):
+        if was_probe and gate.probing and gate.hold is None and self.has_canary(unit.key):
             # The task that was the probe may itself be at fault: the next probe is not.
             provider.canaries.want(unit.key)
         self._carry_out(decision, aside)
         if decision is not Decision.HALVE:
             limits.undecided(unit.key.model)
+
+    def _not_started(self, group: Group, failure: Failure, provider: ProviderState) -> None:
+        """The worker has no such processor, or it does not start: nothing was asked, and nothing counts."""
+        provider.gate.undecided()
+        provider.limits.undecided(group[0].task.key.model)
+        for record in group:
+            self._note_retry(record, RetryReason.NOT_STARTED)
+        self.backlog.add_later(group, self.clock() + NOT_STARTED_SECONDS)
+        self.processor_troubles.failed(
+            group[0].task.task_type, Cause(RetryReason.NOT_STARTED, failure.shown, "PROCESSORS")
+        )
 
     def _canary_answered(self, assignment: Assignment, done: UnitDone) -> None:
         key = assignment.unit.key
@@ -289,6 +306,7 @@ class OutcomeHandler:
     def _served(self, assignment: Assignment, done: UnitDone, *, setbacks: int, alone: bool) -> None:
         """The provider served a call: all that is to be learned from it."""
         unit, key = assignment.unit, assignment.unit.key
+        self.processor_troubles.succeeded(key.task_type)
         provider = self.providers[unit.provider]
         provider.gate.succeeded(key.model)
         provider.limits.worked(key.model, unit.inputs, unit.size_bytes, done.duration_seconds)
@@ -330,7 +348,7 @@ class OutcomeHandler:
                 served_half_as_large=limits.has_worked(key.model, inputs, size_bytes / 2),
                 size_in_doubt=limits.is_in_doubt(key.model, inputs),
                 congested=limits.is_congested(key.model),
-                can_ask=has_canary(key.task_type),
+                can_ask=self.has_canary(key),
                 attempts_needed=needed,
                 canary=canary,
             ),

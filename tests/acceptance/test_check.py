@@ -30,7 +30,7 @@ def test_check_finds_everything_in_order_with_settings_from_every_source(
         METRICS_PORT="0",
     )
     assert outcome.exit_code == 0, outcome
-    subjects = ("settings", "STATE_DIR", "METRICS_PORT", "task API", "tasks", "provider")
+    subjects = ("settings", "processors", "STATE_DIR", "METRICS_PORT", "task API", "tasks", "provider")
     assert marks(outcome) == dict.fromkeys(subjects, "ok")
     assert outcome.errors == []
     assert API_TOKEN not in repr(outcome)
@@ -53,6 +53,7 @@ def test_check_says_what_is_wrong_in_a_line_each(tmp_path: Path, harness: Harnes
     assert outcome.exit_code == 2
     assert marks(outcome) == {
         "settings": "ok",
+        "processors": "ok",
         "TASK_TIMEOUT_SECONDS": "warning",
         "STATE_DIR": "failed",
         "METRICS_HOST, METRICS_PORT": "failed",

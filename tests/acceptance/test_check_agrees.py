@@ -12,6 +12,7 @@ from tests.acceptance.command import Outcome, run_command
 from tests.acceptance.conftest import StartService
 from tests.acceptance.scripted_api import PENDING, ScriptedApi, flat_task
 from tests.acceptance.service import API_TOKEN, OPENAI_KEY, Json
+from tests.builders import PROCESSORS
 from tests.eventually import eventually
 from tests.stubs.provider import StubProvider
 from tests.stubs.proxy import StubProxy
@@ -78,7 +79,8 @@ def settings(provider: StubProvider, monkeypatch: pytest.MonkeyPatch) -> dict[st
 def look(settings: Mapping[str, str]) -> dict[str, str]:
     """What check says of the task API, by subject."""
     given = Settings.model_validate({name.lower(): value for name, value in settings.items()})
-    return {finding.subject: finding.text for finding in look_at_task_api(given, JournalTasks()).findings}
+    found = look_at_task_api(given, PROCESSORS, JournalTasks()).findings
+    return {finding.subject: finding.text for finding in found}
 
 
 def lines_of(outcome: Outcome, subject: str) -> list[str]:

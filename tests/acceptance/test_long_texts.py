@@ -22,6 +22,7 @@ from tests.acceptance.conftest import StartService
 from tests.acceptance.pace import slow
 from tests.acceptance.scripted_api import EMPTY_PAGE
 from tests.acceptance.service import OPENAI_KEY, ServiceProcess
+from tests.builders import PROCESSORS
 from tests.eventually import eventually
 from tests.stubs.provider import StubProvider
 from tests.stubs.scripted_http import Answer, Request, ScriptedServer
@@ -108,7 +109,7 @@ def fill_journal(folder: Path, items: dict[str, bytes]) -> None:
     state = StateDirectory(folder)
     journal = TaskJournal(state.journal, BodyFiles(state.bodies), time.time)
     for item in items.values():
-        page = parse_page(b"[" + item + b"]", lambda: "made-here")
+        page = parse_page(b"[" + item + b"]", PROCESSORS, lambda: "made-here")
         journal.note_ready(TaskRecord(task, 0.0) for task in page.tasks)
         journal.commit()
     journal.close()

@@ -35,12 +35,13 @@ from supervisor.task_api.responses import (
 from supervisor.task_api.sender import Outbox
 from supervisor.task_api.wire_formats import parse_page
 from supervisor.tasks.backlog import Backlog
-from tests.builders import make_output, make_settings
+from tests.builders import PROCESSORS, make_output, make_settings
 from tests.fakes.api import HeldPatches, HeldPoller, SendJob
 from tests.fakes.clock import Clock
 from tests.fakes.disk import IN_MEMORY, Disk
 from tests.fakes.journals import open_task_journal
 from tests.fakes.pool import FakePool
+from workers.factory import ProcessorFactory
 from workers.process.redaction import with_shown_words
 
 MAX_TURNS = 1000
@@ -74,7 +75,9 @@ class Harness:
         draw: Callable[[float, float], float] = longest,
         max_bytes_in_memory: int = MAX_BYTES_IN_MEMORY,
         disk: Disk | None = None,
+        processors: ProcessorFactory = PROCESSORS,
     ) -> None:
+        self.processors = processors
         self.settings = settings or make_settings()
         self.clock = clock or Clock()
         self.wall = Clock(time.time())
@@ -105,6 +108,7 @@ class Harness:
                 metrics=self.metrics,
                 board=self.board,
                 notify=self.notices.append,
+                processors=self.processors,
                 clock=self.clock,
                 wall=self.wall,
                 draw=self._draw,
@@ -187,7 +191,11 @@ class Harness:
         items = [item(task) if isinstance(task, str) else task for task in tasks]
         request = self.poller.requests.pop(0)
         page = parse_page(
-            orjson.dumps(items), lambda: "made-here", is_known=self.journal.holds, sought=request.sought
+            orjson.dumps(items),
+            self.processors,
+            lambda: "made-here",
+            is_known=self.journal.holds,
+            sought=request.sought,
         )
         result = PollResult.TASKS if items else PollResult.EMPTY
         asked_at = self.clock() if requested_at is None else requested_at

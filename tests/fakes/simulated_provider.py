@@ -5,12 +5,10 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import cast
 
 import orjson
 
 from shared.messages import Failure, UnitDone
-from shared.task_inputs import EmbeddingInput
 from supervisor.pool.base import UnitFinished
 from tests.builders import make_output
 from tests.fakes.harness import Harness, item
@@ -97,7 +95,7 @@ class SimulatedProvider:
                 continue
             unit = assignment.unit
             self._taken.add(unit.id)
-            texts = list(dict.fromkeys(cast("EmbeddingInput", task.payload).text for task in unit.tasks))
+            texts = list(dict.fromkeys(task.input.text for task in unit.tasks))
             reply = self.serve(texts, unit.key.model)
             if assignment.is_canary:
                 self.canaries += 1

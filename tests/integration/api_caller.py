@@ -15,6 +15,7 @@ from supervisor.task_api.http.route import TlsFiles, choose_tls_files, make_targ
 from supervisor.task_api.http.transfer import Transport
 from supervisor.task_api.http.wire import RequestQueue, Wire
 from supervisor.task_api.responses import PollAnswer, PollRequest, ReportAnswer
+from tests.builders import PROCESSORS
 
 PATIENCE_SECONDS = 20.0
 T = TypeVar("T")
@@ -77,6 +78,7 @@ def api_caller(
         FixedToken(token) if isinstance(token, str) else token(wire),
         timeout_seconds,
         metrics or SupervisorMetrics(CollectorRegistry()),
+        PROCESSORS,
         lambda: "new-correlation",
         is_known,
         max_page_bytes,

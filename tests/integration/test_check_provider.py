@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from shared.provider_accounts import LOCAL
+from shared.routes import Routes
 from shared.settings import Settings
 from supervisor.console.preflight import provider as preflight
 from supervisor.console.preflight.finding import Finding, Mark
@@ -26,6 +27,7 @@ from tests.stubs.provider_faults import (
     server_error,
     unauthorized,
 )
+from workers.factory import load_processors
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +53,9 @@ def look(provider: StubProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             "openai_base_url": provider.base_url,
             "openai_api_key": SecretStr(KEY),
         }
-        return look_at_provider(Settings.model_validate({**given, **settings}), Counter(models))
+        validated = Settings.model_validate({**given, **settings})
+        processors = load_processors("", Routes.from_settings(validated).models)
+        return look_at_provider(validated, processors, Counter(models))
 
     return look
 

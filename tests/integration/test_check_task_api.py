@@ -15,6 +15,7 @@ from supervisor.console.preflight.finding import Mark
 from supervisor.console.preflight.task_api import JournalTasks, TaskApiReport, look_at_task_api
 from supervisor.journal.task_record import TaskState
 from tests.acceptance.scripted_api import flat_task, page_of
+from tests.builders import PROCESSORS
 from tests.stubs.proxy import StubProxy
 from tests.stubs.scripted_http import NO_ANSWER, Answer, Request, ScriptedServer
 from tests.stubs.tls import CA, server_context
@@ -42,7 +43,8 @@ def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Look:
 
     def look(url: str, held: JournalTasks | None = None, **settings: object) -> TaskApiReport:
         given = {"api_base_url": url, "embedding_provider": LOCAL, "api_token": SecretStr(TOKEN)}
-        return look_at_task_api(Settings.model_validate({**given, **settings}), held or JournalTasks())
+        validated = Settings.model_validate({**given, **settings})
+        return look_at_task_api(validated, PROCESSORS, held or JournalTasks())
 
     return look
 

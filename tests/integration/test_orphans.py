@@ -30,7 +30,7 @@ SUPERVISOR = textwrap.dedent(
     from workers.process.forkserver import start_forkserver
 
     config = make_config(Path(sys.argv[1]), provider=LOCAL)
-    context = start_forkserver([LOCAL])
+    context = start_forkserver([LOCAL], [])
     started = []
     for slot in range(2):
         ours, theirs = context.Pipe()

@@ -58,7 +58,7 @@ class Started:
 
 @pytest.fixture(scope="module")
 def context() -> ForkServerContext:
-    return start_forkserver([OPENAI])
+    return start_forkserver([OPENAI], [])
 
 
 @pytest.fixture

@@ -7,13 +7,12 @@ from pathlib import Path
 import orjson
 
 from shared.messages import Unit
-from shared.models import INPUTS_DIRECTORY, Task, TaskInput
+from shared.models import INPUTS_DIRECTORY, Task
 from shared.settings import Settings
-from shared.task_inputs import read_input
 from supervisor.loop import Supervisor
 from supervisor.task_api.responses import PollRequest
 from supervisor.task_api.sender import Message
-from tests.builders import make_task
+from tests.builders import make_task, text_in
 from tests.fakes.api import HeldPatches, HeldPoller
 from tests.fakes.clock import Clock
 from tests.fakes.disk import Disk
@@ -102,8 +101,8 @@ class WatchedPool(FakePool):
 
     def dispatch(self, slot: int, pid: int, unit: Unit) -> None:
         for task in tasks_of(unit):
-            payload = self._input_of(task)
-            assert payload == make_task(task.id).payload, f"{task.id} was dispatched with {payload}"
+            text = text_in(task.with_input(self._input_of(task)))
+            assert text == text_in(make_task(task.id)), f"{task.id} was dispatched with {text}"
         for task in tasks_of(unit) if self._alive(slot, pid) else ():
             row = self._on_disk(task.id)
             assert row is not None, f"{task.id} was dispatched without a row on disk"
@@ -113,13 +112,13 @@ class WatchedPool(FakePool):
         super().dispatch(slot, pid, unit)
         self._fuse.pass_by(Place.AFTER_DISPATCH)
 
-    def _input_of(self, task: Task) -> TaskInput | None:
+    def _input_of(self, task: Task) -> object:
         """As the worker reads it."""
         place = task.input_place
         if place is None:
-            return task.payload
+            return task.input
         data = (self._inputs / place.file).read_bytes()
-        return read_input(task.task_type, orjson.loads(data[place.start : place.start + place.length]))
+        return orjson.loads(data[place.start : place.start + place.length])
 
 
 class FusedPoller(HeldPoller):

@@ -34,7 +34,7 @@ from supervisor.task_api.responses import (
     TasksPolled,
 )
 from supervisor.task_api.wire_formats import parse_page
-from tests.builders import make_output
+from tests.builders import PROCESSORS, make_output
 from tests.fakes.api import HeldPatches, SendJob
 from tests.fakes.clock import Clock
 from tests.model.fuse import Fuse, SuddenEndError
@@ -185,6 +185,7 @@ class World:
         else:
             page = parse_page(
                 orjson.dumps(poll.items),
+                PROCESSORS,
                 lambda: "made-here",
                 is_known=self.harness.journal.holds,
                 sought=poll.request.sought,

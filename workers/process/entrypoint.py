@@ -35,8 +35,9 @@ def worker_main(slot: int, pipe: Connection, config: WorkerConfig) -> None:
     Its first message is WorkerReady, or WorkerUnfit before it exits with 2.
     """
     # With numpy, which the supervisor does not need.
-    from workers.factory import build_factory  # noqa: PLC0415
+    from workers.factory import processors_of  # noqa: PLC0415
     from workers.process.worker import Worker  # noqa: PLC0415
+    from workers.providers.registry import ProviderClients  # noqa: PLC0415
 
     name = f"worker-{slot}"
     setproctitle(f"ai-task-processor: {name}")
@@ -51,7 +52,10 @@ def worker_main(slot: int, pipe: Connection, config: WorkerConfig) -> None:
     calls = ProviderCalls(WorkerMetrics(), time.monotonic)
     try:
         _die_with_parent(supervisor.sentinel)
-        factory = build_factory(config, calls)
+        providers = ProviderClients(config.accounts, calls)
+        if config.must_connect:
+            providers.connect(config.default_provider)
+        factory = processors_of(config.processors)
     except ConfigurationError as error:
         with contextlib.suppress(OSError):  # the supervisor may have ended for the same reason
             send_message(pipe, WorkerUnfit(str(error)))
@@ -65,9 +69,12 @@ def worker_main(slot: int, pipe: Connection, config: WorkerConfig) -> None:
         parent_sentinel=supervisor.sentinel,
         inputs_directory=config.inputs_directory,
         factory=factory,
+        provider_of=lambda name: providers.client(name or config.default_provider),
         calls=calls,
         clock=time.monotonic,
     ).run()
+    factory.close()
+    providers.close()
 
 
 def leave_signals_to_supervisor() -> None:

@@ -15,6 +15,8 @@ from shared.errors import RAISE_PROCESS_LIMIT, ConfigurationError
 PRELOAD_MODULES = ["workers.process.preload"]
 PRELOAD_VARIABLE = "AI_TASK_PROCESSOR_PRELOAD"
 """Tells the forkserver which kinds of providers its workers will use, with commas between."""
+PRELOAD_PROCESSORS_VARIABLE = "AI_TASK_PROCESSOR_PRELOAD_PROCESSORS"
+"""Tells it the classes of their processors."""
 _MEND = "set it to a directory with a short path that can be written, such as /tmp"
 _CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
@@ -34,8 +36,10 @@ def check_socket_directory() -> None:
         ) from error
 
 
-def start_forkserver(kinds: Iterable[str]) -> ForkServerContext:
-    """Start the forkserver with what providers of these kinds import; a context to make workers with.
+def start_forkserver(kinds: Iterable[str], processors: Iterable[str]) -> ForkServerContext:
+    """Start the forkserver; a context to make workers with.
+
+    What providers of these kinds and these processors import is imported there already.
 
     It ends with this process. If it dies earlier, the next Process.start() starts another. Raises
     ConfigurationError where the system does not let it start.
@@ -47,6 +51,7 @@ def start_forkserver(kinds: Iterable[str]) -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD_MODULES)
     os.environ[PRELOAD_VARIABLE] = ",".join(kinds)
+    os.environ[PRELOAD_PROCESSORS_VARIABLE] = ",".join(processors)
     try:
         multiprocessing.forkserver.ensure_running()
     except OSError as error:

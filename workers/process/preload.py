@@ -3,6 +3,7 @@
 Acts when it is imported, which the forkserver does before it forks. Nothing else may import it.
 """
 
+import contextlib
 import errno
 import gc
 import os
@@ -12,7 +13,7 @@ import sys
 from setproctitle import setproctitle
 
 from workers.process.entrypoint import leave_signals_to_supervisor
-from workers.process.forkserver import PRELOAD_VARIABLE
+from workers.process.forkserver import PRELOAD_PROCESSORS_VARIABLE, PRELOAD_VARIABLE
 
 SINGLE_THREADED = {
     "OMP_NUM_THREADS": "1",
@@ -47,9 +48,14 @@ os.environ.update(SINGLE_THREADED)
 os.fork = fork_or_refuse
 
 import workers.process.worker  # noqa: E402, F401
+from workers.plugins import PluginError, import_class  # noqa: E402
 from workers.providers.registry import preload_providers  # noqa: E402  brings numpy, so after the variables are set
 
 preload_providers(os.environ[PRELOAD_VARIABLE].split(","))
+for path in filter(None, os.environ.get(PRELOAD_PROCESSORS_VARIABLE, "").split(",")):
+    # Each worker says itself what cannot be imported.
+    with contextlib.suppress(PluginError, Exception, SystemExit):
+        import_class(path).preload()
 # Keeps the garbage collector from touching, and so from copying, what the workers share.
 gc.collect()
 gc.freeze()

@@ -9,7 +9,8 @@ from typing import TypeAlias, cast
 
 from shared.errors import RetryReason
 from shared.messages import MAX_SHOWN_CHARACTERS, Failure, UnitDone
-from shared.models import Output, Task, TaskInput
+from shared.models import Output, Task
+from workers.processors.base import strings_in
 
 Outcomes: TypeAlias = Mapping[str, Output | Failure]
 
@@ -39,7 +40,7 @@ def outcomes_with_shown_words(outcomes: Outcomes, tasks: Sequence[Task]) -> Outc
     messages = {failure.message for failure in failures if failure.retry not in WITHOUT_ANSWER}
     if not messages:
         return outcomes
-    texts = [text for task in tasks for text in texts_of(task.payload, but=task.key.model)]
+    texts = [text for task in tasks for text in strings_in(task.input) if text != task.key.model]
     shown = without_quotes(messages, texts)
     return {
         task_id: outcome
@@ -47,22 +48,6 @@ def outcomes_with_shown_words(outcomes: Outcomes, tasks: Sequence[Task]) -> Outc
         else replace(outcome, shown=shown.get(outcome.message, outcome.shown))
         for task_id, outcome in outcomes.items()
     }
-
-
-def texts_of(value: object, but: str = "") -> Iterable[str]:
-    """Every string in a task's input except `but`: the model's name may be shown."""
-    if isinstance(value, str):
-        if value != but:
-            yield value
-    elif isinstance(value, TaskInput):
-        for name in value.__slots__:
-            yield from texts_of(getattr(value, name), but)
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from texts_of(each, but)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from texts_of(each, but)
 
 
 def without_quotes(messages: Iterable[str], texts: Sequence[str]) -> dict[str, str]:

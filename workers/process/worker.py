@@ -1,27 +1,30 @@
 """The loop of a worker process: a unit in, its outcomes out."""
 
+import itertools
 import multiprocessing.connection
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import orjson
 
-from shared.errors import Blame
 from shared.logs import LogEvent, get_logger
 from shared.messages import Failure, Unit, UnitDone, UnitProgress
-from shared.models import InputPlace, Output, Task, TaskInput
-from shared.task_inputs import read_input
+from shared.models import InputPlace, Output, Task
 from workers.factory import ProcessorFactory
 from workers.process.pipe import receive_unit, send_message
 from workers.process.progress import Progress
 from workers.process.redaction import with_shown_words
-from workers.processors.base import attempt
+from workers.processors.base import BaseProcessor, Context, ProcessorLog, as_output, attempt
+from workers.providers.base import BaseProvider
 from workers.providers.calls import ProviderCalls
 
 log = get_logger(__name__)
+JSON_TYPES = (dict, list, str, int, float, type(None))
 
 
 class Worker:
@@ -38,6 +41,7 @@ class Worker:
         parent_sentinel: int,
         inputs_directory: Path,
         factory: ProcessorFactory,
+        provider_of: Callable[[str], BaseProvider],
         calls: ProviderCalls,
         clock: Callable[[], float],
     ) -> None:
@@ -45,6 +49,7 @@ class Worker:
         self._parent_sentinel = parent_sentinel
         self._inputs_directory = inputs_directory
         self._factory = factory
+        self._provider_of = provider_of
         self._calls = calls
         self._clock = clock
         self._send_lock = threading.Lock()
@@ -83,48 +88,74 @@ class Worker:
 
     def _outcomes(self, unit: Unit) -> Mapping[str, Output | Failure]:
         """What became of the unit's tasks, but for the outcomes that were sent already."""
-        given = self._factory.processor_for(unit.tasks[0]).process_batch(unit.tasks)
+        processor = self._factory.processor_for(unit.tasks[0])
+        tasks, refused = _parsed(processor, unit.tasks)
+        given = processor.process_batch(tasks, self._context(unit, processor)) if tasks else {}
         if isinstance(given, Mapping):
-            return {task_id: _checked(outcome) for task_id, outcome in given.items()}
+            return refused | {task_id: as_output(outcome) for task_id, outcome in given.items()}
         open_ids = {task.id for task in unit.tasks}
-        for task_id, outcome in given:
+        for task_id, outcome in itertools.chain(refused.items(), given):
             if task_id in open_ids:
                 open_ids.discard(task_id)
-                self._progress.add(unit.id, unit.tasks, task_id, _checked(outcome))
+                self._progress.add(unit.id, unit.tasks, task_id, as_output(outcome))
             else:
                 # An id that came from a processor may be anything, so it is not logged.
                 log.error(LogEvent.OUTCOME_IGNORED, unit_id=unit.id, task_type=unit.key.task_type)
         return self._progress.take(unit.id)
+
+    def _context(self, unit: Unit, processor: BaseProcessor[Any]) -> Context:
+        first = unit.tasks[0]
+        facts = {"unit_id": unit.id, "task_type": first.task_type, "correlation_id": first.correlation_id}
+        return Context(
+            correlation_id=first.correlation_id,
+            attempt=unit.attempt,
+            deadline=self._clock() + unit.timeout_seconds,
+            log=ProcessorLog(facts),
+            settings=processor.settings,
+            connect=partial(self._provider_of, unit.provider),
+        )
 
     def _with_inputs(self, tasks: Sequence[Task]) -> tuple[tuple[Task, ...], dict[str, str]]:
         """The tasks with the inputs that are in files, and why others could not be read.
 
         Tasks that ask the same share one input in memory.
         """
-        payloads: dict[str, TaskInput] = {}
+        inputs: dict[str, object] = {}
         unreadable: dict[str, str] = {}
         for task in tasks:
-            if (place := task.input_place) is not None and task.question not in payloads:
+            if (place := task.input_place) is not None and task.question not in inputs:
                 try:
-                    payloads[task.question] = self._read(task.task_type, place)
+                    inputs[task.question] = self._read(place)
                 except (OSError, ValueError, TypeError) as error:
                     unreadable[task.id] = str(error)
         whole = tuple(
-            replace(task, payload=payloads.get(task.question), input_place=None) if task.input_place else task
+            replace(task, input=inputs.get(task.question), input_place=None) if task.input_place else task
             for task in tasks
         )
         return whole, unreadable
 
-    def _read(self, task_type: str, place: InputPlace) -> TaskInput:
+    def _read(self, place: InputPlace) -> object:
         with (self._inputs_directory / place.file).open("rb") as file:
             file.seek(place.start)
-            return read_input(task_type, orjson.loads(file.read(place.length)))
+            return orjson.loads(file.read(place.length))
 
 
-def _checked(outcome: object) -> Output | Failure:
-    """A processor may be anyone's: what is no outcome fails its task."""
-    if isinstance(outcome, Output | Failure):
-        return outcome
-    return Failure(
-        f"the processor gave {type(outcome).__name__} as an outcome, which is none", blame=Blame.PROCESSOR
-    )
+def _parsed(
+    processor: BaseProcessor[Any], tasks: Sequence[Task]
+) -> tuple[list[Task], dict[str, Output | Failure]]:
+    """The tasks with their inputs read, and those whose input the processor no longer takes.
+
+    The input of a task that an earlier run left, or that waited in a file, is still JSON.
+    """
+    read: list[Task] = []
+    refused: dict[str, Output | Failure] = {}
+    for task in tasks:
+        if not isinstance(task.input, JSON_TYPES):
+            read.append(task)
+            continue
+        parsed = attempt(partial(processor.parse, task.input))
+        if isinstance(parsed, Failure):
+            refused[task.id] = parsed
+        else:
+            read.append(task.with_input(parsed))
+    return read, refused

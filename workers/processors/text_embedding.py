@@ -1,56 +1,197 @@
-"""Text embedding: one call to the provider for the texts of a whole unit, long texts in pieces."""
+"""Text embedding: one call to the provider for the texts of a whole unit, long texts in pieces.
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, cast
+A text's length is judged without a tokenizer. A token is at least one byte of UTF-8, so bytes bound tokens
+from above. The tokenizer of OpenAI's embedding models (cl100k_base) never joins two runs of letters nor more
+than three digits, so these bound them from below. Between the two bounds it is a guess.
+"""
 
-import numpy as np
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import Annotated, ClassVar
 
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+
+from shared.errors import InputTooLongError
 from shared.messages import Failure
-from shared.models import Output, Task, TaskType, TextLength, Usage
-from shared.task_inputs import EmbeddingInput, judge_length, split_text
-from workers.processors.base import BaseProcessor
-from workers.providers.base import BadVector, EmbeddingProvider, Embeddings, Row, Vector, Vectors
+from shared.models import JsonValue, Output, Task, TextLength, Usage
+from shared.settings import EnvironmentSettings
+from workers.processors.base import BaseProcessor, Context
+from workers.providers.base import MAX_DIMENSIONS, MAX_MODEL_CHARACTERS, BadVector, Embeddings
 
+TEXT_EMBEDDING = "text-embedding"
 OUTPUT_NAME = "embedding"
+DEFAULT_MODEL = "text-embedding-3-small"
+MAX_TEXT_TOKENS = 8192
+"""Source: OpenAI's API reference, "Create embeddings", `input`."""
+MAX_TOKEN_CHARACTERS = 256
+"""Twice the longest of cl100k_base: 128 spaces."""
+LIMITED_MODELS = frozenset({"text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002"})
+_DOUBT_FROM = 0.8 * MAX_TEXT_TOKENS
+_TOKENS_A_WORD = 1.5
+_WORDS = re.compile(r"[^\W\d_]+|\d{1,3}")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
-class TextEmbeddingProcessor(BaseProcessor):
-    task_type: ClassVar[str] = TaskType.TEXT_EMBEDDING
+class LongText(StrEnum):
+    """What becomes of a text that is over its model's limit of tokens."""
 
-    def __init__(self, provider: EmbeddingProvider) -> None:
-        self._provider = provider
+    FAIL = "fail"
+    MEAN = "mean"
 
-    def process(self, task: Task) -> Output:
-        [outcome] = self._embed([task])
-        if isinstance(outcome, BadVector):
-            raise outcome.error
-        return outcome
 
-    def process_batch(self, tasks: Sequence[Task]) -> Mapping[str, Output | Failure]:
-        """As BaseProcessor says. A text without a usable vector fails alone, the others are kept."""
+def _with_words(value: str) -> str:
+    if not value or value.isspace():
+        raise ValueError("is empty")
+    return value
+
+
+def _nameable(value: str) -> str:
+    if not value.strip() or len(value) > MAX_MODEL_CHARACTERS:
+        raise ValueError(f"must be a name of 1 to {MAX_MODEL_CHARACTERS} characters")
+    return value
+
+
+class EmbeddingInput(BaseModel):
+    """`{"text", "model"?, "dimensions"?}`. What else it holds is left unread."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    text: Annotated[str, AfterValidator(_with_words)]
+    model: Annotated[str, AfterValidator(_nameable)] | None = None
+    dimensions: Annotated[int, Field(ge=1, le=MAX_DIMENSIONS)] | None = None
+
+
+class EmbeddingSettings(EnvironmentSettings):
+    """What holds for embedding tasks that say nothing else."""
+
+    embedding_dimensions: Annotated[int, Field(ge=1, le=MAX_DIMENSIONS)] | None = None
+    long_text: LongText = LongText.FAIL
+
+    @field_validator("long_text", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+
+class TextEmbeddingProcessor(BaseProcessor[EmbeddingInput]):
+    task_type: ClassVar[str] = TEXT_EMBEDDING
+    settings_type = EmbeddingSettings
+    bare_string: ClassVar[str] = "text"
+    answers_equals_once: ClassVar[bool] = True
+
+    def parse(self, given: JsonValue) -> EmbeddingInput:
+        """With the model and dimensions that hold for it. A text too long for the model is refused."""
+        parsed = super().parse(given)
+        if parsed.model is None or parsed.dimensions is None:
+            parsed = parsed.model_copy(
+                update={
+                    "model": parsed.model or self._model_of_others(),
+                    "dimensions": parsed.dimensions or self.settings.embedding_dimensions,
+                }
+            )
+        if self.settings.long_text is LongText.FAIL and self.length(parsed) is TextLength.OVER:
+            raise InputTooLongError(
+                f"the text is longer than the {MAX_TEXT_TOKENS:,} tokens that {parsed.model} takes;"
+                " shorten it, or let the service embed it in pieces (LONG_TEXT=mean)"
+            )
+        return parsed
+
+    def model(self, given: EmbeddingInput) -> str:
+        return given.model or self._model_of_others()
+
+    def batch_key(self, given: EmbeddingInput) -> object:
+        return given.dimensions
+
+    def size_bytes(self, given: EmbeddingInput) -> int:
+        return len(given.text.encode())
+
+    def length(self, given: EmbeddingInput) -> TextLength:
+        return judge_length(given.text, self.model(given))
+
+    def canary(self, word: str, model: str) -> EmbeddingInput:
+        return EmbeddingInput(text=word, model=model)
+
+    def process_batch(
+        self, tasks: Sequence[Task[EmbeddingInput]], context: Context
+    ) -> dict[str, Output | Failure]:
+        """A text without a usable vector fails alone, the others are kept."""
         return {
             task.id: Failure(str(outcome.error), retry=outcome.error.reason)
             if isinstance(outcome, BadVector)
             else outcome
-            for task, outcome in zip(tasks, self._embed(tasks), strict=True)
+            for task, outcome in zip(tasks, self._embed(tasks, context), strict=True)
         }
 
-    def _embed(self, tasks: Sequence[Task]) -> list[Output | BadVector]:
-        texts = [cast("EmbeddingInput", task.payload).text for task in tasks]
+    def _model_of_others(self) -> str:
+        """The model of tasks that name none."""
+        return self.default_model or DEFAULT_MODEL
+
+    def _embed(self, tasks: Sequence[Task[EmbeddingInput]], context: Context) -> Iterator[Output | BadVector]:
+        texts = [task.input.text for task in tasks]
         places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-        key = tasks[0].key
-        embeddings = self._provider.embed(list(places), key.model, key.dimensions)
+        first = tasks[0].input
+        embeddings = self._embed_texts(list(places), self.model(first), first.dimensions, context)
         values = embeddings.vectors.to_json()
         usages = share_usage(embeddings.usage, _weights(tasks, texts))
-        return [
-            value if isinstance(value, BadVector) else Output(OUTPUT_NAME, value, embeddings.model, usage)
-            for value, usage in zip([values[places[text]] for text in texts], usages, strict=True)
-        ]
+        for text, usage in zip(texts, usages, strict=True):
+            value = values[places[text]]
+            if isinstance(value, BadVector):
+                yield value
+            else:
+                yield Output(name=OUTPUT_NAME, value=value, model=embeddings.model, usage=usage)
+
+    def _embed_texts(
+        self, texts: Sequence[str], model: str, dimensions: int | None, context: Context
+    ) -> Embeddings:
+        """One vector a text. A text over the limit goes as pieces in the same call (LONG_TEXT=mean)."""
+        if self.settings.long_text is not LongText.MEAN:
+            return context.provider.embed(texts, model, dimensions)
+        pieces = [_pieces(text, model) for text in texts]
+        answer = context.provider.embed(list(itertools.chain.from_iterable(pieces)), model, dimensions)
+        weights = [[len(piece.encode()) for piece in group] for group in pieces]
+        return Embeddings(answer.vectors.joined(weights, dimensions), answer.model, answer.usage)
 
 
-def _weights(tasks: Sequence[Task], texts: Sequence[str]) -> list[int]:
+def _pieces(text: str, model: str) -> list[str]:
+    return split_text(text) if judge_length(text, model) is TextLength.OVER else [text]
+
+
+def judge_length(text: str, model: str) -> TextLength:
+    """Certain for OVER, and for FITS below 8,193 bytes. Other providers' models have limits of their own."""
+    if model not in LIMITED_MODELS or len(text.encode()) <= MAX_TEXT_TOKENS:
+        return TextLength.FITS
+    if len(text) > MAX_TEXT_TOKENS * MAX_TOKEN_CHARACTERS:
+        return TextLength.OVER
+    words = sum(1 for _ in itertools.islice(_WORDS.finditer(text), MAX_TEXT_TOKENS + 1))
+    if words > MAX_TEXT_TOKENS:
+        return TextLength.OVER
+    foreign = sum(1 for _ in itertools.islice(_NOT_ASCII.finditer(text), MAX_TEXT_TOKENS))
+    guess = words * _TOKENS_A_WORD + foreign
+    return TextLength.DOUBTFUL if guess > _DOUBT_FROM else TextLength.FITS
+
+
+def split_text(text: str, max_bytes: int = MAX_TEXT_TOKENS) -> list[str]:
+    """The text in pieces of at most `max_bytes`, which surely fit, cut at spaces where there are any."""
+    data = text.encode()
+    pieces: list[str] = []
+    start = 0
+    while len(data) - start > max_bytes:
+        end = start + max_bytes
+        while data[end] & 0b1100_0000 == 0b1000_0000:  # noqa: PLR2004  a continuation byte of UTF-8
+            end -= 1
+        space = data.rfind(b" ", start + max_bytes // 2, end)
+        cut = end if space < 0 else space + 1
+        pieces.append(data[start:cut].decode())
+        start = cut
+    rest = data[start:].decode()
+    return [*pieces, rest] if rest.strip() or not pieces else pieces
+
+
+def _weights(tasks: Sequence[Task[EmbeddingInput]], texts: Sequence[str]) -> list[int]:
     """A text that stands in several tasks is billed once, to the first of them."""
-    first: dict[str, Task] = {}
+    first: dict[str, Task[EmbeddingInput]] = {}
     for task, text in zip(tasks, texts, strict=True):
         first.setdefault(text, task)
     return [task.size_bytes if first[text] is task else 0 for task, text in zip(tasks, texts, strict=True)]
@@ -77,44 +218,3 @@ def share(total: int, weights: Sequence[int]) -> list[int]:
     for place in by_remainder[: total - sum(parts)]:
         parts[place] += 1
     return parts
-
-
-class PiecewiseEmbeddings:
-    """Passes texts on to `provider`. A text over the limit goes as pieces in the same call (LONG_TEXT=mean).
-
-    Its vector is the mean of the pieces' vectors, weighted by their length in bytes and normalised to length
-    1. Source: OpenAI Cookbook, "Embedding texts that are longer than the model's maximum context length".
-    """
-
-    def __init__(self, provider: EmbeddingProvider) -> None:
-        self._provider = provider
-
-    def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embeddings:
-        """As EmbeddingProvider says."""
-        pieces = [_pieces(text, model) for text in texts]
-        flat = [piece for group in pieces for piece in group]
-        answer = self._provider.embed(flat, model, dimensions)
-        rows = iter(answer.vectors.rows)
-        joined = [_mean([next(rows) for _ in group], group) for group in pieces]
-        checked = Vectors.check(joined, texts=len(texts), dimensions=dimensions)
-        return Embeddings(checked, answer.model, answer.usage)
-
-
-def _pieces(text: str, model: str) -> list[str]:
-    return split_text(text) if judge_length(text, model) is TextLength.OVER else [text]
-
-
-def _mean(rows: Sequence[Row], pieces: Sequence[str]) -> Row:
-    """A text is as good as its worst piece."""
-    if len(rows) == 1:
-        return rows[0]
-    vectors: list[Vector] = []
-    for row in rows:
-        if isinstance(row, BadVector):
-            return row
-        vectors.append(row)
-    weights = [len(piece.encode()) for piece in pieces]
-    mean = np.average(np.stack(vectors), axis=0, weights=weights)
-    length = float(np.linalg.norm(mean))
-    joined: Vector = (mean / length if length else mean).astype(np.float32)
-    return joined

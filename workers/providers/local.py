@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from shared.errors import Blame, ConfigurationError, NonRetryableError
 from shared.models import Usage
 from shared.provider_accounts import LOCAL, LOCAL_MODEL, ProviderAccount
-from workers.providers.base import BaseProvider, Embeddings, Vectors
+from workers.providers.base import BaseProvider, Embeddings
 from workers.providers.calls import ProviderCalls
+from workers.providers.vectors import Vectors
 
-LOCAL_MODEL_NAME = LOCAL_MODEL
 LOCAL_DIMENSIONS = (64, 128, 256)
 """The model was trained so that its first 64 or 128 numbers are a vector of their own."""
 
@@ -71,7 +71,7 @@ class LocalEmbeddings:
             raise NonRetryableError("the embedded model knows no token of the text")
         return Embeddings(
             vectors=Vectors.check(list(totals / norms[:, None]), texts=len(texts), dimensions=length),
-            model=LOCAL_MODEL_NAME,
+            model=LOCAL_MODEL,
             usage=Usage(prompt_tokens=tokens, total_tokens=tokens),
         )
 

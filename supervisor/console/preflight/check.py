@@ -8,10 +8,12 @@ from shared.settings import Settings
 from supervisor.console.connections import MAX_CONNECTIONS
 from supervisor.console.listening import listen
 from supervisor.console.preflight.finding import Finding, Mark, faults_of
+from supervisor.console.preflight.processors import look_at_processors
 from supervisor.console.preflight.provider import look_at_provider
 from supervisor.console.preflight.task_api import JournalTasks, look_at_task_api, read_journal
 from supervisor.journal.state_directory import StateDirectory
 from supervisor.runtime.process import ExitCode, check_open_files, take_open_files
+from workers.factory import ProcessorFactory
 from workers.process.forkserver import check_socket_directory
 
 
@@ -31,7 +33,13 @@ def _findings() -> Iterator[Finding]:
         yield from faults_of(error)
         return
     yield Finding(Mark.OK, "settings", "complete and valid")
-    yield from _unknown_names()
+    try:
+        processors = look_at_processors(settings)
+    except ConfigurationError as error:
+        yield from faults_of(error)
+        return
+    yield from processors.findings
+    yield from _unknown_names(processors.usable)
     yield from _advice(settings)
     yield from look_at_machine(settings)
     try:
@@ -39,13 +47,13 @@ def _findings() -> Iterator[Finding]:
     except ConfigurationError as error:
         yield from faults_of(error)
         in_journal = JournalTasks()
-    task_api = look_at_task_api(settings, in_journal)
+    task_api = look_at_task_api(settings, processors.usable, in_journal)
     yield from task_api.findings
-    yield look_at_provider(settings, task_api.models)
+    yield look_at_provider(settings, processors.usable, task_api.models)
 
 
-def _unknown_names() -> Iterator[Finding]:
-    for unknown in find_unknown_names():
+def _unknown_names(processors: ProcessorFactory) -> Iterator[Finding]:
+    for unknown in find_unknown_names(processors.settings_types()):
         if unknown.meant is None:
             yield Finding(Mark.NOTE, unknown.name, f"in {unknown.source} is no setting of this service")
         else:

@@ -11,10 +11,9 @@ import orjson
 
 from shared.errors import HOLD_REASONS, ConfigurationError, RetryReason
 from shared.messages import Failure, Unit, UnitDone
-from shared.models import OPENAI_URL, BatchKey, Output, TaskType
+from shared.models import OPENAI_URL, BatchKey, Output
 from shared.provider_accounts import LOCAL
 from shared.settings import LogLevel, Settings
-from shared.task_inputs import DEFAULT_MODEL, canary_task
 from supervisor.console.preflight.finding import Finding, Mark, faults_of
 from supervisor.pool.base import UnitFinished, UnitProgressed, WorkerDied, WorkerStarted
 from supervisor.pool.local import LocalPool
@@ -22,6 +21,8 @@ from supervisor.providers.decision import CanaryAnswer, Decision, Facts, FailedU
 from supervisor.runtime.events import Event
 from supervisor.tasks.outcomes import NO_OUTCOME, describe_death
 from workers.config import WorkerConfig
+from workers.factory import ProcessorFactory
+from workers.processors.text_embedding import DEFAULT_MODEL, TEXT_EMBEDDING
 
 SUBJECT = "provider"
 MAX_CALL_SECONDS = 10.0
@@ -46,11 +47,11 @@ class Answered:
     trouble: str = ""
 
 
-def look_at_provider(settings: Settings, models: Counter[str]) -> Finding:
+def look_at_provider(settings: Settings, processors: ProcessorFactory, models: Counter[str]) -> Finding:
     """Ask one word for the most wanted of `models`, the models that the tasks at the API ask for."""
-    key = BatchKey(TaskType.TEXT_EMBEDDING, next(iter(models.most_common(1)), (DEFAULT_MODEL, 0))[0])
+    key = BatchKey(TEXT_EMBEDDING, next(iter(models.most_common(1)), (DEFAULT_MODEL, 0))[0])
     try:
-        answered = _ask(settings, key)
+        answered = _ask(settings, processors, key)
     except ConfigurationError as error:
         return next(faults_of(error))
     except queue.Empty:
@@ -63,18 +64,20 @@ def look_at_provider(settings: Settings, models: Counter[str]) -> Finding:
     return _served(settings, outcome)
 
 
-def _ask(settings: Settings, key: BatchKey) -> Answered:
+def _ask(settings: Settings, processors: ProcessorFactory, key: BatchKey) -> Answered:
     """Raises ConfigurationError where workers cannot start, and queue.Empty where one does not answer."""
     timeout_seconds = min(settings.openai_timeout, MAX_CALL_SECONDS)
     hasty = settings.model_copy(update={"openai_timeout": timeout_seconds, "log_level": LogLevel.ERROR})
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
     with tempfile.TemporaryDirectory() as metrics:
-        pool = LocalPool(1, WorkerConfig.from_settings(hasty, Path(metrics)), heard.put)
+        pool = LocalPool(1, WorkerConfig.from_settings(hasty, processors.specs(), Path(metrics)), heard.put)
         pool.start()
         try:
             started = heard.get(timeout=START_SECONDS)
             if isinstance(started, WorkerStarted):
-                pool.dispatch(SLOT, started.pid, Unit(1, (canary_task(key, ""),), key.model))
+                word = processors.canary(key, "")
+                assert word is not None  # noqa: S101  embeddings have one
+                pool.dispatch(SLOT, started.pid, Unit(1, (word,), key.model))
                 return _read(_end_of_unit(heard, timeout_seconds + SLACK_SECONDS))
             return _read(started)
         finally:

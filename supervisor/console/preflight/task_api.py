@@ -23,6 +23,7 @@ from supervisor.task_api.http.route import make_target
 from supervisor.task_api.poll_scheduler import MAX_TASKS_ASKED, SMALLER_LIMIT_SECONDS, Load, PollScheduler
 from supervisor.task_api.responses import PAGES, PollAnswer, PollRequest, PollResult
 from supervisor.tasks.intake import IntakeRules
+from workers.factory import ProcessorFactory
 
 SUBJECT = "task API"
 MAX_REQUEST_SECONDS = 10.0
@@ -72,13 +73,15 @@ def read_journal(settings: Settings) -> JournalTasks:
         return JournalTasks(journal.states())
 
 
-def look_at_task_api(settings: Settings, in_journal: JournalTasks) -> TaskApiReport:
+def look_at_task_api(
+    settings: Settings, processors: ProcessorFactory, in_journal: JournalTasks
+) -> TaskApiReport:
     """Poll as the service would when it starts. Changes nothing at the API."""
     scheduler = PollScheduler.from_settings(settings, time.monotonic)
     room = scheduler.room(Load(in_journal.waiting, owed=in_journal.owed))
     wanted = min(len(in_journal.states) + room * settings.shard_count, MAX_TASKS_ASKED)
     try:
-        answers = _poll(settings, scheduler, wanted, in_journal)
+        answers = _poll(settings, processors, scheduler, wanted, in_journal)
         proxy = make_target(settings.api_base_url, "API_BASE_URL", os.environ).proxy
     except ConfigurationError as error:
         return TaskApiReport(tuple(faults_of(error)))
@@ -99,7 +102,11 @@ def look_at_task_api(settings: Settings, in_journal: JournalTasks) -> TaskApiRep
 
 
 def _poll(
-    settings: Settings, scheduler: PollScheduler, wanted: int, in_journal: JournalTasks
+    settings: Settings,
+    processors: ProcessorFactory,
+    scheduler: PollScheduler,
+    wanted: int,
+    in_journal: JournalTasks,
 ) -> Sequence[PollAnswer]:
     """The answers to one poll after another, each with a smaller limit, until one has a page.
 
@@ -110,7 +117,9 @@ def _poll(
     hold_seconds = min(scheduler.long_poll_seconds, MAX_HOLD_SECONDS)
     heard: queue.SimpleQueue[Exchange | Event] = queue.SimpleQueue()
     metrics = SupervisorMetrics(CollectorRegistry())
-    wire, api = connect(hasty, heard.put, metrics, lambda: "check", in_journal.states.__contains__)
+    wire, api = connect(
+        hasty, heard.put, metrics, processors, lambda: "check", in_journal.states.__contains__
+    )
     wire.start()
     answers: list[PollAnswer] = []
     give_up_at = time.monotonic() + MAX_SEARCH_SECONDS

@@ -8,18 +8,19 @@ from enum import Enum, StrEnum
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from pydantic.fields import FieldInfo
 
 from shared.errors import HOLD_REASONS, RetryReason
 from shared.logs import LogEvent
 from shared.metrics import SupervisorMetrics, WorkerMetrics
 from shared.models import TaskStatus
-from shared.settings import Settings
 from supervisor.cli import main
 from supervisor.console.gauges import StatusGauges
 from supervisor.runtime.process import SIGNAL_EVENTS, ExitCode
 from supervisor.status.status import Idle, NotReady, SlotState, StatusBoard
 from supervisor.task_api.responses import PollResult, ReportOutcome
 from supervisor.task_api.wire_formats import RefusalReason
+from tests.builders import SETTINGS
 from tests.unit.docs.markdown import ROOT, Document, documents
 from tests.unit.supervisor.status.statuses import QUOTA, WORKING
 from workers.providers.calls import CallStatus
@@ -52,7 +53,7 @@ def assert_same(documented: Iterable[str], actual: Iterable[str]) -> None:
 
 
 def setting_names() -> set[str]:
-    return {name.upper() for name in Settings.model_fields}
+    return {name.upper() for kind in SETTINGS for name in kind.model_fields}
 
 
 def test_every_setting_is_described_and_no_other() -> None:
@@ -62,11 +63,11 @@ def test_every_setting_is_described_and_no_other() -> None:
 def test_defaults_are_those_of_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     documented = {row.name: row.cells[1].strip("`") for row in OPERATIONS.rows("setting")}
-    assert documented == {name.upper(): default_of(name) for name in Settings.model_fields}
+    fields = {name: field for kind in SETTINGS for name, field in kind.model_fields.items()}
+    assert documented == {name.upper(): default_of(name, field) for name, field in fields.items()}
 
 
-def default_of(name: str) -> str:
-    field = Settings.model_fields[name]
+def default_of(name: str, field: FieldInfo) -> str:
     if field.is_required() or name == "openai_api_key":
         return "required"
     default: object = field.get_default(call_default_factory=True)
@@ -164,7 +165,7 @@ class Help:
         return self._capsys.readouterr().out
 
     def commands(self, *words: str) -> list[str]:
-        return re.findall(r"^    ([a-z]+)  ", self(*words), re.MULTILINE)
+        return re.findall(r"^    ([a-z-]+)(?:  |$)", self(*words), re.MULTILINE)
 
 
 def test_every_command_is_described_and_no_other(help_of: Help) -> None:

@@ -144,7 +144,6 @@ def test_keys_of_providers_are_in_no_repr(keyless: Surroundings) -> None:
         ("MODEL_ROUTES", '{"x": ["a", "local"]}', "stands in for no other"),
         ("MODEL_ROUTES", '{"x": "openai"}', "OPENAI_API_KEY: is required"),
         ("EMBEDDING_PROVIDER", "olama", "EMBEDDING_PROVIDER: must be one of openai, local, a"),
-        ("EMBEDDING_DIMENSIONS", "0", "EMBEDDING_DIMENSIONS: must be greater"),
         ("EMBEDDING_MODEL", "text-embedding-3-large", "EMBEDDING_MODEL: the embedded model is wordllama"),
     ],
 )

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from shared.errors import ConfigurationError
 from shared.loading import load_settings
 from shared.provider_accounts import LOCAL, OPENAI
-from shared.settings import LogFormat, LogLevel, LongText, Settings, UnknownTaskPolicy
+from shared.settings import LogFormat, LogLevel, Settings, UnknownTaskPolicy
 from tests.unit.shared.conftest import Surroundings
 
 DEFAULTS: dict[str, object] = {
@@ -27,7 +27,6 @@ DEFAULTS: dict[str, object] = {
     "OPENAI_BASE_URL": None,
     "EMBEDDING_PROVIDER": OPENAI,
     "EMBEDDING_MODEL": None,
-    "EMBEDDING_DIMENSIONS": None,
     "GENERATION_MODEL": None,
     "PROVIDERS": {},
     "MODEL_ROUTES": {},
@@ -52,7 +51,7 @@ DEFAULTS: dict[str, object] = {
     "WORKER_MAX_RSS_MB": 0,
     "WORKER_CRASH_LIMIT": 3,
     "UNKNOWN_TASK_POLICY": UnknownTaskPolicy.FAIL,
-    "LONG_TEXT": LongText.FAIL,
+    "PROCESSORS": None,
     "MAX_TEXT_BYTES": 10_000_000,
     "CLAIM_TASKS": False,
     "SHARD_COUNT": 1,

@@ -5,6 +5,7 @@ import pytest
 
 from shared.provider_accounts import OPENAI
 from shared.settings import Settings
+from tests.builders import PROCESSORS
 from workers.config import WorkerConfig
 
 KEY = "sk-never-to-be-shown"
@@ -17,7 +18,7 @@ def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> WorkerConfig:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("OPENAI_BASE_URL", "http://provider.example/v1")
     monkeypatch.setenv("OPENAI_TIMEOUT", "12.5")
-    return WorkerConfig.from_settings(Settings(), tmp_path)
+    return WorkerConfig.from_settings(Settings(), PROCESSORS.specs(), tmp_path)
 
 
 def test_a_worker_is_told_what_concerns_it(config: WorkerConfig, tmp_path: Path) -> None:
@@ -26,6 +27,7 @@ def test_a_worker_is_told_what_concerns_it(config: WorkerConfig, tmp_path: Path)
     assert account.base_url == "http://provider.example/v1"
     assert account.timeout_seconds == 12.5
     assert config.metrics_directory == tmp_path
+    assert [spec.task_type for spec in config.processors] == list(PROCESSORS.task_types)
 
 
 def test_the_key_crosses_to_the_worker(config: WorkerConfig) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from shared.errors import Blame, ConfigurationError, NonRetryableError
-from workers.providers.local import LOCAL_MODEL_NAME, LocalEmbeddings, load_model
+from shared.provider_accounts import LOCAL_MODEL
+from workers.providers.local import LocalEmbeddings, load_model
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_a_text_read_in_pieces_has_the_vector_of_the_whole(
 
 def test_the_true_model_and_its_true_token_count_are_reported(local: LocalEmbeddings) -> None:
     embeddings = local.embed(["one two three"], "text-embedding-3-small", None)
-    assert embeddings.model == LOCAL_MODEL_NAME
+    assert embeddings.model == LOCAL_MODEL
     assert embeddings.usage.prompt_tokens == embeddings.usage.total_tokens == 3
 
 

@@ -11,7 +11,7 @@ from shared.errors import Blame, RetryReason
 from shared.messages import Failure, UnitDone
 from tests.builders import make_output
 from tests.unit.workers.units import make_unit
-from workers.process.redaction import HIDDEN, texts_of, with_shown_words, without_quotes
+from workers.process.redaction import HIDDEN, with_shown_words, without_quotes
 
 DIARY = "Dear diary, on Tuesday the third of May we climbed the hill behind the old mill again."
 MB = 10**6
@@ -78,12 +78,6 @@ def test_many_messages_are_compared_with_many_texts_at_once() -> None:
     began = time.thread_time()
     assert len(set(without_quotes(messages, texts).values())) == 1
     assert time.thread_time() - began < 1.0
-
-
-def test_every_string_of_an_input_is_a_text_but_the_model() -> None:
-    payload = {"text": "a", "model": "m", "more": ["b", {"c": "d"}, 3, None]}
-    assert list(texts_of(payload, but="m")) == ["a", "b", "d"]
-    assert list(texts_of("bare")) == ["bare"]
 
 
 def test_message_that_was_cut_says_so() -> None:

@@ -3,7 +3,8 @@ import orjson
 import pytest
 
 from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason
-from workers.providers.base import BadVector, Row, Vector, Vectors
+from workers.providers.base import BadVector
+from workers.providers.vectors import Row, Vector, Vectors
 
 
 def row(*numbers: float) -> Vector:

@@ -1,6 +1,6 @@
 import multiprocessing
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -11,39 +11,43 @@ import pytest
 from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason
 from shared.messages import Failure, RateLimits, Unit, UnitDone, UnitProgress
 from shared.metrics import WorkerMetrics
-from shared.models import InputPlace, Output, Task, TaskType, Usage
-from shared.task_inputs import EmbeddingInput
+from shared.models import InputPlace, Output, Task, Usage
 from tests.unit.workers.samples import requests_by_status, sample
+from tests.unit.workers.test_factory import factory_of
 from tests.unit.workers.units import make_unit
 from workers.factory import ProcessorFactory
 from workers.process.pipe import receive_message
 from workers.process.worker import Worker
-from workers.processors.base import BaseProcessor
+from workers.processors.base import BaseProcessor, Context
+from workers.processors.text_embedding import (
+    TEXT_EMBEDDING,
+    EmbeddingInput,
+    EmbeddingSettings,
+    TextEmbeddingProcessor,
+)
+from workers.providers.base import BaseProvider
 from workers.providers.calls import ProviderCalls
 
 OUTPUT = Output("echo", b"1", "none", Usage(1, 1))
+SETTINGS = EmbeddingSettings.model_construct(None)
 
 
-class Scripted(BaseProcessor):
+class Scripted(TextEmbeddingProcessor):
     """Raises `error` if given, else succeeds; in both cases it has seen limits."""
 
-    task_type: ClassVar[TaskType] = TaskType.TEXT_EMBEDDING
-
     def __init__(self, calls: ProviderCalls, error: BaseException | None) -> None:
+        super().__init__(SETTINGS)
         self._calls = calls
         self._error = error
 
-    def process(self, task: Task) -> Output:
-        return OUTPUT
-
     def process_batch(
-        self, tasks: Sequence[Task]
-    ) -> Mapping[str, Output | Failure] | Iterable[tuple[str, Output | Failure]]:
+        self, tasks: Sequence[Task[EmbeddingInput]], context: Context
+    ) -> dict[str, Output | Failure]:
         with self._calls.call(len(tasks)):
             self._calls.rate_limits = RateLimits(remaining_tokens=5)
             if self._error:
                 raise self._error
-        return super().process_batch(tasks)
+        return {task.id: OUTPUT for task in tasks}
 
 
 def run(
@@ -55,7 +59,7 @@ def run(
     seconds = iter(range(100))
     clock = lambda: float(next(seconds))  # noqa: E731
     calls = ProviderCalls(metrics or WorkerMetrics(), clock)
-    factory = ProcessorFactory([Scripted(calls, error)])
+    factory = factory_of(Scripted(calls, error))
     ours, theirs = multiprocessing.Pipe()
     done = worker_of(factory, calls, clock, inputs_directory, pipe=theirs).work(unit)
     return replace(done, outcomes={**outcomes_sent(ours), **done.outcomes})
@@ -71,6 +75,10 @@ def outcomes_sent(pipe: Connection) -> dict[str, Output | Failure]:
     return outcomes
 
 
+def no_provider(name: str) -> BaseProvider:
+    raise AssertionError(f"{name} was not to be called")
+
+
 def worker_of(
     factory: ProcessorFactory,
     calls: ProviderCalls,
@@ -83,6 +91,7 @@ def worker_of(
         parent_sentinel=-1,
         inputs_directory=inputs_directory,
         factory=factory,
+        provider_of=no_provider,
         calls=calls,
         clock=clock,
     )
@@ -113,34 +122,44 @@ def test_same_input_in_a_file_is_in_memory_once(tmp_path: Path) -> None:
     ]
     seen: list[Task] = []
 
-    class Seeing(BaseProcessor):
-        task_type: ClassVar[TaskType] = TaskType.TEXT_EMBEDDING
-
-        def process(self, task: Task) -> Output:
-            seen.append(task)
-            return OUTPUT
+    class Seeing(TextEmbeddingProcessor):
+        def process_batch(
+            self, tasks: Sequence[Task[EmbeddingInput]], context: Context
+        ) -> dict[str, Output | Failure]:
+            seen.extend(tasks)
+            return {task.id: OUTPUT for task in tasks}
 
     calls = ProviderCalls(WorkerMetrics(), lambda: 0.0)
-    worker = worker_of(ProcessorFactory([Seeing()]), calls, lambda: 0.0, tmp_path)
+    worker = worker_of(factory_of(Seeing(SETTINGS)), calls, lambda: 0.0, tmp_path)
     worker.work(replace(make_unit([None]), tasks=tuple(stored)))
-    assert [task.payload for task in seen] == [EmbeddingInput("same")] * 2
-    assert seen[0].payload is seen[1].payload
+    assert [task.input.text for task in seen] == ["same", "same"]
 
 
 @pytest.mark.parametrize(
     "place",
-    [InputPlace("a.inputs", 0, 3), InputPlace("b.inputs", 0, 3), InputPlace("c.inputs", 0, 8)],
-    ids=["cut off", "missing", "of another type"],
+    [InputPlace("a.inputs", 0, 3), InputPlace("b.inputs", 0, 3)],
+    ids=["cut off", "missing"],
 )
 def test_input_that_cannot_be_read_is_told_and_nothing_is_tried(tmp_path: Path, place: InputPlace) -> None:
     (tmp_path / "a.inputs").write_bytes(b'"c')
-    (tmp_path / "c.inputs").write_bytes(b'{"x": 1}')
     unit = make_unit([None])
     stored = replace(unit.tasks[0], input_place=place)
     done = run(replace(unit, tasks=(stored,)), inputs_directory=tmp_path)
     assert done.unreadable.keys() == {stored.id}
     assert not done.outcomes
     assert done.failure is None
+
+
+def test_input_that_the_processor_no_longer_takes_fails_its_task_alone() -> None:
+    first, second = make_unit(["a", "b"]).tasks
+    old = replace(second, input={"words": "of an earlier version"})
+    done = run(Unit(1, (first, old)))
+    assert done.outcomes == {first.id: OUTPUT, old.id: Failure('input: "text" is missing')}
+
+
+def test_input_of_an_earlier_run_is_read_by_the_processor() -> None:
+    (task,) = make_unit(["a"]).tasks
+    assert run(Unit(1, (replace(task, input={"text": "a"}),))).outcomes == {task.id: OUTPUT}
 
 
 def test_an_error_of_the_unit_is_one_failure_for_all() -> None:
@@ -184,23 +203,23 @@ def test_an_error_that_has_no_class_is_counted_as_error() -> None:
 
 def test_a_unit_without_a_processor_fails_whole() -> None:
     calls = ProviderCalls(WorkerMetrics(), lambda: 0.0)
-    done = worker_of(ProcessorFactory([]), calls, lambda: 0.0).work(make_unit(["a"]))
+    done = worker_of(factory_of(), calls, lambda: 0.0).work(make_unit(["a"]))
     assert done.failure is not None
     assert "no processor" in done.failure.message
 
 
-class Yielding(BaseProcessor):
+class Yielding(BaseProcessor[EmbeddingInput]):
     """Gives what `steps` yields; a step that is an exception is raised."""
 
-    task_type: ClassVar[TaskType] = TaskType.TEXT_EMBEDDING
+    task_type: ClassVar[str] = TEXT_EMBEDDING
 
     def __init__(self, steps: Iterable[object]) -> None:
+        super().__init__()
         self._steps = steps
 
-    def process(self, task: Task) -> Output:
-        raise NotImplementedError
-
-    def process_batch(self, tasks: Sequence[Task]) -> Iterator[tuple[str, Output | Failure]]:
+    def process_batch(
+        self, tasks: Sequence[Task[EmbeddingInput]], context: Context
+    ) -> Iterator[tuple[str, Output | Failure]]:
         for step in self._steps:
             if isinstance(step, BaseException):
                 raise step
@@ -209,7 +228,7 @@ class Yielding(BaseProcessor):
 
 def worker_yielding(steps: Iterable[object], pipe: Connection) -> Worker:
     calls = ProviderCalls(WorkerMetrics(), lambda: 0.0)
-    return worker_of(ProcessorFactory([Yielding(steps)]), calls, lambda: 0.0, pipe=pipe)
+    return worker_of(factory_of(Yielding(steps)), calls, lambda: 0.0, pipe=pipe)
 
 
 def test_outcomes_are_sent_on_while_the_unit_goes_on() -> None:
@@ -252,7 +271,7 @@ def test_first_outcome_of_a_task_counts_and_those_of_strangers_do_not() -> None:
     assert done.failure is None
 
 
-@pytest.mark.parametrize("step", [("t-0", "text"), ("t-0", None)])
+@pytest.mark.parametrize("step", [("t-0", object()), ("t-0", float("nan"))])
 def test_what_is_no_outcome_fails_its_task_alone(step: object) -> None:
     ours, theirs = multiprocessing.Pipe()
     done = worker_yielding([step, ("t-1", OUTPUT)], theirs).work(make_unit(["a", "b"]))

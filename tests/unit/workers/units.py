@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from shared.messages import Unit
-from shared.models import BatchKey, Task, TaskType, WireShape
-from shared.task_inputs import EmbeddingInput
+from shared.models import BatchKey, Task, WireShape
+from workers.processors.text_embedding import TEXT_EMBEDDING, EmbeddingInput
 
 MODEL = "text-embedding-3-small"
 
@@ -19,8 +19,8 @@ def make_task(
 ) -> Task:
     return Task(
         id=task_id,
-        key=BatchKey(TaskType.TEXT_EMBEDDING, model, dimensions),
-        payload=None if text is None else EmbeddingInput(text, model, dimensions),
+        key=BatchKey(TEXT_EMBEDDING, model, str(dimensions)),
+        input=None if text is None else EmbeddingInput(text=text, model=model, dimensions=dimensions),
         shape=WireShape.FLAT,
         correlation_id=f"c-{task_id}",
         size_bytes=tokens,

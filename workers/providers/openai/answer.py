@@ -10,9 +10,9 @@ import orjson
 
 from shared.models import Usage
 from shared.plain_text import count
-from shared.task_inputs import MAX_MODEL_CHARACTERS
-from workers.providers.base import BadVector, Embeddings, Row, Vectors, bad_answer
+from workers.providers.base import MAX_MODEL_CHARACTERS, BadVector, Embeddings, bad_answer
 from workers.providers.openai.api_error import ApiError, BodyKind
+from workers.providers.vectors import Row, Vectors
 
 Item: TypeAlias = Mapping[str, object]
 MAX_TOKENS = 10**12

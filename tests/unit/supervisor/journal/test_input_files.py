@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from shared.messages import UnitDone
-from shared.models import Task, TaskInput
-from shared.task_inputs import EmbeddingInput, read_input
+from shared.models import Task
 from supervisor.journal.input_files import MAX_BYTES_IN_TABLE
 from supervisor.pool.base import UnitFinished
 from supervisor.task_api.responses import Health, PollAnswer, PollResult, TasksPolled
 from supervisor.task_api.wire_formats import parse_page
-from tests.builders import make_settings
+from tests.builders import PROCESSORS, make_settings
 from tests.fakes.harness import Harness, item
+from workers.processors.text_embedding import EmbeddingInput
 
 MB = 10**6
 MAX_TURN_SECONDS = 0.25
@@ -47,7 +47,7 @@ def files(house_path: Path) -> list[str]:
 def page(harness: Harness, body: bytes) -> TasksPolled:
     """As the page reader brings it."""
     request = harness.poller.requests.pop(0)
-    read = parse_page(body, lambda: "made-here", request.limit, harness.journal.holds)
+    read = parse_page(body, PROCESSORS, lambda: "made-here", request.limit, harness.journal.holds)
     read = replace(read, tasks=harness.journal.inputs.store(read.tasks))
     return TasksPolled(
         PollAnswer(PollResult.TASKS, Health.HEALTHY, request.limit, harness.clock(), page=read)
@@ -59,11 +59,11 @@ def list_texts(harness: Harness, **texts: str) -> None:
     harness.turn(page(harness, json.dumps(items).encode()))
 
 
-def read(path: Path, task: Task) -> TaskInput:
+def read(path: Path, task: Task) -> EmbeddingInput:
     place = task.input_place
     assert place is not None
     data = (path.parent / "inputs" / place.file).read_bytes()
-    return read_input(task.task_type, json.loads(data[place.start : place.start + place.length]))
+    return EmbeddingInput(**json.loads(data[place.start : place.start + place.length]))
 
 
 LONG = "long " * (MAX_BYTES_IN_TABLE // 5 + 1)
@@ -74,9 +74,10 @@ def test_large_inputs_of_a_page_share_a_file_and_small_ones_stay_in_the_table(
 ) -> None:
     list_texts(harness, a=LONG, b="short", c=LONG + "er")
     tasks = [unit.tasks[0] for unit in harness.held.values()] + [r.task for r in harness.backlog.records()]
-    told = {task.id: task.payload or read(path, task) for task in tasks}
+    told = {task.id: task.input or read(path, task) for task in tasks}
     assert told == {
-        name: EmbeddingInput(text, "m") for name, text in (("a", LONG), ("b", "short"), ("c", LONG + "er"))
+        name: EmbeddingInput(text=text, model="m")
+        for name, text in (("a", LONG), ("b", "short"), ("c", LONG + "er"))
     }
     assert len(files(path)) == 1
     assert path.with_name("journal.sqlite3-wal").stat().st_size < MB
@@ -115,7 +116,7 @@ def test_input_outlives_the_service_and_what_nobody_needs_is_removed(harness: Ha
     again.turn()
     assert files(path) == [kept]
     (unit,) = again.held.values()
-    assert read(path, unit.tasks[0]) == EmbeddingInput(LONG, "m")
+    assert read(path, unit.tasks[0]) == EmbeddingInput(text=LONG, model="m")
     again.finish(0)
     assert files(path) == []
 
@@ -124,7 +125,7 @@ def test_disk_that_takes_no_file_leaves_the_input_where_it_is(harness: Harness, 
     (path.parent / "inputs").write_text("no directory")
     list_texts(harness, a=LONG)
     (unit,) = harness.held.values()
-    assert unit.tasks[0].payload == EmbeddingInput(LONG, "m")
+    assert unit.tasks[0].input == EmbeddingInput(text=LONG, model="m")
 
 
 def test_input_that_the_worker_cannot_read_is_tried_again_later(harness: Harness, path: Path) -> None:
@@ -172,7 +173,7 @@ def test_task_whose_input_is_lost_is_taken_anew_from_the_next_page(
     harness.pass_time(31.0)
     list_texts(harness, a=LONG)
     (unit,) = harness.held.values()
-    assert read(path, unit.tasks[0]) == EmbeddingInput(LONG, "m")
+    assert read(path, unit.tasks[0]) == EmbeddingInput(text=LONG, model="m")
 
 
 def test_claimed_task_whose_input_is_lost_is_kept(path: Path) -> None:

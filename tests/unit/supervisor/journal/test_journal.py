@@ -9,7 +9,7 @@ import pytest
 from shared.models import TaskStatus, WireShape
 from supervisor.journal.journal import JournalUnwritableError, TaskJournal
 from supervisor.journal.task_record import Claim
-from tests.builders import make_record, make_report
+from tests.builders import as_stored, make_record, make_report
 from tests.fakes.disk import Disk, Step
 from tests.fakes.journals import open_task_journal
 from tests.unit.supervisor.journal.journal_states import FILLED, fill, states
@@ -64,8 +64,8 @@ def test_restart_finds_everything_as_it_was(journal: TaskJournal, path: Path) ->
     assert len(again) == 4
     assert all(again.holds(name) for name in FILLED)
     recovery = again.recover(77.0)
-    assert recovery.records == (make_record("ready", received_at=77.0),)
-    assert recovery.interrupted == (make_record("running", received_at=77.0),)
+    assert recovery.records == (as_stored(make_record("ready", received_at=77.0)),)
+    assert recovery.interrupted == (as_stored(make_record("running", received_at=77.0)),)
     assert [waiting.report for waiting in recovery.waiting] == [make_report("finished")]
     assert again.body("finished") == b"body of finished"
     assert recovery.rejected == again.rejected == 1
@@ -79,7 +79,7 @@ def test_attempts_crashes_and_claims_survive_a_restart(journal: TaskJournal, pat
     journal.note_ready([record])
     journal.commit()
     again = open_task_journal(path)
-    assert again.recover(record.received_at).records == (record,)
+    assert again.recover(record.received_at).records == (as_stored(record),)
     again.close()
 
 
@@ -165,7 +165,7 @@ def test_task_listed_again_after_it_was_forgotten_is_a_new_one(journal: TaskJour
     journal.commit()
     again = open_task_journal(path)
     recovery = again.recover(1000.0)
-    assert (recovery.records, recovery.waiting) == ((make_record("t"),), ())
+    assert (recovery.records, recovery.waiting) == ((as_stored(make_record("t")),), ())
     again.close()
 
 

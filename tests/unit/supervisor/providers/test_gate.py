@@ -7,7 +7,7 @@ import pytest
 
 from shared.errors import HOLD_REASONS, RetryReason
 from shared.messages import Failure
-from shared.models import BatchKey, TaskType
+from shared.models import BatchKey
 from supervisor.providers.gate import Hold, ProviderGate
 from supervisor.runtime.circuit_breaker import BreakerState, CircuitBreaker
 from supervisor.runtime.trouble import TroubleRecord
@@ -16,7 +16,7 @@ from tests.fakes.clock import Clock
 
 THRESHOLD = 5
 RECOVERY_SECONDS = 45.0
-KEY = BatchKey(TaskType.TEXT_EMBEDDING, "m")
+KEY = BatchKey("text-embedding", "m")
 AFTER_ALL = 10.0**9
 """When calls began, where that does not matter: after everything else."""
 TROUBLE = sorted(set(RetryReason) - HOLD_REASONS - {RetryReason.RATE_LIMIT, RetryReason.CRASH})

@@ -10,12 +10,12 @@ from shared.errors import ConfigurationError
 from shared.metrics import SupervisorMetrics
 from shared.settings import Settings
 from supervisor.task_api.client import connect
-from tests.builders import make_settings
+from tests.builders import PROCESSORS, make_settings
 
 
 def try_to_connect(settings: Settings) -> None:
     metrics = SupervisorMetrics(CollectorRegistry())
-    wire, _ = connect(settings, lambda _: None, metrics, lambda: "x", lambda _: False)
+    wire, _ = connect(settings, lambda _: None, metrics, PROCESSORS, lambda: "x", lambda _: False)
     wire.close()
 
 

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from shared.models import BatchKey, Task, TaskType, WireShape
-from shared.task_inputs import EmbeddingInput
+from shared.models import BatchKey, Task, WireShape
 from supervisor.task_api.wire_formats import LIST_FIELDS, Page, Refusal, RefusalReason, parse_page
+from tests.builders import PROCESSORS
+from workers.processors.text_embedding import TEXT_EMBEDDING, EmbeddingInput
 
 FLAT: dict[str, object] = {
     "id": "t1",
@@ -33,7 +34,7 @@ CREATED = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
 
 
 def parse(document: object) -> Page:
-    return parse_page(orjson.dumps(document), lambda: "made-here")
+    return parse_page(orjson.dumps(document), PROCESSORS, lambda: "made-here")
 
 
 def only_task(item: dict[str, object]) -> Task:
@@ -54,26 +55,26 @@ def only_refusal(item: object) -> Refusal:
 def test_flat_item_is_a_task() -> None:
     assert only_task(FLAT) == Task(
         id="t1",
-        key=BatchKey(TaskType.TEXT_EMBEDDING, "large", 8),
-        payload=EmbeddingInput("hello", "large", 8),
+        key=BatchKey(TEXT_EMBEDDING, "large", "8"),
+        input=EmbeddingInput(text="hello", model="large", dimensions=8),
         shape=WireShape.FLAT,
         correlation_id="made-here",
         size_bytes=5,
         created_at_seconds=CREATED,
-        content_id=EmbeddingInput("hello").content_id,
+        content_id=only_task(FLAT).content_id,
     )
 
 
 def test_nestjs_item_is_a_task() -> None:
     assert only_task(NESTJS) == Task(
         id="t2",
-        key=BatchKey(TaskType.TEXT_EMBEDDING, "text-embedding-3-small", None),
-        payload=EmbeddingInput("hello"),
+        key=BatchKey(TEXT_EMBEDDING, "text-embedding-3-small"),
+        input=EmbeddingInput(text="hello", model="text-embedding-3-small"),
         shape=WireShape.NESTJS,
         correlation_id="made-here",
         size_bytes=5,
         created_at_seconds=CREATED,
-        content_id=EmbeddingInput("hello").content_id,
+        content_id=only_task(NESTJS).content_id,
     )
 
 
@@ -85,7 +86,7 @@ def test_both_shapes_may_stand_in_one_page() -> None:
 
 @pytest.mark.parametrize("kind", ["text-embedding", "text_embedding"])
 def test_type_may_be_written_with_dash_or_underscore(kind: str) -> None:
-    assert only_task(FLAT | {"type": kind}).task_type is TaskType.TEXT_EMBEDDING
+    assert only_task(FLAT | {"type": kind}).task_type == TEXT_EMBEDDING
 
 
 @pytest.mark.parametrize("field", LIST_FIELDS)
@@ -111,7 +112,7 @@ def test_document_without_a_list_is_a_fault_of_the_page(document: object) -> Non
 
 @pytest.mark.parametrize("body", [b"", b"<html>no</html>", b"[", b"\xff\xfe\x00", b"\x00", b"nul"])
 def test_body_that_is_no_json_is_a_fault_of_the_page(body: bytes) -> None:
-    page = parse_page(body, lambda: "made-here")
+    page = parse_page(body, PROCESSORS, lambda: "made-here")
     assert page.items == 0
     assert page.fault is not None
     assert "not JSON" in page.fault
@@ -237,14 +238,18 @@ def test_time_of_creation_is_taken_where_it_can_be_read(value: object, seconds: 
 )
 def test_large_page_is_read_like_a_small_one(wrap: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("supervisor.task_api.wire_formats.LARGE_PAGE_BYTES", 10)
-    page = parse_page(wrap.format(orjson.dumps([FLAT, NESTJS]).decode()).encode(), lambda: "made-here")
+    page = parse_page(
+        wrap.format(orjson.dumps([FLAT, NESTJS]).decode()).encode(), PROCESSORS, lambda: "made-here"
+    )
     assert page.fault is None
     assert [task.id for task in page.tasks] == ["t1", "t2"]
 
 
 def test_item_that_is_known_is_counted_and_not_parsed_again() -> None:
     held = FLAT | {"id": "held", "type": "no such type"}
-    page = parse_page(orjson.dumps([held, FLAT, held]), lambda: "made-here", is_known="held".__eq__)
+    page = parse_page(
+        orjson.dumps([held, FLAT, held]), PROCESSORS, lambda: "made-here", is_known="held".__eq__
+    )
     assert ([task.id for task in page.tasks], page.refusals) == ([FLAT["id"]], ())
     assert (page.known, page.items) == (2, 3)
 
@@ -253,6 +258,7 @@ def test_page_says_which_of_the_sought_tasks_are_pending() -> None:
     items = [FLAT | {"id": "a"}, FLAT | {"id": "b"}, FLAT | {"id": "done", "status": "succeeded"}, FLAT]
     page = parse_page(
         orjson.dumps(items),
+        PROCESSORS,
         lambda: "made-here",
         is_known=lambda task_id: task_id != "t1",
         sought=frozenset({"a", "done", "other"}),

@@ -9,8 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.models import JsonValue, Task, WireShape
-from shared.task_inputs import EmbeddingInput
 from supervisor.task_api.wire_formats import MAX_ID_CHARACTERS, Page, RefusalReason, parse_page
+from tests.builders import PROCESSORS
+from workers.processors.text_embedding import EmbeddingInput
 
 # Lone surrogates included: a page may hold them as escapes.
 TEXTS = st.text(st.characters(), max_size=8)
@@ -31,7 +32,7 @@ GOOD = {"id": "good", "type": "text-embedding", "input_data": "hello"}
 
 
 def parse(body: bytes) -> Page:
-    return parse_page(body, lambda: "made-here")
+    return parse_page(body, PROCESSORS, lambda: "made-here")
 
 
 def encode(document: object) -> bytes:
@@ -130,7 +131,7 @@ def test_word_of_a_megabyte_is_never_repeated_in_full(field: str, entry: str) ->
 @pytest.mark.parametrize("item", ["0", "[]", "{}", "oops", "NaN", '{"id":"x"}', '""'])
 def test_no_more_items_are_read_than_were_asked_for(item: str) -> None:
     body = f"[{','.join([item] * 300_000)}]".encode()
-    assert parse_page(body, lambda: "made-here", max_items=100).items == 100
+    assert parse_page(body, PROCESSORS, lambda: "made-here", max_items=100).items == 100
 
 
 @given(IDS)
@@ -185,5 +186,5 @@ def test_every_good_item_keeps_its_id_shape_and_text(rows: list[tuple[WireShape,
 
 
 def text_of(task: Task) -> str:
-    assert isinstance(task.payload, EmbeddingInput)
-    return task.payload.text
+    assert isinstance(task.input, EmbeddingInput)
+    return task.input.text

@@ -4,8 +4,8 @@ import orjson
 import pytest
 
 from shared.models import Task, WireShape
-from shared.task_inputs import EmbeddingInput
 from supervisor.task_api.wire_formats import LIST_FIELDS, Page, Refusal, RefusalReason, parse_page
+from tests.builders import PROCESSORS
 
 HELLO = {"text": "hello"}
 KIND: dict[str, object] = {"type": "text-embedding"}
@@ -23,14 +23,14 @@ JSON_API: dict[str, object] = {
 
 
 def parse(document: object) -> Page:
-    return parse_page(orjson.dumps(document), lambda: "made-here")
+    return parse_page(orjson.dumps(document), PROCESSORS, lambda: "made-here")
 
 
 def only_task(item: dict[str, object]) -> Task:
     page = parse([item])
     assert page.refusals == ()
     (task,) = page.tasks
-    assert task.payload == EmbeddingInput("hello")
+    assert task.input.text == "hello"
     return task
 
 
@@ -161,19 +161,19 @@ def test_page_may_begin_with_a_byte_order_mark(
 ) -> None:
     monkeypatch.setattr("supervisor.task_api.wire_formats.LARGE_PAGE_BYTES", large_page_bytes)
     for document in ([FLAT], {"items": [FLAT]}):
-        page = parse_page(b"\xef\xbb\xbf" + orjson.dumps(document), lambda: "made-here")
+        page = parse_page(b"\xef\xbb\xbf" + orjson.dumps(document), PROCESSORS, lambda: "made-here")
         assert [task.id for task in page.tasks] == ["7"]
 
 
 def test_huge_number_for_a_time_does_no_harm() -> None:
     body = b'[{"id":"7","type":"text-embedding","input_data":"hello","created_at":1' + b"0" * 390 + b"}]"
-    (task,) = parse_page(body, lambda: "made-here").tasks
+    (task,) = parse_page(body, PROCESSORS, lambda: "made-here").tasks
     assert task.created_at_seconds is None
 
 
 def test_sought_task_in_another_state_is_not_listed() -> None:
     items = [{"id": "a", "status": "DONE"}, {"id": "b", "state": "PENDING"}, {"_id": "c"}]
     page = parse_page(
-        orjson.dumps(items), lambda: "made-here", is_known=lambda _: True, sought=frozenset("abc")
+        orjson.dumps(items), PROCESSORS, lambda: "made-here", is_known=lambda _: True, sought=frozenset("abc")
     )
     assert page.listed == {"b", "c"}

@@ -8,10 +8,9 @@ import orjson
 import pytest
 
 from shared.messages import Failure
-from shared.task_inputs import EmbeddingInput
 from supervisor.providers.model_limits import Allowance
 from supervisor.tasks.backlog import Backlog, SetAside
-from tests.builders import idle_workers, make_record, make_settings
+from tests.builders import idle_workers, make_record, make_settings, text_in
 from tests.fakes.clock import Clock
 from tests.fakes.harness import Harness, item
 from tests.fakes.journals import open_task_journal
@@ -35,8 +34,7 @@ def one_at_a_time(path: Path, max_bytes: int = NO_ROOM, clock: Clock | None = No
 
 def texts(harness: Harness) -> list[object]:
     """What the worker of slot 0 was given."""
-    payloads = [task.payload for task in harness.held[0].tasks]
-    return [payload.text if isinstance(payload, EmbeddingInput) else payload for payload in payloads]
+    return [text_in(task) for task in harness.held[0].tasks]
 
 
 def stored(harness: Harness) -> bytes:
@@ -125,7 +123,7 @@ def test_retries_keep_the_input_on_disk(tmp_path: Path) -> None:
     harness.journal.close()
     again = open_task_journal(tmp_path / "journal")
     assert [again.input_of(record) for record in again.recover(0.0).interrupted] == [
-        make_record("a").task.payload
+        make_record("a").task.input.model_dump()
     ]
 
 
@@ -153,12 +151,14 @@ def test_restart_runs_all_tasks_in_their_order(tmp_path: Path) -> None:
 
 
 def test_journal_of_an_earlier_version_is_taken_up(tmp_path: Path) -> None:
-    """Its rows have no content_id."""
+    """Its rows have no content_id, and a key of embeddings alone."""
     harness = one_at_a_time(tmp_path / "journal")
     harness.turn()
     harness.list_tasks("a")
     row = orjson.loads(stored(harness))
     del row["content_id"]
+    row["payload"] = row.pop("input")
+    row["key"] = {"task_type": "text-embedding", "model": "text-embedding-3-small", "dimensions": None}
     harness.disk.execute("UPDATE tasks SET task = ?", (orjson.dumps(row),))
     harness.journal.close()
     second = one_at_a_time(tmp_path / "journal")
@@ -174,7 +174,7 @@ def test_same_text_is_read_once_and_shared_by_its_tasks(tmp_path: Path) -> None:
     harness.start_workers()
     unit = harness.held[0]
     assert (len(unit.tasks), unit.inputs, unit.size_bytes) == (6, 1, TEXT_BYTES)
-    assert len({id(task.payload) for task in unit.tasks}) == 1
+    assert len({id(task.input) for task in unit.tasks}) == 1
 
 
 def test_input_that_cannot_be_read_holds_up_no_other(tmp_path: Path, log_lines: Lines) -> None:

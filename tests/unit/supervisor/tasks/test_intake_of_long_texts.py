@@ -2,16 +2,17 @@
 
 import pytest
 
-from shared.provider_accounts import LOCAL
-from shared.settings import LongText
-from tests.builders import make_settings
+from shared.provider_accounts import LOCAL_MODEL
+from tests.builders import make_processors, make_settings
 from tests.fakes.harness import Harness, item
 from tests.readings import reading
+from workers.processors.text_embedding import LongText
 
 
-def make_harness(**fields: object) -> Harness:
+def make_harness(long_text: LongText = LongText.FAIL, default_model: str = "", **fields: object) -> Harness:
     """No worker is ready, so that what was taken stays in the backlog."""
-    harness = Harness(make_settings(**fields))
+    processors = make_processors(default_model, long_text=long_text)
+    harness = Harness(make_settings(**fields), processors=processors)
     harness.turn()
     return harness
 
@@ -32,9 +33,11 @@ def test_text_longer_than_its_model_takes_is_failed_before_it_costs_a_call() -> 
     assert reading(harness.metrics.rejected, "text_too_long") == 1
 
 
-@pytest.mark.parametrize("fields", [{"long_text": LongText.MEAN}, {"embedding_provider": LOCAL}])
-def test_long_text_is_taken_where_it_can_be_embedded(fields: dict[str, object]) -> None:
-    harness = make_harness(**fields)
+@pytest.mark.parametrize(
+    ("long_text", "model"), [(LongText.MEAN, ""), (LongText.FAIL, LOCAL_MODEL)], ids=["in pieces", "local"]
+)
+def test_long_text_is_taken_where_it_can_be_embedded(long_text: LongText, model: str) -> None:
+    harness = make_harness(long_text, model)
     harness.list_tasks(item("x", input_data=LONG))
     assert waiting(harness) == ["x"]
 
@@ -48,9 +51,3 @@ def test_text_of_more_bytes_than_the_setting_allows_is_failed_by_name_of_it(text
     assert job.task_id == "long"
     assert f"the text has {size} bytes, and MAX_TEXT_BYTES allows 20" in job.body.decode()
     assert reading(harness.metrics.rejected, "text_too_long") == 1
-
-
-def test_bytes_are_looked_at_before_tokens() -> None:
-    harness = make_harness(max_text_bytes=20)
-    harness.list_tasks(item("x", input_data=LONG))
-    assert b"MAX_TEXT_BYTES" in harness.answer_all()[0].body

@@ -17,7 +17,7 @@ from tests.fakes.harness import Harness
 from tests.readings import reading
 from tests.unit.supervisor.tasks.one_worker import held, make_harness, told
 
-NOT_ITS_OWN = {RetryReason.RATE_LIMIT, RetryReason.CRASH, RetryReason.CONNECTION}
+NOT_ITS_OWN = {RetryReason.RATE_LIMIT, RetryReason.CRASH, RetryReason.CONNECTION, RetryReason.NOT_STARTED}
 TROUBLE = sorted(set(RetryReason) - HOLD_REASONS - NOT_ITS_OWN)
 TYPE = "text-embedding"
 
@@ -206,3 +206,24 @@ def test_unit_that_never_reached_its_worker_runs_again_uncounted() -> None:
     assert held(harness) == ["a", "b"]
     (assignment,) = harness.table.assignments()
     assert all(record.untouched for record in assignment.records)
+
+
+def test_processor_that_does_not_start_fails_no_task_and_harms_no_provider() -> None:
+    harness = make_harness("a", max_retries=0)
+    for _ in range(20):
+        harness.fail(0, "the processor does not start", retry=RetryReason.NOT_STARTED)
+        assert (held(harness), told(harness)) == ([], {})
+        assert harness.status.holds == ()
+        harness.pass_time(30.0)
+    outcomes(harness, a=make_output())
+    assert told(harness) == {"a": "succeeded"}
+
+
+def test_processor_that_does_not_start_is_told_until_one_does() -> None:
+    harness = make_harness("a")
+    harness.fail(0, "no such file", retry=RetryReason.NOT_STARTED)
+    (trouble,) = [each for each in harness.status.troubles if each.service == "processor"]
+    assert (trouble.calls, trouble.detail) == (TYPE, "no such file")
+    harness.pass_time(30.0)
+    outcomes(harness, a=make_output())
+    assert all(each.service != "processor" for each in harness.status.troubles)

@@ -1,51 +1,132 @@
 """A processor's code runs, whatever it raises."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
+from pydantic import BaseModel
 from structlog.testing import capture_logs
 
 from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason, TaskError
 from shared.messages import Failure
-from shared.models import Output, Task, TaskType, Usage
-from shared.task_inputs import EmbeddingInput
-from tests.unit.workers.units import make_task
-from workers.processors.base import BaseProcessor, attempt
+from shared.models import BatchKey, Output, Task
+from tests.unit.workers.processors.contexts import NoProvider, make_context
+from workers.processors.base import BaseProcessor, Context, Outcome, as_output, attempt, strings_in
+from workers.processors.text_embedding import EmbeddingSettings, TextEmbeddingProcessor
 
 
-class Echo(BaseProcessor):
-    task_type: ClassVar[TaskType] = TaskType.TEXT_EMBEDDING
+class Say(BaseModel):
+    text: str
+    tags: list[str] = []
 
-    def process(self, task: Task) -> Output:
-        assert isinstance(task.payload, EmbeddingInput)
-        text = task.payload.text
+
+class Echo(BaseProcessor[Say]):
+    task_type: ClassVar[str] = "echo"
+
+    def process(self, task: Task[Say], context: Context) -> Outcome:
+        text = task.input.text
         if text == "later":
             raise RetryableError("not now", reason=RetryReason.SERVER_ERROR)
         if text == "broken":
             raise ZeroDivisionError("by zero")
         if text == "memory":
             raise MemoryError
-        return Output("echo", text.encode(), "none", Usage(0, 0))
+        return {"said": text, "attempt": context.attempt}
+
+
+class OnlyOnce(Echo):
+    answers_equals_once: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs = 0
+
+    def process(self, task: Task[Say], context: Context) -> Outcome:
+        self.runs += 1
+        return super().process(task, context)
+
+
+def run(processor: BaseProcessor[Say], *texts: str) -> dict[str, Outcome]:
+    tasks = [processor.make_task(Say(text=text), f"{text}-{number}") for number, text in enumerate(texts)]
+    return dict(processor.process_batch(tasks, make_context(NoProvider())))
 
 
 def test_each_task_of_a_batch_stands_or_falls_alone() -> None:
-    texts = ["good", "later", "broken", "fine"]
-    outcomes = Echo().process_batch([make_task(text, task_id=text) for text in texts])
-    assert dict(outcomes) == {
-        "good": Output("echo", b"good", "none", Usage(0, 0)),
-        "later": Failure("not now", retry=RetryReason.SERVER_ERROR),
-        "broken": Failure("ZeroDivisionError: by zero", blame=Blame.PROCESSOR),
-        "fine": Output("echo", b"fine", "none", Usage(0, 0)),
+    assert run(Echo(), "good", "later", "broken", "fine") == {
+        "good-0": {"said": "good", "attempt": 1},
+        "later-1": Failure("not now", retry=RetryReason.SERVER_ERROR),
+        "broken-2": Failure("ZeroDivisionError: by zero", blame=Blame.PROCESSOR),
+        "fine-3": {"said": "fine", "attempt": 1},
     }
+
+
+def test_equal_inputs_are_run_once_where_the_processor_says_so() -> None:
+    processor = OnlyOnce()
+    assert run(processor, "a", "b", "a").keys() == {"a-0", "b-1", "a-2"}
+    assert processor.runs == 2
 
 
 def test_want_of_memory_is_a_crash_and_no_failed_task() -> None:
     with pytest.raises(MemoryError):
-        dict(Echo().process_batch([make_task("memory")]))
+        run(Echo(), "memory")
 
 
-def test_a_processor_takes_tasks_of_its_type() -> None:
-    assert Echo().can_process(make_task())
+def test_class_with_process_alone_takes_no_batches() -> None:
+    assert not Echo().takes_batches
+    assert TextEmbeddingProcessor(EmbeddingSettings.model_construct(None)).takes_batches
+
+
+def test_what_follows_from_an_input_needs_no_line_of_the_author() -> None:
+    task = Echo().make_task(Say(text="é", tags=["abc"]), "t-1")
+    assert task.key == BatchKey("echo")
+    assert task.size_bytes == 5
+    assert task.question == "t-1"
+
+
+def test_key_holds_model_group_and_provider() -> None:
+    class Chosen(Echo):
+        def model(self, given: Say) -> str:
+            return "m"
+
+        def batch_key(self, given: Say) -> object:
+            return len(given.text)
+
+        def provider(self, given: Say) -> str | None:
+            return "ollama"
+
+    assert Chosen().key(Say(text="abc")) == BatchKey("echo", "m", "3", "ollama")
+
+
+@pytest.mark.parametrize(
+    ("result", "name", "value"),
+    [
+        ({"a": 1}, "", b'{"a":1}'),
+        (Say(text="x"), "", b'{"text":"x","tags":[]}'),
+        ([1, "b"], "result", b'[1,"b"]'),
+        ("text", "result", b'"text"'),
+        (None, "result", b"null"),
+    ],
+)
+def test_a_result_is_any_json(result: Outcome, name: str, value: bytes) -> None:
+    output = as_output(result)
+    assert isinstance(output, Output)
+    assert (output.name, output.value) == (name, value)
+
+
+@pytest.mark.parametrize("result", [float("nan"), {"a": [float("inf")]}, {1, 2}, object()])
+def test_a_result_that_is_no_json_fails_the_task_by_the_processors_fault(result: Any) -> None:
+    failure = as_output(result)
+    assert isinstance(failure, Failure)
+    assert failure.blame is Blame.PROCESSOR
+    assert failure.message.startswith("the processor's result is no JSON: ")
+
+
+def test_an_error_that_was_yielded_concerns_its_task_alone() -> None:
+    assert as_output(NonRetryableError("no")) == Failure("no")
+
+
+def test_strings_of_an_input_are_found_wherever_they_are() -> None:
+    given = {"text": "a", "more": ["b", {"c": "d"}, 3, None], "model": Say(text="e", tags=["f"])}
+    assert list(strings_in(given)) == ["a", "b", "d", "e", "f"]
 
 
 def raising(error: BaseException) -> Failure | None:

@@ -3,12 +3,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from shared.models import Usage
-from shared.task_inputs import split_text
-from workers.processors.text_embedding import PiecewiseEmbeddings
-from workers.providers.base import BadVector, Embeddings, Row, Vectors
+from shared.messages import Failure
+from shared.models import Output, Usage
+from tests.unit.workers.processors.contexts import make_context
+from tests.unit.workers.units import make_unit
+from workers.processors.text_embedding import EmbeddingSettings, LongText, TextEmbeddingProcessor, split_text
+from workers.providers.base import BadVector, Embeddings
+from workers.providers.vectors import Row, Vectors
 
-MODEL = "text-embedding-3-small"
 LONG = "word " * 20_000
 
 
@@ -28,16 +30,23 @@ class Provider:
         return Embeddings(Vectors.check(rows, texts=len(texts), dimensions=None), model, Usage(1, 1))
 
 
+def embed(provider: Provider, *texts: str) -> dict[str, Output | Failure]:
+    processor = TextEmbeddingProcessor(EmbeddingSettings.model_construct(None, long_text=LongText.MEAN))
+    return processor.process_batch(make_unit(texts).tasks, make_context(provider))
+
+
 def test_a_long_text_goes_in_pieces_and_comes_back_as_one_vector() -> None:
     provider = Provider()
-    vectors = PiecewiseEmbeddings(provider).embed(["short", LONG], MODEL, None).vectors
+    outcomes = embed(provider, "short", LONG)
     assert provider.asked == ["short", *split_text(LONG)]
     assert len(provider.asked) > 2
-    assert [row.tolist() for row in vectors.good] == [[1.0, 0.0], [1.0, 0.0]]
+    assert [outcome.value for outcome in outcomes.values() if isinstance(outcome, Output)] == [
+        b"[1.0,0.0]"
+    ] * 2
 
 
 @pytest.mark.parametrize("bad_place", [1, 2])
 def test_a_long_text_is_as_bad_as_its_worst_piece_and_spoils_no_other(bad_place: int) -> None:
-    vectors = PiecewiseEmbeddings(Provider(bad_place)).embed(["short", LONG], MODEL, None).vectors
-    assert isinstance(vectors.rows[1], BadVector)
-    assert [row.tolist() for row in vectors.good] == [[1.0, 0.0]]
+    outcomes = embed(Provider(bad_place), "short", LONG)
+    assert isinstance(outcomes["t-0"], Output)
+    assert isinstance(outcomes["t-1"], Failure)

@@ -1,15 +1,16 @@
 from collections.abc import Sequence
 
 import numpy as np
-import orjson
 import pytest
 
 from shared.errors import RetryableError, RetryReason
 from shared.messages import Failure
-from shared.models import Output, Usage
+from shared.models import Output, Task, Usage
+from tests.unit.workers.processors.contexts import make_context
 from tests.unit.workers.units import MODEL, make_task, make_unit
-from workers.processors.text_embedding import TextEmbeddingProcessor
-from workers.providers.base import BadVector, Embeddings, Vectors
+from workers.processors.text_embedding import EmbeddingSettings, TextEmbeddingProcessor
+from workers.providers.base import BadVector, EmbeddingProvider, Embeddings
+from workers.providers.vectors import Vectors
 
 
 class Provider:
@@ -28,32 +29,29 @@ class Provider:
         return Embeddings(vectors, "answered-by", Usage(10, 10))
 
 
+def embed(provider: EmbeddingProvider, tasks: Sequence[Task]) -> dict[str, Output | Failure]:
+    processor = TextEmbeddingProcessor(EmbeddingSettings.model_construct(None))
+    return processor.process_batch(tasks, make_context(provider))
+
+
 def test_a_unit_is_one_call() -> None:
     provider = Provider()
     unit = make_unit(["a", "bb"], dimensions=2)
-    TextEmbeddingProcessor(provider).process_batch(unit.tasks)
+    embed(provider, unit.tasks)
     assert provider.asked == [(["a", "bb"], MODEL, 2)]
 
 
 def test_each_task_gets_the_vector_of_its_own_text() -> None:
-    outcomes = TextEmbeddingProcessor(Provider()).process_batch(make_unit(["a", "bbb", "cc"]).tasks)
+    outcomes = embed(Provider(), make_unit(["a", "bbb", "cc"]).tasks)
     values = {task_id: _output(outcome).value for task_id, outcome in outcomes.items()}
     assert values == {"t-0": b"[1.0,0.0]", "t-1": b"[3.0,1.0]", "t-2": b"[2.0,2.0]"}
 
 
 def test_usage_is_shared_by_size_and_adds_up() -> None:
-    tasks = [make_task("a", task_id="small", tokens=1), make_task("b", task_id="large", tokens=3)]
-    outcomes = TextEmbeddingProcessor(Provider()).process_batch(tasks)
+    tasks = [make_task("a", task_id="small", tokens=1), make_task("bbb", task_id="large", tokens=3)]
+    outcomes = embed(Provider(), tasks)
     assert _output(outcomes["small"]).usage == Usage(3, 3)
     assert _output(outcomes["large"]).usage == Usage(7, 7)
-
-
-def test_one_task_can_be_run_alone() -> None:
-    output = TextEmbeddingProcessor(Provider()).process(make_task("four"))
-    assert output.name == "embedding"
-    assert orjson.loads(output.value) == [4.0, 0.0]
-    assert output.model == "answered-by"
-    assert output.usage == Usage(10, 10)
 
 
 class PartlyBadProvider:
@@ -68,7 +66,7 @@ class PartlyBadProvider:
 
 
 def test_a_text_without_a_usable_vector_fails_alone_and_may_be_tried_again() -> None:
-    outcomes = TextEmbeddingProcessor(PartlyBadProvider()).process_batch(make_unit(["a", "bad", "c"]).tasks)
+    outcomes = embed(PartlyBadProvider(), make_unit(["a", "bad", "c"]).tasks)
     failure = Failure(
         "the provider's answer cannot be used: a vector is empty", retry=RetryReason.BAD_RESPONSE
     )
@@ -79,7 +77,7 @@ def test_a_text_without_a_usable_vector_fails_alone_and_may_be_tried_again() -> 
 def test_the_providers_error_concerns_the_whole_unit() -> None:
     error = RetryableError("down", reason=RetryReason.CONNECTION)
     with pytest.raises(RetryableError):
-        TextEmbeddingProcessor(Provider(error)).process_batch(make_unit(["a", "b"]).tasks)
+        embed(Provider(error), make_unit(["a", "b"]).tasks)
 
 
 def _output(outcome: object) -> Output:

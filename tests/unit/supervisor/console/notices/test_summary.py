@@ -153,7 +153,10 @@ def test_every_reason_of_a_hold_has_words(reason: RetryReason) -> None:
 
 
 @pytest.mark.parametrize(
-    "reason", sorted(set(RetryReason) - HOLD_REASONS - {RetryReason.RATE_LIMIT, RetryReason.CRASH})
+    "reason",
+    sorted(
+        set(RetryReason) - HOLD_REASONS - {RetryReason.RATE_LIMIT, RetryReason.CRASH, RetryReason.NOT_STARTED}
+    ),
 )
 def test_every_reason_for_an_open_circuit_of_the_provider_has_words(reason: RetryReason) -> None:
     trouble = replace(REPORT_TROUBLE, service="openai", calls="", reason=reason)
