@@ -100,9 +100,13 @@ class ProviderAccount(FastPickle):
 
     def setting(self, field: str) -> str:
         """The variable that sets a field of this provider: OPENAI_BASE_URL, PROVIDERS__NAME__BASE_URL."""
-        if self.name == OPENAI:
-            return f"OPENAI_{field.upper()}"
-        return f"{NESTED}{self.name.upper()}__{field.upper()}"
+        return setting_of(self.name, field)
+
+
+def setting_of(provider: str, field: str) -> str:
+    """As `ProviderAccount.setting`, by the provider's name."""
+    prefix = "OPENAI_" if provider == OPENAI else f"{NESTED}{provider.upper()}__"
+    return f"{prefix}{field.upper()}"
 
 
 def check_names(names: Iterable[str]) -> None:

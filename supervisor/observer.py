@@ -86,7 +86,8 @@ class Observer:
         in_flight = self.table.tasks_in_flight()
         obstacle = None if in_flight else self._view.obstacle()
         idle = None if in_flight else self._idle(obstacle)
-        shown = self.providers.default if obstacle is None else obstacle.provider
+        providers = self._view.statuses(self.table.tasks_by_provider())
+        shown = (self.providers.default if obstacle is None else obstacle.provider).name
         return Status(
             version=self.version,
             at_seconds=self.wall(),
@@ -107,7 +108,8 @@ class Observer:
                 *self._view.breakers(),
             ),
             holds=tuple(self._view.holds()),
-            provider=self._view.status(shown),
+            provider=next(each for each in providers if each.name == shown),
+            providers=providers,
             poll=self._poll(now),
             rate_limits=self._view.rate_limits(),
             tokens=self.history.tokens(),

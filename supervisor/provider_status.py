@@ -1,5 +1,6 @@
 """What is to be said of the providers: what stands in the way of work, their holds and their troubles."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -8,7 +9,6 @@ from supervisor.providers.gate import Hold
 from supervisor.providers.registry import Providers, ProviderState
 from supervisor.runtime.trouble import Trouble, TroubleRecord
 from supervisor.status.status import (
-    Blocked,
     BreakerStatus,
     HoldStatus,
     Idle,
@@ -93,9 +93,22 @@ class ProvidersView:
         wanted.add(self.providers.default.name)
         return any(each.gate.hold is not None and each.name in wanted for each in self.providers)
 
-    def status(self, provider: ProviderState) -> ProviderStatus:
-        blocked: Blocked | None = provider.gate.blocked()
-        return ProviderStatus(provider.name, blocked, _until(provider.gate.opens_at(), self.clock()))
+    def statuses(self, in_flight: Mapping[str, int]) -> tuple[ProviderStatus, ...]:
+        """Of every provider. `in_flight` counts tasks by provider."""
+        now = self.clock()
+        waiting: Counter[str] = Counter()
+        for key, tasks in self.backlog.waiting.items():
+            waiting[self.providers.serving(key)[0].name] += tasks
+        return tuple(
+            ProviderStatus(
+                name=each.name,
+                blocked=each.gate.blocked(),
+                opens_in_seconds=_until(each.gate.opens_at(), now),
+                waiting=waiting[each.name],
+                in_flight=in_flight.get(each.name, 0),
+            )
+            for each in self.providers
+        )
 
     def breakers(self) -> Iterator[BreakerStatus]:
         now = self.clock()
@@ -129,10 +142,10 @@ class ProvidersView:
         return RetryStatus(tasks, latest.reason, latest.detail, latest.last_seconds)
 
     def rate_limits(self) -> tuple[RateLimitStatus, ...]:
-        return tuple(row for each in self.providers for row in each.limiter.rates())
+        return tuple(row for each in self.providers for row in each.limiter.rates(each.name))
 
     def learned(self) -> tuple[LearnedAboutModel, ...]:
-        return tuple(row for each in self.providers for row in each.limits.learned())
+        return tuple(row for each in self.providers for row in each.limits.learned(each.name))
 
 
 def _gravity(obstacle: Obstacle) -> tuple[int, float]:

@@ -1,13 +1,19 @@
 """The tables of the status, which the page and the terminal show alike."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.plain_text import count
 from supervisor.console.formatting import ago, clock_time, duration, megabytes, rate
 from supervisor.console.notices.notice import JOURNAL, unsaid_address
 from supervisor.runtime.trouble import Trouble
-from supervisor.status.status import LearnedAboutModel, LearnedStatus, Status, WorkerStatus
+from supervisor.status.status import Idle, LearnedAboutModel, LearnedStatus, Status, WorkerStatus
+
+_CLOSED: Mapping[Idle | None, str] = {
+    Idle.PROVIDER_HOLD: "no: on hold",
+    Idle.PROVIDER_CIRCUIT_OPEN: "no: its breaker is open",
+    Idle.RATE_LIMITED: "no: rate-limited",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +44,37 @@ def worker_table(status: Status) -> Table:
     return Table("Workers", columns, rows)
 
 
+def provider_table(status: Status) -> Table:
+    """Left out where there is only one: the rest of the page is about it."""
+    columns = ("Provider", "Open", "Tasks waiting", "In flight", "May open in")
+    rows = [
+        (
+            row.name,
+            _CLOSED.get(row.blocked, "yes"),
+            f"{row.waiting:,}",
+            f"{row.in_flight:,}",
+            duration(row.opens_in_seconds) if row.blocked and row.opens_in_seconds else "-",
+        )
+        for row in status.providers
+    ]
+    return Table("Providers", columns, rows if len(rows) > 1 else ())
+
+
 def usage_tables(status: Status) -> tuple[Table, ...]:
     """What was used of the providers, and how much the other sides take."""
     tokens = [(row.model, f"{row.tasks:,}", f"{row.tokens:,}") for row in status.tokens]
     left = [
-        (row.model, f"{row.remaining:,} of {row.limit:,} {row.kind}", duration(row.resets_in_seconds or 0.0))
+        (
+            _at(status, row.model, row.provider),
+            f"{row.remaining:,} of {row.limit:,} {row.kind}",
+            duration(row.resets_in_seconds or 0.0),
+        )
         for row in status.rate_limits
     ]
     return (
         Table("Tokens since the start", ("Model", "Tasks", "Tokens"), tokens, "No task has succeeded yet."),
         Table("Rate limits", ("Model", "Left", "All back in"), left),
-        Table("Learned limits", ("Of", "Limit"), _learned_rows(status.learned)),
+        Table("Learned limits", ("Of", "Limit"), _learned_rows(status)),
     )
 
 
@@ -96,13 +122,18 @@ def _calls_of(trouble: Trouble) -> str:
     return trouble.calls or f"calls to {trouble.service}"
 
 
-def _learned_rows(learned: LearnedStatus) -> list[tuple[str, str]]:
-    rows = [("the task API", limit) for limit in _api_limits(learned)]
-    for model in learned.models:
+def _at(status: Status, model: str, provider: str) -> str:
+    """The model, with its provider where there are several."""
+    return f"{model} at {provider}" if len(status.providers) > 1 else model
+
+
+def _learned_rows(status: Status) -> list[tuple[str, str]]:
+    rows = [("the task API", limit) for limit in _api_limits(status.learned)]
+    for model in status.learned.models:
         limits = ", ".join(_model_limits(model))
         if limits:
             pace = "" if model.seconds_an_input is None else f", {duration(model.seconds_an_input)} a text"
-            rows.append((f"model {model.model}", limits + pace))
+            rows.append((f"model {_at(status, model.model, model.provider)}", limits + pace))
     return rows
 
 

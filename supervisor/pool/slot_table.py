@@ -1,5 +1,6 @@
 """Which slot holds which units, as the loop knows it from events."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -117,6 +118,13 @@ class SlotTable:
 
     def tasks_in_flight(self) -> int:
         return sum(slot.tasks_held for slot in self._slots)
+
+    def tasks_by_provider(self) -> Mapping[str, int]:
+        """The same by the provider that they went to."""
+        tasks: Counter[str] = Counter()
+        for assignment in self.assignments():
+            tasks[assignment.unit.provider] += len(assignment.records)
+        return tasks
 
     def calls_under_way(self, provider: str, model: str) -> int:
         """How many units that went to the provider for the model workers hold."""

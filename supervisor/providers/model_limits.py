@@ -156,8 +156,8 @@ class ModelLimits:
         """Do calls that succeed come close to the timeout?"""
         return self._model(model).slowest_seconds >= SHARE_OF_TIMEOUT * self._timeout_seconds
 
-    def learned(self) -> tuple[LearnedAboutModel, ...]:
-        """What is known of each model that was called."""
+    def learned(self, provider: str = "") -> tuple[LearnedAboutModel, ...]:
+        """What is known of each model that was called, with the provider's name."""
         return tuple(
             LearnedAboutModel(
                 model=name,
@@ -165,6 +165,7 @@ class ModelLimits:
                 bytes_a_call=_known_limit(known.size_bytes),
                 calls_at_once=int(known.calls) if known.calls < self._max_calls else None,
                 seconds_an_input=known.seconds_an_input or None,
+                provider=provider,
             )
             for name, known in self._models.items()
         )

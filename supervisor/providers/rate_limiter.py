@@ -244,13 +244,14 @@ class RateLimiter:
         """How many models it keeps count of."""
         return len(self._windows)
 
-    def rates(self) -> tuple[RateLimitStatus, ...]:
-        """What is known of each model's limits, for people to look at."""
+    def rates(self, provider: str = "") -> tuple[RateLimitStatus, ...]:
+        """What is known of each model's limits, for people to look at, with the provider's name."""
+        windows = self._windows.items()
         return tuple(
-            status for model, window in self._windows.items() for status in self._statuses(model, window)
+            status for model, window in windows for status in self._statuses(provider, model, window)
         )
 
-    def _statuses(self, model: str, window: _Window) -> Iterator[RateLimitStatus]:
+    def _statuses(self, provider: str, model: str, window: _Window) -> Iterator[RateLimitStatus]:
         now = self._clock()
         window.roll(now)
         for kind, limit, free, stated in (
@@ -260,7 +261,7 @@ class RateLimiter:
             if limit < UNLIMITED:
                 resets_at = window.resets_at(stated)
                 resets = None if resets_at is None else max(0.0, resets_at - now)
-                yield RateLimitStatus(model, kind, max(0, free), limit, resets)
+                yield RateLimitStatus(model, kind, max(0, free), limit, resets, provider)
 
     def _window(self, model: str) -> _Window:
         window = self._windows.get(model)

@@ -10,7 +10,7 @@ from shared.plain_text import one_line
 
 MAX_DETAIL_CHARACTERS = 300
 
-_ADVICE = re.compile(r"\bcheck ([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|(?:https?|all)_proxy)\b")
+_ADVICE = re.compile(r"\bcheck ([A-Z][A-Z0-9]*(?:_+[A-Z0-9.-]*[A-Z0-9])+|(?:https?|all)_proxy)\b")
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,7 @@ class LearnedAboutModel:
     bytes_a_call: int | None
     calls_at_once: int | None
     seconds_an_input: float | None
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +130,16 @@ class LearnedStatus:
 
 @dataclass(frozen=True, slots=True)
 class ProviderStatus:
-    """Why nothing may go to the provider now, and when that may change by itself."""
+    """Why nothing may go to the provider now, and when that may change by itself; and the tasks for it.
+
+    A task that waits is counted at the first provider of its route, one in flight where it went.
+    """
 
     name: str
     blocked: Blocked | None
     opens_in_seconds: float | None
+    waiting: int = 0
+    in_flight: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +161,7 @@ class RateLimitStatus:
     remaining: int
     limit: int
     resets_in_seconds: float | None
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +224,8 @@ class Status:
 
     `at_seconds` (epoch) is when it was published. `wait_seconds` is how long until the reason to be idle may
     end by itself; None if only a person or an event can end it. `troubles` is what has failed since the last
-    success, for each kind of call.
+    success, for each kind of call. `provider` is one of `providers`: the one that tasks wait for, else the
+    default one.
     """
 
     version: str
@@ -237,6 +245,7 @@ class Status:
     breakers: tuple[BreakerStatus, ...]
     holds: tuple[HoldStatus, ...]
     provider: ProviderStatus
+    providers: tuple[ProviderStatus, ...]
     poll: PollStatus
     rate_limits: tuple[RateLimitStatus, ...]
     tokens: tuple[TokensStatus, ...]

@@ -43,11 +43,11 @@ def provider() -> Iterator[StubProvider]:
 
 @pytest.fixture
 def look(provider: StubProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Look:
-    """`look(*models, **settings)`, where the tasks at the API ask for these models."""
+    """`look(*models, **settings)`, where the tasks at the API ask for these models, at provider `name`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))  # the pool adds to it
 
-    def look(*models: str, **settings: object) -> Finding:
+    def look(*models: str, name: str = "", **settings: object) -> Finding:
         given = {
             "api_base_url": "http://127.0.0.1:9",
             "openai_base_url": provider.base_url,
@@ -55,7 +55,8 @@ def look(provider: StubProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         }
         validated = Settings.model_validate({**given, **settings})
         processors = load_processors("", Routes.from_settings(validated).models)
-        return look_at_provider(validated, processors, Counter(models))
+        asked = name or validated.embedding_provider
+        return look_at_provider(validated, asked, processors, Counter(models))
 
     return look
 
@@ -143,3 +144,23 @@ def test_the_embedded_model_is_loaded_and_asked(look: Look) -> None:
     finding = look(embedding_provider=LOCAL)
     assert finding.mark is Mark.OK
     assert finding.text == "wordllama-l2-supercat-256 embeds a word in 256 numbers, offline"
+
+
+def test_each_provider_is_asked_for_a_model_of_its_own(provider: StubProvider, look: Look) -> None:
+    settings = {
+        "providers": {"first": {"base_url": provider.base_url}, "second": {"base_url": provider.base_url}},
+        "model_routes": {"embed-*": "first", "exact": "second", "*": "first"},
+    }
+    finding = look("embed-9", name="first", **settings)
+    assert (finding.mark, finding.subject) == (Mark.OK, "provider first")
+    assert "embed-9" in finding.text
+    assert "exact" in look(name="second", **settings).text
+    finding = look(name="second", **{**settings, "model_routes": {"exact*": "second"}})
+    assert (finding.mark, finding.subject) == (Mark.NOTE, "provider second")
+
+
+def test_provider_whose_plugin_is_missing_is_named(provider: StubProvider, look: Look) -> None:
+    kind = {"kind": "no-such-kind", "base_url": provider.base_url}
+    finding = look(name="bad", providers={"bad": kind}, model_routes={"m": "bad"})
+    assert (finding.mark, finding.subject) == (Mark.FAILED, "provider bad")
+    assert finding.text.startswith('PROVIDERS__BAD__KIND: there is no kind "no-such-kind"')

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from shared.errors import RetryReason
 from shared.plain_text import count
+from shared.provider_accounts import setting_of
 from supervisor.console.formatting import duration, moment, waits
 from supervisor.console.notices.notice import (
     API,
@@ -22,7 +23,7 @@ from supervisor.console.notices.notice import (
     where_and_when,
 )
 from supervisor.runtime.circuit_breaker import BreakerState
-from supervisor.status.status import Idle, Status
+from supervisor.status.status import Idle, ProviderStatus, Status
 
 UNDER_WAY_SECONDS = 0.5
 
@@ -50,7 +51,7 @@ _API_TITLES: Mapping[str, str] = {
 _HOLD_REASONS: Mapping[str, str] = {
     RetryReason.QUOTA: "the quota is used up",
     RetryReason.UNAUTHORIZED: "the key is not accepted",
-    RetryReason.WRONG_URL: "there is no such API at OPENAI_BASE_URL",
+    RetryReason.WRONG_URL: "there is no such API at its address",
     RetryReason.REFUSED: "it refuses whatever it is asked",
     RetryReason.UNUSABLE: "it cannot be used as it is configured",
 }
@@ -86,11 +87,11 @@ def held_models(status: Status) -> Notice | None:
     models = f"Model {first.model}" if len(held) == 1 else f"{len(held)} models"
     return Notice(
         Severity.ALARM if status.idle is Idle.PROVIDER_HOLD else Severity.CAUTION,
-        f"{models} on hold: the provider has nothing there",
+        f"{models} on hold: {_at(status, first.provider)} has nothing there",
         sentences(
             f"Of {first.model} it says “{first.message}”",
             f"Refused {how_often(first.times, first.since_seconds, status.at_seconds)}.",
-            "Check OPENAI_BASE_URL, and the model that the tasks ask for.",
+            f"Check {setting_of(first.provider, 'base_url')}, and the model that the tasks ask for.",
             "Its tasks wait; those of other models go on.",
             next_try(first.next_try_in_seconds),
         ),
@@ -188,8 +189,9 @@ def _api_circuit_open(status: Status) -> Notice:
     )
 
 
-def _provider_hold(status: Status) -> Notice:
-    hold = status.holds[0]
+def _provider_hold(status: Status, provider: ProviderStatus) -> Notice:
+    of_all = (hold for hold in status.holds if hold.provider == provider.name and not hold.model)
+    hold = next(of_all, status.holds[0])
     if hold.model and (models := held_models(status)):
         return models
     trouble = trouble_of(status, hold.provider)
@@ -201,13 +203,13 @@ def _provider_hold(status: Status) -> Notice:
             f"It says “{hold.message}”",
             *when,
             "No task is failed for this; they wait.",
-            next_try(status.provider.opens_in_seconds),
+            next_try(provider.opens_in_seconds),
         ),
     )
 
 
-def _provider_circuit_open(status: Status) -> Notice:
-    name = status.provider.name
+def _provider_circuit_open(status: Status, provider: ProviderStatus) -> Notice:
+    name = provider.name
     trouble = trouble_of(status, name)
     fault = _PROVIDER_FAULTS.get(trouble.reason if trouble else "", "does not answer as it should")
     return Notice(
@@ -216,22 +218,25 @@ def _provider_circuit_open(status: Status) -> Notice:
         sentences(
             cause(trouble, status),
             "Its circuit breaker is open; tasks wait.",
-            next_try(status.provider.opens_in_seconds),
+            next_try(provider.opens_in_seconds),
         ),
     )
 
 
-def _rate_limited(status: Status) -> Notice:
-    wait = status.wait_seconds if status.idle is Idle.RATE_LIMITED else status.provider.opens_in_seconds
+def _rate_limited(status: Status, provider: ProviderStatus) -> Notice:
+    is_cause = status.idle is Idle.RATE_LIMITED and provider == status.provider
+    wait = status.wait_seconds if is_cause else provider.opens_in_seconds
     until = f" for {duration(wait)}" if wait else ""
-    trouble = trouble_of(status, status.provider.name)
+    trouble = trouble_of(status, provider.name)
     refused = trouble if trouble and trouble.reason == RetryReason.RATE_LIMIT else None
     return Notice(
         Severity.CAUTION,
-        f"Rate-limited{until}",
+        f"Provider {provider.name}: rate-limited{until}"
+        if len(status.providers) > 1
+        else f"Rate-limited{until}",
         sentences(
             cause(refused, status),
-            f"{waits(status.backlog)} until the limits of {status.provider.name} allow more.",
+            f"{waits(provider.waiting)} until the limits of {provider.name} allow more.",
             "No attempt counts.",
         ),
     )
@@ -259,6 +264,25 @@ def _last_failure(status: Status) -> str:
     return f"{as_sentence(status.retry.detail)} Last at {failed_at}; other calls were served since."
 
 
+def _at(status: Status, provider: str) -> str:
+    """The provider, by its name where there are several."""
+    return provider if len(status.providers) > 1 else "the provider"
+
+
+def of_provider(reason: Idle, status: Status, provider: ProviderStatus) -> Notice:
+    """Why nothing goes to one provider."""
+    return _OF_PROVIDER[reason](status, provider)
+
+
+def _of_shown_provider(reason: Idle) -> Callable[[Status], Notice]:
+    return lambda status: of_provider(reason, status, status.provider)
+
+
+_OF_PROVIDER: Mapping[Idle, Callable[[Status, ProviderStatus], Notice]] = {
+    Idle.PROVIDER_HOLD: _provider_hold,
+    Idle.PROVIDER_CIRCUIT_OPEN: _provider_circuit_open,
+    Idle.RATE_LIMITED: _rate_limited,
+}
 NOTICES: Mapping[Idle, Callable[[Status], Notice]] = {
     Idle.NO_WORK: _no_work,
     Idle.POLLS_FAILING: _polls_failing,
@@ -269,8 +293,6 @@ NOTICES: Mapping[Idle, Callable[[Status], Notice]] = {
     Idle.JOURNAL_UNWRITABLE: _journal_unwritable,
     Idle.OUTBOX_FULL: _outbox_full,
     Idle.API_CIRCUIT_OPEN: _api_circuit_open,
-    Idle.PROVIDER_HOLD: _provider_hold,
-    Idle.PROVIDER_CIRCUIT_OPEN: _provider_circuit_open,
-    Idle.RATE_LIMITED: _rate_limited,
+    **{reason: _of_shown_provider(reason) for reason in _OF_PROVIDER},
     Idle.RETRY_WAIT: _retry_wait,
 }

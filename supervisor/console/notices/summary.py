@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from shared.plain_text import count
 from supervisor.console.formatting import ago, duration, rate, waits
-from supervisor.console.notices.idle import NOTICES, failing_polls, held_models
+from supervisor.console.notices.idle import NOTICES, failing_polls, held_models, of_provider
 from supervisor.console.notices.notice import API, REPORTS, Notice, Severity, cause, trouble_of
 from supervisor.runtime.circuit_breaker import BreakerState
-from supervisor.status.status import Idle, NotReady, Phase, Status
+from supervisor.status.status import Idle, NotReady, Phase, ProviderStatus, Status
 
 LOOP_SILENT_SECONDS = 5.0
 OUTBOX_OLD_SECONDS = 60.0
@@ -15,7 +15,8 @@ DEATH_RECENT_SECONDS = 300.0
 FAILED_SHARE = 0.1
 FEW_FAILED = 5
 
-_STOPPING = frozenset({Idle.JOURNAL_UNWRITABLE, Idle.PROVIDER_HOLD, Idle.PROVIDER_CIRCUIT_OPEN})
+_GRAVEST_FIRST = (Idle.PROVIDER_HOLD, Idle.PROVIDER_CIRCUIT_OPEN, Idle.RATE_LIMITED)
+_STOPPING = frozenset(_GRAVEST_FIRST[:2])
 
 
 def all_notices(status: Status) -> tuple[Notice, ...]:
@@ -24,8 +25,15 @@ def all_notices(status: Status) -> tuple[Notice, ...]:
     The headline is an alarm if anything is.
     """
     reason = _headline_reason(status)
-    headline = _working(status) if reason is None else NOTICES[reason](status)
+    closed = [(why, provider) for provider in status.providers if (why := _closed(status, provider))]
+    if reason is None and status.idle is None and _nothing_goes_on(status):
+        why, provider = min(closed, key=lambda each: _GRAVEST_FIRST.index(each[0]))
+        headline = of_provider(why, status, provider)
+    else:
+        headline = _working(status) if reason is None else NOTICES[reason](status)
     found = [NOTICES[trouble](status) for trouble in _active(status) if trouble is not reason]
+    found.extend(of_provider(why, status, provider) for why, provider in closed)
+    found = [notice for notice in found if notice != headline]
     if status.loop_silent_seconds > LOOP_SILENT_SECONDS:
         headline = _stuck(status)
     notices = (
@@ -49,21 +57,34 @@ def _headline_reason(status: Status) -> Idle | None:
     if status.phase is Phase.PAUSED:
         return Idle.PAUSED
     if status.idle is None:
-        # Tasks that still run then are a probe, were sent before, or wait for the disk.
-        return next((reason for reason in _active(status) if reason in _STOPPING), None)
+        # Tasks that still run then wait for the disk, or were sent before.
+        unwritable = NotReady.JOURNAL_UNWRITABLE in status.not_ready
+        return Idle.JOURNAL_UNWRITABLE if unwritable else None
     return status.idle
 
 
+def _closed(status: Status, provider: ProviderStatus) -> Idle | None:
+    """Why nothing, or nothing but a probe, goes to the provider."""
+    if any(hold.provider == provider.name and not hold.model for hold in status.holds):
+        return Idle.PROVIDER_HOLD
+    breakers = (row for row in status.breakers[1:] if row.service == provider.name)
+    if any(row.state is not BreakerState.CLOSED for row in breakers):
+        return Idle.PROVIDER_CIRCUIT_OPEN
+    return Idle.RATE_LIMITED if provider.blocked is Idle.RATE_LIMITED else None
+
+
+def _nothing_goes_on(status: Status) -> bool:
+    """What runs are probes, or was sent before: every provider with tasks is on hold, or its breaker open."""
+    busy = [provider for provider in status.providers if provider.waiting or provider.in_flight]
+    return bool(busy) and all(_closed(status, provider) in _STOPPING for provider in busy)
+
+
 def _active(status: Status) -> list[Idle]:
-    """What is wrong now, the gravest first, whether work goes on or not."""
-    api, *providers = status.breakers
+    """What is wrong now beside the providers, the gravest first, whether work goes on or not."""
     wrong = {
         Idle.JOURNAL_UNWRITABLE: NotReady.JOURNAL_UNWRITABLE in status.not_ready,
         Idle.NO_WORKERS: NotReady.NO_WORKERS in status.not_ready,
-        Idle.PROVIDER_HOLD: any(not hold.model for hold in status.holds),
-        Idle.API_CIRCUIT_OPEN: api.state is not BreakerState.CLOSED,
-        Idle.PROVIDER_CIRCUIT_OPEN: any(row.state is not BreakerState.CLOSED for row in providers),
-        Idle.RATE_LIMITED: status.provider.blocked is Idle.RATE_LIMITED,
+        Idle.API_CIRCUIT_OPEN: status.breakers[0].state is not BreakerState.CLOSED,
     }
     return [reason for reason, is_so in wrong.items() if is_so]
 

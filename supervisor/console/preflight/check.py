@@ -49,7 +49,8 @@ def _findings() -> Iterator[Finding]:
         in_journal = JournalTasks()
     task_api = look_at_task_api(settings, processors.usable, in_journal)
     yield from task_api.findings
-    yield look_at_provider(settings, processors.usable, task_api.models)
+    for name in settings.providers_in_use:
+        yield look_at_provider(settings, name, processors.usable, task_api.models)
 
 
 def _unknown_names(processors: ProcessorFactory) -> Iterator[Finding]:

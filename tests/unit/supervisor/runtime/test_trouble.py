@@ -81,3 +81,10 @@ def test_facts_for_the_log_leave_out_what_is_not_known(wall: Clock) -> None:
     record = TroubleRecord("local", wall=wall)
     record.failed(Cause("bad_response", "no vector"))
     assert record.facts() == {"detail": "no vector", "times": 1, "since": "2026-01-01T00:00:00+00:00"}
+
+
+def test_setting_of_a_further_provider_is_found_in_the_words() -> None:
+    record = TroubleRecord("my-host")
+    record.failed(Cause("wrong_url", "no API there, check PROVIDERS__MY-HOST_2__BASE_URL.", "OTHER"))
+    assert record.current is not None
+    assert record.current.setting == "PROVIDERS__MY-HOST_2__BASE_URL"

@@ -43,6 +43,8 @@ LOST_MODEL = HoldStatus(
 )
 BUSY_BUCKET = Bucket(succeeded=420, failed=2, median_seconds=0.4, p95_seconds=1.9)
 
+OPEN_PROVIDER = ProviderStatus("openai", None, None, waiting=1203, in_flight=100)
+
 WORKING = Status(
     version="1.2.3",
     at_seconds=AT_SECONDS,
@@ -63,7 +65,8 @@ WORKING = Status(
         BreakerStatus("openai", BreakerState.CLOSED, None),
     ),
     holds=(),
-    provider=ProviderStatus("openai", None, None),
+    provider=OPEN_PROVIDER,
+    providers=(OPEN_PROVIDER,),
     poll=PollStatus("tasks", AT_SECONDS - 0.8, 0.2, under_way=False),
     rate_limits=(),
     tokens=(TokensStatus("text-embedding-3-small", 36_000, 5_184_000),),

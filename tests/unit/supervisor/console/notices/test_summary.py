@@ -96,7 +96,7 @@ def test_rate_limit_says_for_how_long() -> None:
 
 def test_rate_limit_is_told_also_while_units_are_still_out() -> None:
     provider = ProviderStatus("openai", Idle.RATE_LIMITED, 12.0)
-    _, notice = all_notices(replace(WORKING, provider=provider))
+    _, notice = all_notices(replace(WORKING, provider=provider, providers=(provider,)))
     assert notice.title == "Rate-limited for 12 s"
 
 
