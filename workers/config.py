@@ -24,6 +24,8 @@ class WorkerConfig:
     inputs_directory: Path = Path()
     """Holds the inputs that are too large for a pipe."""
     processors: tuple[ProcessorSpec, ...] = ()
+    threads: int = 1
+    """Units that one worker runs at once."""
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -46,4 +48,5 @@ class WorkerConfig:
             log_level=settings.log_level,
             log_format=settings.log_format,
             inputs_directory=settings.state_dir.absolute() / INPUTS_DIRECTORY,
+            threads=settings.worker_threads,
         )

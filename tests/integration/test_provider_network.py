@@ -1,5 +1,6 @@
 """The provider's client where parts of the network fail: names, addresses, TLS, proxies, idle connections."""
 
+import math
 import socket
 import threading
 import time
@@ -25,14 +26,18 @@ BODY = embeddings_json([Item(0, vector_for("a", 4))], model="m", tokens=1, float
 class Connection:
     """The client as a worker has it."""
 
-    def __init__(self, base_url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-        self.http = ProviderHttp(timeout_seconds, time.monotonic)
+    def __init__(
+        self, base_url: str, timeout_seconds: float = TIMEOUT_SECONDS, unit_seconds: float = math.inf
+    ) -> None:
+        calls = ProviderCalls(WorkerMetrics(), time.monotonic)
+        calls.begin_unit("label", deadline=time.monotonic() + unit_seconds)
+        self.http = ProviderHttp(timeout_seconds, time.monotonic, calls.left_seconds)
         self._client = OpenAIClient(
             key="sk-network-0123456789",
             base_url=base_url,
             timeout_seconds=timeout_seconds,
             http=self.http,
-            calls=ProviderCalls(WorkerMetrics(), time.monotonic),
+            calls=calls,
             wall_clock=time.time,
             proxy=self.http.proxy_of(base_url),
         )
@@ -130,6 +135,22 @@ def test_headers_that_drip_end_with_the_deadline() -> None:
         started = time.monotonic()
         trouble = Connection(f"http://127.0.0.1:{server.port}/v1", 0.4).trouble()
         assert time.monotonic() - started < 1.0
+    assert trouble.reason is RetryReason.TIMEOUT
+
+
+def test_call_ends_when_the_time_of_its_unit_is_over() -> None:
+    with raw_server(drip) as server:
+        started = time.monotonic()
+        trouble = Connection(f"http://127.0.0.1:{server.port}/v1", 30.0, unit_seconds=0.5).trouble()
+        assert time.monotonic() - started < 2.0
+    assert trouble.reason is RetryReason.TIMEOUT
+    assert "TASK_TIMEOUT_SECONDS" in str(trouble)
+
+
+def test_call_is_not_begun_when_the_time_of_its_unit_is_over() -> None:
+    with ScriptedServer(good) as server:
+        trouble = Connection(f"{server.url}/v1", unit_seconds=0.0).trouble()
+        assert server.requests == []
     assert trouble.reason is RetryReason.TIMEOUT
 
 

@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
@@ -15,7 +17,8 @@ import pytest
 from shared.messages import RateLimits, UnitDone, WorkerMessage, WorkerReady, WorkerUnfit
 from shared.models import Output
 from shared.provider_accounts import LOCAL, OPENAI
-from tests.stubs.provider import StubProvider
+from tests.acceptance.pace import Gate
+from tests.stubs.provider import Policy, StubProvider
 from tests.stubs.provider_answer import vector_for
 from tests.unit.workers.units import make_unit
 from tests.worker_configs import make_config
@@ -104,6 +107,96 @@ def test_units_are_answered_one_after_the_other(worker: Started, provider: StubP
         output = done.outcomes["t-0"]
         assert isinstance(output, Output)
         assert orjson.loads(output.value) == pytest.approx(vector_for(f"text {number}", 8).tolist(), abs=1e-7)
+
+
+def held_until(event: threading.Event, text: str = "") -> Policy:
+    """Calls for a text that begins so are answered once the event is set."""
+
+    def policy(texts: Sequence[str]) -> None:
+        if texts[0].startswith(text):
+            event.wait(PATIENCE_SECONDS)
+
+    return policy
+
+
+def test_units_of_a_worker_with_threads_are_answered_as_each_is_done(
+    start: Callable[..., Started], config: WorkerConfig, provider: StubProvider
+) -> None:
+    first_may_end = threading.Event()
+    provider.policy = held_until(first_may_end, "slow")
+    worker = start(replace(config, threads=3))
+    worker.receive()
+    send_message(worker.pipe, make_unit(["slow"], unit_id=0))
+    for number in range(1, 5):
+        send_message(worker.pipe, make_unit([f"text {number}"], unit_id=number))
+    done = [worker.receive() for _ in range(4)]
+    assert {message.unit_id for message in done if isinstance(message, UnitDone)} == {1, 2, 3, 4}
+    assert worker.seen().num_threads() <= 1 + 3 + 2, "parent-watch, and perhaps a log writer"
+    first_may_end.set()
+    last = worker.receive()
+    assert isinstance(last, UnitDone)
+    assert (last.unit_id, last.failure) == (0, None)
+
+
+def test_worker_runs_no_more_units_at_once_than_it_has_threads(
+    start: Callable[..., Started], config: WorkerConfig, provider: StubProvider
+) -> None:
+    provider.policy = gate = Gate()
+    worker = start(replace(config, threads=2))
+    worker.receive()
+    for number in range(6):
+        send_message(worker.pipe, make_unit([f"text {number}"], unit_id=number))
+    gate.wait_for_calls(2)
+    gate.open()
+    for _ in range(6):
+        worker.receive()
+    assert len(gate.held) == 2, "no third call came while two were held"
+
+
+def test_limits_that_an_answer_states_are_told_with_the_unit_of_its_thread(
+    start: Callable[..., Started], config: WorkerConfig, provider: StubProvider
+) -> None:
+    provider.headers = {"x-ratelimit-remaining-tokens": "9"}
+    worker = start(replace(config, threads=2))
+    worker.receive()
+    for number in range(6):
+        send_message(worker.pipe, make_unit([f"text {number}"], unit_id=number))
+    for _ in range(6):
+        done = worker.receive()
+        assert isinstance(done, UnitDone)
+        assert done.rate_limits == RateLimits(remaining_tokens=9)
+
+
+def test_local_model_serves_several_threads_at_once(start: Callable[..., Started], tmp_path: Path) -> None:
+    worker = start(replace(make_config(tmp_path, provider=LOCAL), threads=4))
+    worker.receive()
+    texts = [f"bread {number} " * 500 for number in range(4)]
+    for number in range(40):
+        send_message(worker.pipe, make_unit([texts[number % 4]], unit_id=number))
+    values: dict[int, set[bytes]] = {}
+    for _ in range(40):
+        done = worker.receive()
+        assert isinstance(done, UnitDone)
+        output = done.outcomes["t-0"]
+        assert isinstance(output, Output)
+        values.setdefault(done.unit_id % 4, set()).add(output.value)
+    assert [len(values[place]) for place in range(4)] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [("SystemExit(7)", 7), ("SystemExit('no')", 1), ("MemoryError()", 1), ("ValueError()", 1)],
+)
+def test_what_a_thread_of_a_worker_does_not_handle_ends_the_process(raised: str, code: int) -> None:
+    script = (
+        "import time\nfrom workers.process.threads import start_thread\n"
+        f"def work(): raise {raised}\nstart_thread('unit-1', work)\ntime.sleep(20)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=CHECKOUT
+    )
+    assert done.returncode == code
+    assert ("Traceback" in done.stderr) == (not raised.startswith("SystemExit"))
 
 
 def test_metrics_are_in_files_named_by_slot(worker: Started, tmp_path: Path) -> None:

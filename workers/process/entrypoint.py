@@ -72,6 +72,7 @@ def worker_main(slot: int, pipe: Connection, config: WorkerConfig) -> None:
         provider_of=lambda name: providers.client(name or config.default_provider),
         calls=calls,
         clock=time.monotonic,
+        threads=config.threads,
     ).run()
     factory.close()
     providers.close()

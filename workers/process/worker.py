@@ -1,5 +1,6 @@
 """The loop of a worker process: a unit in, its outcomes out."""
 
+import contextlib
 import itertools
 import multiprocessing.connection
 import threading
@@ -19,16 +20,20 @@ from workers.factory import ProcessorFactory
 from workers.process.pipe import receive_unit, send_message
 from workers.process.progress import Progress
 from workers.process.redaction import with_shown_words
+from workers.process.threads import start_thread
 from workers.processors.base import BaseProcessor, Context, ProcessorLog, as_output, attempt
 from workers.providers.base import BaseProvider
 from workers.providers.calls import ProviderCalls
 
 log = get_logger(__name__)
 JSON_TYPES = (dict, list, str, int, float, type(None))
+MARGIN = 0.1
+MAX_MARGIN_SECONDS = 5.0
+"""So long before the worker is killed for an overrun unit its calls end by themselves."""
 
 
 class Worker:
-    """Runs one unit after the other until the supervisor closes the pipe or dies.
+    """Runs units, `threads` of them at once, until the supervisor closes the pipe or dies.
 
     `parent_sentinel` becomes readable when the supervisor dies. The pipe may not show it, while another
     process holds a copy of its other end.
@@ -44,6 +49,7 @@ class Worker:
         provider_of: Callable[[str], BaseProvider],
         calls: ProviderCalls,
         clock: Callable[[], float],
+        threads: int = 1,
     ) -> None:
         self._pipe = pipe
         self._parent_sentinel = parent_sentinel
@@ -52,16 +58,49 @@ class Worker:
         self._provider_of = provider_of
         self._calls = calls
         self._clock = clock
+        self._threads = threads
+        self._started = 1
+        self._busy = 0
+        self._count_lock = threading.Lock()
+        self._receive_lock = threading.Lock()
         self._send_lock = threading.Lock()
         self._progress = Progress(self._send)
 
     def run(self) -> None:
-        while self._pipe in multiprocessing.connection.wait([self._pipe, self._parent_sentinel]):
+        """Run unit after unit in this thread, and in others while several are under way."""
+        while (unit := self._next_unit()) is not None:
+            done = self.work(unit)
+            self._end_unit()
+            try:
+                self._send(done)
+            except OSError:
+                return
+
+    def _next_unit(self) -> Unit | None:
+        """Wait for one; None when the supervisor is gone. One thread at a time reads the pipe."""
+        with self._receive_lock:
+            if self._pipe not in multiprocessing.connection.wait([self._pipe, self._parent_sentinel]):
+                return None
             try:
                 unit = receive_unit(self._pipe)
-                self._send(self.work(unit))
             except (EOFError, OSError):
-                return
+                return None
+            self._begin_unit()
+            return unit
+
+    def _begin_unit(self) -> None:
+        """See to it that a thread is free for the next unit."""
+        with self._count_lock:
+            self._busy += 1
+            if self._started == self._busy < self._threads:
+                # Where the system starts no further thread, units wait for one of those that there are.
+                with contextlib.suppress(RuntimeError):
+                    start_thread(f"unit-{self._started}", self.run)
+                    self._started += 1
+
+    def _end_unit(self) -> None:
+        with self._count_lock:
+            self._busy -= 1
 
     def work(self, unit: Unit) -> UnitDone:
         tasks, unreadable = self._with_inputs(unit.tasks)
@@ -69,7 +108,8 @@ class Worker:
             return UnitDone(unit.id, unreadable=unreadable)
         unit = replace(unit, tasks=tasks)
         started = self._clock()
-        self._calls.begin_unit(unit.model_label, unit.provider)
+        deadline = started + unit.timeout_seconds - min(MAX_MARGIN_SECONDS, MARGIN * unit.timeout_seconds)
+        self._calls.begin_unit(unit.model_label, unit.provider, deadline)
         result = attempt(lambda: self._outcomes(unit))
         if isinstance(result, Failure):
             self._progress.send_rest(unit.id)

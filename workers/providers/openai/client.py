@@ -74,7 +74,7 @@ class OpenAIClient:
     def connect(cls, key: str, account: ProviderAccount, calls: ProviderCalls) -> Self:
         """A client with its own HTTP client. Raises ConfigurationError where that cannot be set up."""
         try:
-            http = ProviderHttp(account.timeout_seconds, time.monotonic)
+            http = ProviderHttp(account.timeout_seconds, time.monotonic, calls.left_seconds)
             return cls(
                 key=key,
                 base_url=account.base_url,
@@ -150,7 +150,7 @@ class OpenAIClient:
             headers = error.response.headers
             return Refusal(error.status_code, said, model, dimensions, headers, endpoint=endpoint)
         except (openai.APIError, UnicodeError) as error:
-            raise self._errors.of_lost_call(error) from error
+            raise self._errors.of_lost_call(error, self._calls.left_seconds()) from error
         self._note_limits(response)
         is_chat = endpoint is Endpoint.CHAT
         body = read_body(response.content, quotes_json=not is_chat)

@@ -1,5 +1,6 @@
 """The one place where a call to the provider that brought no answer gets its class."""
 
+import math
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -47,8 +48,13 @@ class OpenAIErrors:
     proxy: str = ""
     account: ProviderAccount = field(default_factory=lambda: ProviderAccount(OPENAI))
 
-    def of_lost_call(self, error: openai.APIError | UnicodeError) -> TaskError:
-        """The error for a call that got no whole answer. Its reason says if it can have been billed."""
+    def of_lost_call(
+        self, error: openai.APIError | UnicodeError, left_seconds: float = math.inf
+    ) -> TaskError:
+        """The error for a call that got no whole answer. Its reason says if it can have been billed.
+
+        `left_seconds` is what its unit had left for further calls.
+        """
         way = f"{self.base_url} through the proxy {self.proxy}" if self.proxy else self.base_url
         cause = error.__cause__ or error
         if isinstance(cause, _NOTHING_SENT):
@@ -56,7 +62,10 @@ class OpenAIErrors:
             words = f"no connection to {way}: {self._failed_part(cause)}"
         elif isinstance(error, openai.APITimeoutError):
             reason = RetryReason.TIMEOUT
-            words = f"no answer from {way} within {self.timeout_seconds:g} s (OPENAI_TIMEOUT)"
+            limit = f"within {self.timeout_seconds:g} s (OPENAI_TIMEOUT)"
+            if left_seconds <= 0:
+                limit = "before the time of the unit was over (TASK_TIMEOUT_SECONDS)"
+            words = f"no answer from {way} {limit}"
         else:
             reason = RetryReason.DISCONNECTED
             words = f"the connection to {way} ended before the answer was whole: {cause}"

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 import ssl
 import zlib
 from collections.abc import Iterable, Iterator
@@ -40,7 +41,8 @@ class ProviderHttp(openai.DefaultHttpxClient):
     errors: a ConnectError or ConnectTimeout where nothing of the request was sent.
     """
 
-    def __init__(self, timeout_seconds: float, clock: Clock) -> None:
+    def __init__(self, timeout_seconds: float, clock: Clock, left_seconds: Clock = lambda: math.inf) -> None:
+        """A call ends after `timeout_seconds`, or before if `left_seconds()` was less when it began."""
         super().__init__(
             verify=tls_context(),
             timeout=call_timeout(timeout_seconds),
@@ -49,6 +51,7 @@ class ProviderHttp(openai.DefaultHttpxClient):
             event_hooks={"response": [_guard]},
         )
         self._timeout_seconds = timeout_seconds
+        self._left_seconds = left_seconds
         self._network = Network(clock)
         # The client makes its own transports, as the proxy variables say, and takes no backend for them.
         for transport in (self._transport, *self._mounts.values()):
@@ -57,7 +60,10 @@ class ProviderHttp(openai.DefaultHttpxClient):
 
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """As the base class. A call that finds its idle connection closed is sent once more."""
-        call = self._network.begin(self._timeout_seconds)
+        left_seconds = self._left_seconds()
+        if left_seconds <= 0:
+            raise httpx2.ReadTimeout("no time was left for the call", request=request)
+        call = self._network.begin(min(self._timeout_seconds, left_seconds))
         try:
             return super().send(request, **options)
         except _LOST as error:
