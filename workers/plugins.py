@@ -10,7 +10,10 @@ from typing import Any
 from workers.processors.base import BaseProcessor, Limits
 
 GROUP = "ai_task_processor.processors"
-BUILT_IN = ("workers.processors.text_embedding:TextEmbeddingProcessor",)
+BUILT_IN = (
+    "workers.processors.text_embedding:TextEmbeddingProcessor",
+    "workers.processors.text_generation:TextGenerationProcessor",
+)
 _TYPE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 MAX_TYPE_CHARACTERS = 64
 

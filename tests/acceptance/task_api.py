@@ -49,7 +49,11 @@ class Peer:
 
     def add_texts(self, texts: Sequence[str]) -> None:
         """A task a text, all in one transaction, so that one page lists them all."""
-        tasks = [parse_new_task(_body(text, place)) for place, text in enumerate(texts)]
+        self.add_bodies(*(_body(text, place) for place, text in enumerate(texts)))
+
+    def add_bodies(self, *bodies: dict[str, object]) -> None:
+        """A task for each body of a POST, all in one transaction."""
+        tasks = [parse_new_task(body) for body in bodies]
         self._server.store.add(tasks)
         self.ids.extend(task.id for task in tasks)
 

@@ -2,19 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from shared.errors import NonRetryableError
-from shared.models import JsonValue, Output, Usage
+from shared.models import JsonValue, Output, Task, Usage
 from workers.processors.answer_schema import (
     MismatchError,
     UncheckableError,
     check_schema,
     read_answer,
 )
+from workers.processors.base import BaseProcessor, Context
 from workers.providers.chat import ChatAnswer, ChatRequest, Message, unusable_answer
 
 TEXT_GENERATION: Final = "text-generation"
@@ -66,13 +67,19 @@ class GivenMessage(BaseModel):
     content: Annotated[str, BeforeValidator(_joined)]
 
 
+def _countable(messages: list[GivenMessage]) -> list[GivenMessage]:
+    if not 1 <= len(messages) <= MAX_MESSAGES:
+        raise ValueError(f"must hold 1 to {MAX_MESSAGES:,} messages")
+    return messages
+
+
 class GenerationInput(BaseModel):
     """`prompt` or `messages`, and what else a call may say. What else it holds is left unread."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
     prompt: Said | None = None
-    messages: Annotated[list[GivenMessage], Field(min_length=1, max_length=MAX_MESSAGES)] | None = None
+    messages: Annotated[list[GivenMessage], AfterValidator(_countable)] | None = None
     system: Said | None = None
     model: Annotated[str, AfterValidator(_named)] | None = None
     max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = None
@@ -103,6 +110,31 @@ class GenerationInput(BaseModel):
             temperature=self.temperature,
             response_schema=self.response_schema,
         )
+
+
+class TextGenerationProcessor(BaseProcessor[GenerationInput]):
+    """Units of one task: a call has one answer."""
+
+    task_type: ClassVar[str] = TEXT_GENERATION
+    bare_string: ClassVar[str] = "prompt"
+
+    def parse(self, given: JsonValue) -> GenerationInput:
+        """With the model that holds for it."""
+        parsed = super().parse(given)
+        if parsed.model is not None:
+            return parsed
+        if not self.default_model:
+            raise NonRetryableError('input: "model" is missing, and GENERATION_MODEL is not set')
+        return parsed.model_copy(update={"model": self.default_model})
+
+    def model(self, given: GenerationInput) -> str:
+        return given.model or self.default_model
+
+    def canary(self, word: str, model: str) -> GenerationInput:
+        return GenerationInput(prompt=f"Answer with one word: {word}", model=model, max_tokens=CANARY_TOKENS)
+
+    def process(self, task: Task[GenerationInput], context: Context) -> Output:
+        return generate(task.input.request(self.default_model), context.provider.chat)
 
 
 def generate(request: ChatRequest, chat: Chat) -> Output:

@@ -1,12 +1,17 @@
 """What a task of text generation may say, and what is refused before it costs anything."""
 
+import re
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
-from workers.processors.text_generation import MAX_MESSAGES, GenerationInput
+from shared.errors import NonRetryableError
+from workers.processors.text_generation import MAX_MESSAGES, GenerationInput, TextGenerationProcessor
 from workers.providers.chat import Message
+
+PROCESSOR = TextGenerationProcessor(None, "the-default")
+TURN = {"role": "user", "content": "x"}
+PARTS = '"messages.0.content" must be a text, or a list of parts of type text'
 
 
 def parse(**given: Any) -> GenerationInput:
@@ -47,38 +52,72 @@ def test_null_is_as_good_as_nothing() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({}, '"prompt" is missing'),
-        ({"prompt": None}, '"prompt" is missing'),
-        ({"prompt": "x", "messages": [{"role": "user", "content": "x"}]}, "both"),
-        ({"prompt": " \n"}, "is empty"),
-        ({"prompt": 5}, "valid string"),
-        ({"prompt": ["x"]}, "valid string"),
-        ({"messages": []}, "at least 1"),
-        ({"messages": [{"role": "user", "content": "x"}] * (MAX_MESSAGES + 1)}, "at most 1000"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "'system', 'developer', 'user' or 'assistant'"),
-        ({"messages": [{"role": "user"}]}, "required"),
-        ({"messages": [{"role": "user", "content": " "}]}, "hold no text"),
+        ("", '"prompt" is empty'),
+        (5, 'must be an object, or a string, which is the "prompt"'),
+        (None, 'must be an object, or a string, which is the "prompt"'),
+        ({}, '"prompt" is missing, and so is "messages"'),
+        ({"prompt": None}, '"prompt" is missing, and so is "messages"'),
+        ({"prompt": "x", "messages": [TURN]}, 'has both "prompt" and "messages": give one of them'),
+        ({"prompt": " \n"}, '"prompt" is empty'),
+        ({"prompt": ["x"]}, '"prompt" must be a string'),
+        ({"messages": []}, '"messages" must hold 1 to 1,000 messages'),
+        ({"messages": [TURN] * (MAX_MESSAGES + 1)}, '"messages" must hold 1 to 1,000 messages'),
+        ({"messages": TURN}, '"messages" must be a list'),
         (
-            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
-            "parts of type text",
+            {"messages": [{"role": "tool", "content": "x"}]},
+            "\"messages.0.role\" must be 'system', 'developer', 'user' or 'assistant'",
         ),
-        ({"messages": [{"role": "user", "content": [{"type": "text", "text": 5}]}]}, "parts of type text"),
-        ({"messages": {"role": "user"}}, "valid list"),
-        ({"prompt": "x", "system": ""}, "is empty"),
-        ({"prompt": "x", "model": " "}, "name of 1 to 256"),
-        ({"prompt": "x", "model": "m" * 257}, "name of 1 to 256"),
-        ({"prompt": "x", "max_tokens": 0}, "greater than or equal to 1"),
-        ({"prompt": "x", "max_tokens": 1.5}, "valid integer"),
-        ({"prompt": "x", "max_tokens": True}, "valid integer"),
-        ({"prompt": "x", "max_tokens": "5"}, "valid integer"),
-        ({"prompt": "x", "temperature": -0.1}, "greater than or equal to 0"),
-        ({"prompt": "x", "temperature": float("nan")}, "finite|greater than"),
-        ({"prompt": "x", "temperature": "hot"}, "valid number"),
-        ({"prompt": "x", "response_schema": "object"}, "valid dictionary"),
-        ({"prompt": "x", "response_schema": {"type": "strin"}}, "no JSON Schema at type"),
-        ({"prompt": "x", "response_schema": {"$ref": "http://far.example/"}}, "another document"),
+        ({"messages": [{"role": "user"}]}, '"messages.0.content" is missing'),
+        ({"messages": [{"role": "user", "content": " "}]}, '"messages" hold no text'),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, PARTS),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": 5}]}]}, PARTS),
+        ({"prompt": "x", "system": ""}, '"system" is empty'),
+        ({"prompt": "x", "model": " "}, '"model" must be a name of 1 to 256 characters'),
+        ({"prompt": "x", "model": "m" * 257}, '"model" must be a name of 1 to 256 characters'),
+        ({"prompt": "x", "max_tokens": 0}, '"max_tokens" must be greater than or equal to 1'),
+        ({"prompt": "x", "max_tokens": 1.5}, '"max_tokens" must be a whole number'),
+        ({"prompt": "x", "max_tokens": True}, '"max_tokens" must be a whole number'),
+        ({"prompt": "x", "max_tokens": "5"}, '"max_tokens" must be a whole number'),
+        ({"prompt": "x", "temperature": -0.1}, '"temperature" must be greater than or equal to 0'),
+        ({"prompt": "x", "temperature": float("nan")}, '"temperature" must be a finite number'),
+        ({"prompt": "x", "temperature": True}, '"temperature" must be a number'),
+        ({"prompt": "x", "response_schema": "object"}, '"response_schema" must be an object'),
+        (
+            {"prompt": "x", "response_schema": {"type": "strin"}},
+            '"response_schema" is no JSON Schema at type',
+        ),
+        (
+            {"prompt": "x", "response_schema": {"const": "\ud800"}},
+            "has a lone surrogate and is no valid Unicode",
+        ),
     ],
 )
-def test_an_input_that_cannot_be_meant_is_refused_in_words(given: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValidationError, match=words):
-        parse(**given)
+def test_an_input_that_cannot_be_meant_is_refused_in_one_sentence(given: Any, words: str) -> None:
+    with pytest.raises(NonRetryableError) as caught:
+        PROCESSOR.parse(given)
+    assert str(caught.value) == f"input: {words}"
+
+
+def test_a_bare_string_is_the_prompt_and_the_default_model_holds() -> None:
+    parsed = PROCESSOR.parse("hello")
+    assert (parsed.prompt, parsed.model) == ("hello", "the-default")
+    assert PROCESSOR.key(parsed).model == "the-default"
+
+
+def test_without_a_model_it_says_what_to_set() -> None:
+    message = 'input: "model" is missing, and GENERATION_MODEL is not set'
+    with pytest.raises(NonRetryableError, match=re.escape(message)):
+        TextGenerationProcessor(None, "").parse("hello")
+
+
+def test_two_tasks_of_one_prompt_are_two_questions() -> None:
+    one, other = (PROCESSOR.make_task(PROCESSOR.parse("hello"), task_id) for task_id in "ab")
+    assert one.question != other.question
+
+
+def test_the_canary_is_one_word_with_room_to_think() -> None:
+    canary = PROCESSOR.canary("word", "m")
+    request = canary.request("")
+    assert request.model == "m"
+    assert "word" in request.messages[0].content
+    assert request.max_tokens == 512
