@@ -60,6 +60,8 @@ class RefusalReason(StrEnum):
     UNKNOWN_TYPE = "unknown_type"
     BAD_INPUT = "bad_input"
     TEXT_TOO_LONG = "text_too_long"
+    NO_PROVIDER = "no_provider"
+    """No provider serves the model that the task names."""
 
 
 @dataclass(frozen=True, slots=True)

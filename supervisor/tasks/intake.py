@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from shared.logs import LogEvent, get_logger
 from shared.metrics import SupervisorMetrics
 from shared.models import Task
+from shared.routes import Routes
 from shared.settings import Settings, UnknownTaskPolicy
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import TaskRecord
@@ -43,6 +44,7 @@ class IntakeRules:
     policy: UnknownTaskPolicy
     max_text_bytes: int
     shard: Shard
+    routes: Routes
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "IntakeRules":
@@ -50,17 +52,24 @@ class IntakeRules:
             policy=settings.unknown_task_policy,
             max_text_bytes=settings.max_text_bytes,
             shard=Shard(settings.shard_count, settings.shard_index),
+            routes=Routes.from_settings(settings),
         )
 
     def refuse(self, task: Task) -> Refusal | None:
         """Why a task that could be parsed is not run."""
         if task.size_bytes > self.max_text_bytes:
-            return _too_long(
+            return _refusal(
+                RefusalReason.TEXT_TOO_LONG,
                 task,
                 f"the text has {task.size_bytes:,} bytes, and MAX_TEXT_BYTES allows {self.max_text_bytes:,};"
                 " shorten it, or raise the setting",
             )
-        return None
+        return self.refuse_model(task)
+
+    def refuse_model(self, task: Task) -> Refusal | None:
+        """Why no provider may be asked for what the task names: no model answers in place of another."""
+        why = self.routes.why_not(task.key)
+        return None if why is None else _refusal(RefusalReason.NO_PROVIDER, task, why)
 
     def sees_to(self, refusal: Refusal) -> bool:
         """Is the refused item this replica's?"""
@@ -123,18 +132,23 @@ class Intake:
         return Taken(new=new, full=full, passed_over=0 if new >= room else page.items - new - known)
 
     def take_again(self, record: TaskRecord) -> None:
-        """A task that an earlier run left. Where its processor is gone, it is FAILED or left as it is."""
-        if self.processors.find(record.task.task_type) is not None:
+        """A task that an earlier run left. Where its processor is gone, it is FAILED or left as it is.
+
+        It is FAILED as well where nobody serves its model any more.
+        """
+        task = record.task
+        if self.processors.find(task.task_type) is None:
+            message = f"no processor for tasks of type {task.task_type!a}; there was one when the task came"
+            refusal = _refusal(RefusalReason.UNKNOWN_TYPE, task, message)
+        elif (no_provider := self.rules.refuse_model(task)) is not None:
+            refusal = no_provider
+        else:
             # Earlier failures may have been chance, and how likely that is must be learned anew.
             self.claims.admit(replace(record, attempts=0))
             return
-        task = record.task
-        message = f"no processor for tasks of type {task.task_type!a}; there was one when the task came"
-        address = TaskAddress(task.id, task.shape, task.correlation_id)
-        refusal = Refusal(RefusalReason.UNKNOWN_TYPE, message, address, task.id)
         self._tell([refusal])
         if self.rules.fails(refusal):
-            self.completion.fail(record, message, self.clock())
+            self.completion.fail(record, refusal.message, self.clock())
 
     def _is_new(self, task_id: str, requested_at: float) -> bool:
         return (
@@ -187,6 +201,6 @@ def _topic(refusal: Refusal) -> str:
     return f"{refusal.reason} {refusal.task_id or refusal.message}"
 
 
-def _too_long(task: Task, message: str) -> Refusal:
+def _refusal(reason: RefusalReason, task: Task, message: str) -> Refusal:
     address = TaskAddress(task.id, task.shape, task.correlation_id)
-    return Refusal(RefusalReason.TEXT_TOO_LONG, message, address, task.id)
+    return Refusal(reason, message, address, task.id)

@@ -8,7 +8,6 @@ import orjson
 import pytest
 from pydantic import SecretStr
 
-from shared.provider_accounts import LOCAL
 from shared.settings import Settings, UnknownTaskPolicy
 from supervisor.console.preflight import task_api
 from supervisor.console.preflight.finding import Mark
@@ -42,7 +41,7 @@ def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Look:
         monkeypatch.delenv(name.lower(), raising=False)
 
     def look(url: str, held: JournalTasks | None = None, **settings: object) -> TaskApiReport:
-        given = {"api_base_url": url, "embedding_provider": LOCAL, "api_token": SecretStr(TOKEN)}
+        given = {"api_base_url": url, "openai_api_key": SecretStr("sk-test-1"), "api_token": SecretStr(TOKEN)}
         validated = Settings.model_validate({**given, **settings})
         return look_at_task_api(validated, PROCESSORS, held or JournalTasks())
 
