@@ -7,6 +7,7 @@ import orjson
 from examples.task_api.task import Shape
 from tests.acceptance.conftest import StartService
 from tests.acceptance.task_api import Peer
+from tests.stubs import provider_faults as faults
 from tests.stubs.provider import StubProvider
 from tests.stubs.provider_chat import (
     ChatBody,
@@ -127,3 +128,29 @@ def test_a_server_with_quirks_is_asked_as_it_likes(
     assert len(provider.chats) == 5 + 3, "each quirk is met once"
     last = provider.chats[-1]
     assert sorted(last) == ["max_completion_tokens", "messages", "model"]
+
+
+def test_trouble_of_the_provider_fails_no_task_and_a_refused_prompt_fails_alone(
+    start_service: StartService, task_api: Peer, provider: StubProvider
+) -> None:
+    def refuse_poison(body: ChatBody) -> Fault | None:
+        poisonous = "poison" in prompt_of(body)
+        return (
+            faults.refused(400, "This model's maximum context length is 8192 tokens.") if poisonous else None
+        )
+
+    provider.chat_policy = refuse_poison
+    provider.script(
+        faults.garbage(b"<html><title>Sign in</title></html>"),
+        faults.garbage(b'{"object":"chat.completion","choices":[]}'),
+        faults.error_in_success("slow down", code=429),
+        faults.rate_limited(retry_after="1"),
+        faults.server_error(502),
+    )
+    service = start_service(GENERATION_MODEL="m", RETRY_BACKOFF_FACTOR="1", CONCURRENCY_LIMIT="2")
+    task_api.add_bodies(nestjs("poison"), *(nestjs(f"hello {number}") for number in range(8)))
+    task_api.wait_until_done()
+    poison, *good = told(task_api)
+    assert "maximum context length" in poison
+    assert good == [reply_to({"messages": [{"content": f"hello {number}"}]}) for number in range(8)]
+    assert service.get("/ready").status == 200
