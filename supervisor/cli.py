@@ -76,6 +76,12 @@ def _processors(_: argparse.Namespace) -> int:
     return run_processors()
 
 
+def _new_processor(options: argparse.Namespace) -> int:
+    from supervisor.console.new_processor import new_processor  # noqa: PLC0415
+
+    return new_processor(options.name, options.directory)
+
+
 def _status(options: argparse.Namespace) -> int:
     from supervisor.console.status_command import run_status, service_url  # noqa: PLC0415
 
@@ -106,6 +112,10 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_check)
     processors = commands.add_parser("processors", help="the task types there are, and what is broken")
     processors.set_defaults(run=_processors)
+    new = commands.add_parser("new-processor", help="write a package with a task type of your own")
+    new.add_argument("name", help="the task type, such as text-sentiment")
+    new.add_argument("directory", nargs="?", metavar="DIR", help="where (default: a directory of that name)")
+    new.set_defaults(run=_new_processor)
     status = commands.add_parser("status", help="what the running service does, and why not more")
     status.add_argument("--watch", action="store_true", help="show it anew every 2 s until Ctrl-C")
     status.add_argument("--json", action="store_true", help="as JSON; docs/status.schema.json describes it")

@@ -69,16 +69,23 @@ def import_class(path: str) -> type[AnyProcessor]:
         raise PluginError(f"cannot be imported: {type(error).__name__}: {error}") from error
     if not isinstance(found, type) or not issubclass(found, BaseProcessor):
         raise PluginError("is no subclass of workers.processors.base.BaseProcessor")
-    _check(found)
+    check_class(found)
     return found
 
 
-def _check(found: type[AnyProcessor]) -> None:
+def is_task_type(name: str) -> bool:
+    """Can a task type be called that?"""
+    return len(name) <= MAX_TYPE_CHARACTERS and _TYPE.fullmatch(name) is not None
+
+
+def check_class(found: type[AnyProcessor]) -> None:
+    """Raises PluginError where the class lacks what it must have."""
     task_type = getattr(found, "task_type", None)
-    if not isinstance(task_type, str) or not _TYPE.fullmatch(task_type):
-        raise PluginError('task_type must be small letters, digits and hyphens, like "text-sentiment"')
-    if len(task_type) > MAX_TYPE_CHARACTERS:
-        raise PluginError(f"task_type has more than {MAX_TYPE_CHARACTERS} characters")
+    if not isinstance(task_type, str) or not is_task_type(task_type):
+        raise PluginError(
+            'task_type must be small letters, digits and hyphens, like "text-sentiment",'
+            f" and {MAX_TYPE_CHARACTERS} characters at most"
+        )
     if not hasattr(found, "input_type"):
         raise PluginError("says no input: write class ...(BaseProcessor[MyInput])")
     if found.process is BaseProcessor.process and found.process_batch is BaseProcessor.process_batch:

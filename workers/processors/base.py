@@ -11,14 +11,36 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, get_args, get_ori
 import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
+from pydantic_settings import SettingsConfigDict
 
-from shared.errors import Blame, NonRetryableError, RetryableError, TaskError
+from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason, TaskError
 from shared.logs import LogEvent, get_logger
 from shared.messages import Failure
 from shared.models import BatchKey, JsonValue, Output, Task, TextLength, Usage, WireShape
 from shared.plain_text import safe_message
 from shared.settings import EnvironmentSettings
 from workers.providers.base import BaseProvider
+from workers.providers.chat import ChatAnswer, ChatRequest, Message
+
+__all__ = [
+    "BaseProcessor",
+    "BaseProvider",
+    "Blame",
+    "ChatAnswer",
+    "ChatRequest",
+    "Context",
+    "EnvironmentSettings",
+    "Limits",
+    "Message",
+    "NonRetryableError",
+    "Outcome",
+    "Output",
+    "RetryReason",
+    "RetryableError",
+    "SettingsConfigDict",
+    "Task",
+]
+"""What authors of processors need. The rest is for the service."""
 
 MAX_INPUT_VALUES = 100_000
 """Of one input, so that neither a check of it nor the words about it take long."""
@@ -195,6 +217,11 @@ class BaseProcessor(Generic[InputT]):
         except RecursionError:
             raise NonRetryableError("input: is nested too deeply") from None
         return parsed
+
+    def dump(self, given: InputT) -> JsonValue:
+        """The input as JSON, from which `parse` makes it again."""
+        plain: JsonValue = self._adapter.dump_python(given, mode="json")
+        return plain
 
     def schema(self) -> Mapping[str, object]:
         """The JSON schema of the input."""
