@@ -104,7 +104,16 @@ class ServiceLocation(EnvironmentSettings):
         return value
 
 
-class Settings(ServiceLocation):
+class TaskTypeSettings(EnvironmentSettings):
+    """What holds for every task type: all that is needed to list them."""
+
+    processors: str | None = None
+    """Processors beside those that are installed: `package.module:Class`, with commas between."""
+    batch_max_tasks: Annotated[int, Field(ge=1, le=2048)] = 100
+    task_timeout_seconds: Seconds = 180.0
+
+
+class Settings(ServiceLocation, TaskTypeSettings):
     """The settings of the service. Task types have their own, see `processors`."""
 
     api_base_url: str
@@ -140,14 +149,12 @@ class Settings(ServiceLocation):
 
     concurrency_limit: Annotated[int, Field(ge=1, le=256)] = 5
     worker_threads: Annotated[int, Field(ge=1, le=256)] = 1
-    batch_max_tasks: Annotated[int, Field(ge=1, le=2048)] = 100
     report_concurrency: Annotated[int, Field(ge=1, le=64)] = 8
 
     max_retries: Count = 3
     retry_backoff_factor: Annotated[float, Field(ge=1, le=60, allow_inf_nan=False)] = 2.0
     request_timeout: Seconds = 30.0
     openai_timeout: Seconds = 60.0
-    task_timeout_seconds: Seconds = 180.0
 
     circuit_breaker_threshold: Positive = 5
     circuit_breaker_recovery_seconds: Seconds = 60.0
@@ -158,8 +165,6 @@ class Settings(ServiceLocation):
     worker_max_rss_mb: Count = 0
     worker_crash_limit: Positive = 3
 
-    processors: str | None = None
-    """Processors beside those that are installed: `package.module:Class`, with commas between."""
     unknown_task_policy: UnknownTaskPolicy = UnknownTaskPolicy.FAIL
     max_text_bytes: Annotated[int, Field(ge=1, le=64_000_000)] = 10_000_000
     claim_tasks: bool = False

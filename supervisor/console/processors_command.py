@@ -3,17 +3,16 @@
 import json
 from collections.abc import Callable
 
-from shared.loading import load_settings
-from shared.routes import Routes
-from shared.settings import Settings
+from shared.loading import load_group
+from shared.settings import TaskTypeSettings
 from supervisor.runtime.process import ExitCode
 from workers.factory import ProcessorFactory, load_processors
 
 
 def run_processors(say: Callable[[str], None] = print) -> ExitCode:
     """Say what was found; UNEXPECTED if something is broken. Raises ConfigurationError."""
-    settings = load_settings()
-    processors = load_processors(settings.processors, Routes.from_settings(settings).models)
+    settings = load_group(TaskTypeSettings)
+    processors = load_processors(settings.processors, {})
     for task_type in processors.task_types:
         for line in _lines(processors, task_type, settings):
             say(line)
@@ -22,7 +21,7 @@ def run_processors(say: Callable[[str], None] = print) -> ExitCode:
     return ExitCode.UNEXPECTED if processors.broken else ExitCode.DRAINED
 
 
-def _lines(processors: ProcessorFactory, task_type: str, settings: Settings) -> list[str]:
+def _lines(processors: ProcessorFactory, task_type: str, settings: TaskTypeSettings) -> list[str]:
     source, limits = processors.source(task_type), processors.limits(task_type)
     processor = processors.find(task_type)
     assert processor is not None  # noqa: S101  it is one of the factory's own
