@@ -1,7 +1,7 @@
 """The reference task API as the tests see it: what they put in, and what became of it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -51,11 +51,18 @@ class Peer:
         """A task a text, all in one transaction, so that one page lists them all."""
         self.add_bodies(*(_body(text, place) for place, text in enumerate(texts)))
 
-    def add_bodies(self, *bodies: dict[str, object]) -> None:
-        """A task for each body of a POST, all in one transaction."""
+    def add_bodies(self, *bodies: Mapping[str, object]) -> list[str]:
+        """Tasks as the API's users write them; their ids."""
         tasks = [parse_new_task(body) for body in bodies]
         self._server.store.add(tasks)
         self.ids.extend(task.id for task in tasks)
+        return [task.id for task in tasks]
+
+    def outcome(self, task_id: str) -> tuple[State, object]:
+        """The task's state, and its output or why it failed."""
+        task = self._server.store.get(task_id)
+        assert task is not None
+        return task.state, orjson.loads(task.output) if task.output else task.error
 
     def tasks(self) -> list[Task]:
         found = [self._server.store.get(task_id) for task_id in self.ids]

@@ -1,8 +1,10 @@
 """Which task types there are. Each plug-in is loaded in a process of its own: loading it may end that."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from shared.routes import Routes
@@ -12,6 +14,7 @@ from workers.factory import ProcessorFactory, load_processors
 from workers.plugins import Broken, Source, find_sources
 
 LOAD_SECONDS = 30.0
+TRIALS_AT_ONCE = 4
 TRIAL = "import sys; from workers.factory import try_one; try_one(sys.argv[1])"
 
 
@@ -25,7 +28,10 @@ class ProcessorReport:
 
 def look_at_processors(settings: Settings) -> ProcessorReport:
     """Raises ConfigurationError where a setting of a built-in processor is wrong."""
-    deadly = [broken for source in find_sources(settings.processors) if (broken := _try(source)) is not None]
+    with ThreadPoolExecutor(TRIALS_AT_ONCE) as pool:
+        deadly = [
+            broken for broken in pool.map(_try, find_sources(settings.processors)) if broken is not None
+        ]
     usable = load_processors(
         settings.processors, Routes.from_settings(settings).models, {broken.source.path for broken in deadly}
     )
@@ -43,8 +49,10 @@ def _try(source: Source) -> Broken | None:
     if source.is_built_in:
         return None
     command = [sys.executable, "-c", TRIAL, source.path]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
-        done = subprocess.run(command, capture_output=True, timeout=LOAD_SECONDS, check=False)  # noqa: S603  our own interpreter, and the path of a class
+        # Our own interpreter, and the path of a class.
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=LOAD_SECONDS)  # noqa: S603, PLW1510
     except subprocess.TimeoutExpired:
         return Broken(source, f"is not loaded within {LOAD_SECONDS:g} s")
     if done.returncode:
