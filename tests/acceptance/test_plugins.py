@@ -12,6 +12,7 @@ import pytest
 from examples.task_api.task import State
 from tests.acceptance.command import run_command
 from tests.acceptance.conftest import StartService
+from tests.acceptance.service import ServiceProcess
 from tests.acceptance.task_api import Peer
 from tests.eventually import eventually
 from tests.stubs.provider import StubProvider
@@ -88,6 +89,12 @@ def plugins(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(folder), "PROCESSORS": ",".join(f"{name}:Mine" for name in MODULES)}
 
 
+def told_by(service: ServiceProcess) -> dict[str, str]:
+    """The troubles of processors on `/status`, once that of the one that does not start is there."""
+    troubles = {trouble["calls"]: trouble["detail"] for trouble in service.status()["troubles"]}
+    return troubles if "does-not-start" in troubles else {}
+
+
 def test_broken_ones_are_named_and_all_others_work(
     plugins: dict[str, str], start_service: StartService, task_api: Peer
 ) -> None:
@@ -114,7 +121,7 @@ def test_broken_ones_are_named_and_all_others_work(
     }
     assert told.keys() == BROKEN_AT_LOAD.keys()
     assert all(words in told[name] for name, words in BROKEN_AT_LOAD.items()), told
-    troubles = {trouble["calls"]: trouble["detail"] for trouble in service.status()["troubles"]}
+    troubles = eventually(lambda: told_by(service), what="the status names what does not start")
     assert "model.bin is missing" in troubles["does-not-start"]
     assert "does_not_import:Mine" in troubles
     assert "model.bin is missing" in service.get("/").body.decode()
