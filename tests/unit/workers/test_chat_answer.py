@@ -164,6 +164,7 @@ FAULTS = [
         body(SECRET, "tool_calls", tool_calls=[{"id": "1"}]),
         "asked for a tool",
     ),
+    ("wants a tool, and says stop", body(None, "stop", tool_calls=[{"id": "1"}]), "asked for a tool"),
     ("wants a function", body(None, "function_call", function_call={"name": "f"}), "asked for a tool"),
     ("null", body(None), "without a text"),
     ("empty", body(""), "without a text"),

@@ -150,6 +150,8 @@ def test_the_dialect_that_is_named_holds() -> None:
         read_answer("1", old)
 
 
+LEVELS = '{"a":' * 40 + "1" + "}" * 40
+TWICE: Schema = {"allOf": [{"properties": {"a": {"$ref": "#"}}}] * 2}
 HOSTILE = [
     ("backtracking", orjson.dumps("a" * 5000 + "!").decode(), {"pattern": "^(a+)+$"}, MismatchError),
     (
@@ -172,10 +174,11 @@ HOSTILE = [
         UncheckableError,
     ),
     ("deep", '{"a":' * 900 + "1" + "}" * 900, {"properties": {"a": {"$ref": "#"}}}, UncheckableError),
+    ("twice as much at each level", LEVELS, TWICE, UncheckableError),
     (
-        "twice as much at each level",
-        '{"a":' * 40 + "1" + "}" * 40,
-        {"allOf": [{"properties": {"a": {"$ref": "#"}}}] * 2},
+        "the same in a dialect that is named",
+        LEVELS,
+        {"$schema": "https://json-schema.org/draft/2020-12/schema", **TWICE},
         UncheckableError,
     ),
 ]
