@@ -195,6 +195,7 @@ def test_a_model_that_only_thought_says_so() -> None:
     [
         {"error": {"message": "upstream says no", "code": 429}},
         {"error": "upstream says no", "choices": []},
+        {"object": "error", "message": "upstream says no", "code": 400},
         {"error": {"message": "upstream says no"}, "choices": [{"message": {"content": None}}]},
         {"choices": [{"error": {"message": "upstream says no", "code": 502}, "finish_reason": "error"}]},
         {"choices": [{"error": {"message": "upstream says no"}, "message": {"content": ""}}]},

@@ -234,6 +234,62 @@ UNSUPPORTED = [
         HEAT | {"top_p"},
     ),
     ("Anthropic", 400, openai_says("`temperature` may only be set to 1 when thinking is enabled."), HEAT),
+    ("Moonshot", 400, openai_says("invalid temperature: only 1 is allowed for this model"), HEAT),
+    (
+        "Bedrock",
+        400,
+        openai_says(
+            "`temperature` and `top_p` cannot both be specified for this model. Please use only one."
+        ),
+        HEAT | {"top_p"},
+    ),
+    ("a gateway", 400, openai_says("Please use 'max_completion_tokens' instead of 'max_tokens'."), LIMIT),
+    (
+        "Google",
+        400,
+        [
+            {
+                "error": {
+                    "code": 400,
+                    "message": 'Invalid JSON payload received. Unknown name "top_p": Cannot find field.',
+                    "status": "INVALID_ARGUMENT",
+                }
+            }
+        ],
+        frozenset({"top_p"}),
+    ),
+    (
+        "Google, a schema",
+        400,
+        openai_says("Unknown name \"additionalProperties\" at 'generation_config.response_schema'"),
+        FORMAT,
+    ),
+    (
+        "DeepSeek, a role",
+        422,
+        b"Failed to deserialize the JSON body into the target type:"
+        b" messages[0].role: unknown variant `developer`",
+        SYSTEM,
+    ),
+    (
+        "FastAPI, several",
+        422,
+        {
+            "detail": [
+                {
+                    "type": "extra_forbidden",
+                    "loc": ["body", "max_tokens"],
+                    "msg": "Extra inputs are not permitted",
+                },
+                {
+                    "type": "extra_forbidden",
+                    "loc": ["body", "temperature"],
+                    "msg": "Extra inputs are not permitted",
+                },
+            ]
+        },
+        LIMIT | HEAT,
+    ),
     ("Anthropic, newer", 400, openai_says("`temperature` is deprecated for this model."), HEAT),
     (
         "DeepInfra",
@@ -282,6 +338,17 @@ OF_THE_TASK = [
             " whereas you provided 6000.",
             "max_tokens",
             "invalid_value",
+        ),
+    ),
+    ("a range", 400, openai_says("temperature must be between 0 and 2", "temperature")),
+    ("another range", 400, openai_says("temperature must be 1 or less")),
+    ("negative", 400, openai_says("temperature must be non-negative, got -1.0.")),
+    (
+        "no room to think",
+        400,
+        openai_says(
+            "Could not finish the message because max_tokens or model output limit was reached."
+            " Please try again with higher max_tokens."
         ),
     ),
     ("context length", 400, openai_says("This model's maximum context length is 8192 tokens.", "messages")),

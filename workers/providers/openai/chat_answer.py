@@ -54,8 +54,12 @@ def error_in_chat(body: Fields) -> ApiError | None:
     message = choice.get("message")
     if isinstance(message, dict) and message.get("content"):
         return None
-    holder = next((each for each in (body, choice) if each.get("error") or each.get("errors")), None)
+    holder = next((each for each in (body, choice) if _is_error(each)), None)
     return None if holder is None else ApiError.find(holder)
+
+
+def _is_error(fields: Fields) -> bool:
+    return bool(fields.get("error") or fields.get("errors") or fields.get("object") == "error")
 
 
 def parse_usage(value: object) -> Usage:

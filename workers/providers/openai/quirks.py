@@ -97,14 +97,16 @@ _UNSUPPORTED = re.compile(
     r"unsupported|not (?:yet )?(?:be )?"
     r"(?:supported|permitted|allowed|available|implemented|recogni[sz]ed|accepted)"
     r"|(?:not|n't|no longer) (?:support|accept|allow|recogni[sz]e)|unrecogni[sz]ed|\bunknown\b|\bunexpected\b"
-    r"|extra (?:inputs?|fields?)|extra_forbidden|unavailable|deprecated|may only be set|only the default",
+    r"|extra (?:inputs?|fields?)|extra_forbidden|unavailable|deprecated|may only be set|only the default"
+    r"|\bonly \S{1,20} (?:is|are) (?:allowed|supported)|(?:cannot|can't) (?:both )?be (?:used|set|specified)"
+    r"|(?:not |in)compatible|\buse \S{1,40} instead|must be (?:1(?:\.0)?|unset|omitted) (?:for|when|with)\b",
     re.IGNORECASE,
 )
 _UNSUPPORTED_NAMES = frozenset(
     {"unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"}
 )
 _SPEAKS_OF_FORMAT = re.compile(
-    r"json[ _-]?schema|response[ _]format|structured output|guided|\bgrammar\b|json mode"
+    r"json[ _-]?schema|response[ _](?:format|schema)|structured output|guided|\bgrammar\b|json mode"
     r"|failed to (?:generate|validate) json",
     re.IGNORECASE,
 )
