@@ -1,50 +1,42 @@
-"""The JSON Schema that an answer must match: checked without a network, in bounded time and memory.
-
-The schema comes from outside, and so does the answer. References stay within the schema; patterns run on an
-engine without backtracking; and every keyword that is looked at counts against a budget.
-"""
+"""The JSON Schema that an answer must match: what is no schema is refused, an answer is checked."""
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 from pydantic_core import SchemaError as PatternError
-from pydantic_core import SchemaValidator, core_schema
 
 from shared.models import JsonValue
 from shared.plain_text import one_line
+from workers.processors.bounded_validator import (
+    UncheckableError,
+    bounded,
+    compiled_pattern,
+    dialect_of,
+    make_validator,
+    stock_class,
+)
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
-    from jsonschema.protocols import Validator
 
 MAX_SCHEMA_BYTES: Final = 64 * 1024
 MAX_SCHEMA_DEPTH: Final = 50
 MAX_PATTERN_CHARACTERS: Final = 500
-MAX_MATCHED_CHARACTERS: Final = 10_000
-"""Of a text that a pattern is tried on."""
 MAX_ANSWER_CHARACTERS: Final = 1_000_000
 MAX_STEPS: Final = 100_000
 """Two seconds at most."""
 MAX_TRIAL_STEPS: Final = 10_000
 MAX_COMPLAINTS: Final = 5
 MAX_COMPLAINT_CHARACTERS: Final = 300
-DEFAULT_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-CHARACTERS_A_STEP: Final = 64
-COMPARISONS_A_STEP: Final = 8
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _TRIALS: tuple[JsonValue, ...] = (None, {})
 _FENCED = re.compile(r"```(?:json|JSON)?[ \t]*\n(.*?)```", re.DOTALL)
 _THOUGHT_ENDS = "</think>"
-
-Keyword = Callable[[Any, Any, Any, Any], "Iterable[ValidationError] | None"]
-"""As jsonschema calls one: validator, the keyword's value, instance, schema."""
 
 
 class MismatchError(Exception):
@@ -56,23 +48,6 @@ class MismatchError(Exception):
     def __init__(self, where: str, complaints: list[str]) -> None:
         super().__init__(where)
         self.complaints = complaints
-
-
-class UncheckableError(Exception):
-    """The check would take too long, or the schema turned out to be none."""
-
-
-class Budget:
-    def __init__(self, steps: int) -> None:
-        self._left = steps
-
-    def spend(self, steps: int) -> None:
-        self._left -= steps
-        if self._left < 0:
-            raise UncheckableError("the check takes too long")
-
-
-_budget: ContextVar[Budget] = ContextVar("budget")
 
 
 def check_schema(schema: Mapping[str, JsonValue]) -> None:
@@ -92,8 +67,8 @@ def read_answer(text: str, schema: Mapping[str, JsonValue]) -> JsonValue:
     if len(text) > MAX_ANSWER_CHARACTERS:
         raise UncheckableError(f"it has more than {MAX_ANSWER_CHARACTERS:,} characters")
     value = _json_in(text)
-    with _bounded(MAX_STEPS):
-        errors = list(islice(_validator(schema).iter_errors(value), MAX_COMPLAINTS))
+    with bounded(MAX_STEPS):
+        errors = list(islice(make_validator(schema).iter_errors(value), MAX_COMPLAINTS))
     if errors:
         raise MismatchError(_where(errors[0]), [_complaint(error) for error in errors])
     return value
@@ -122,7 +97,7 @@ def _fault_of(written: str) -> str | None:
     if (fault := next(faults, None)) is not None:
         return fault
     try:
-        _stock_class(_dialect(schema)).check_schema(schema, format_checker=None)
+        stock_class(dialect_of(schema)).check_schema(schema, format_checker=None)
     except SchemaError as error:
         return f"is no JSON Schema{_at(error.absolute_path)}"
     except RecursionError:
@@ -133,8 +108,8 @@ def _fault_of(written: str) -> str | None:
 def _fault_of_trial(schema: Mapping[str, JsonValue]) -> str | None:
     """Why no answer could be checked against it."""
     try:
-        with _bounded(MAX_TRIAL_STEPS):
-            validator = _validator(schema)
+        with bounded(MAX_TRIAL_STEPS):
+            validator = make_validator(schema)
             for reference in _references(schema):
                 validator._resolver.lookup(reference)  # type: ignore[attr-defined]  # no public way to resolve
             for value in _TRIALS:
@@ -175,7 +150,7 @@ def _fault_of_pattern(pattern: str) -> str | None:
     if len(pattern) > MAX_PATTERN_CHARACTERS:
         return f'has a "pattern" of more than {MAX_PATTERN_CHARACTERS} characters'
     try:
-        _compiled(pattern)
+        compiled_pattern(pattern)
     except PatternError:
         return 'has a "pattern" that cannot be used: look-around and back-references are not supported'
     return None
@@ -190,102 +165,6 @@ def _references(schema: JsonValue) -> Iterator[str]:
         reference = node.get("$ref")
         if isinstance(reference, str):
             yield reference
-
-
-@lru_cache(maxsize=256)
-def _compiled(pattern: str) -> SchemaValidator:
-    """On an engine whose time is linear in the text, whatever the pattern is."""
-    return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex"))
-
-
-def _dialect(schema: Mapping[str, JsonValue]) -> str:
-    named = schema.get("$schema")
-    return named if isinstance(named, str) else DEFAULT_DIALECT
-
-
-def _validator(schema: Mapping[str, JsonValue]) -> "Validator":
-    # With a "$schema" the library would go on with a class of its own, which counts nothing.
-    bare = {name: value for name, value in schema.items() if name != "$schema"}
-    return _validator_class(_dialect(schema))(bare, registry=_empty_registry())
-
-
-def _stock_class(dialect: str) -> Any:
-    """The library's class, which its types know less of than there is. An unknown dialect is the newest."""
-    from jsonschema.validators import Draft202012Validator, validator_for  # noqa: PLC0415
-
-    return validator_for({"$schema": dialect}, default=Draft202012Validator)
-
-
-@lru_cache(maxsize=16)
-def _validator_class(dialect: str) -> "type[Validator]":
-    """The dialect's own, with every keyword counted."""
-    from jsonschema.validators import extend  # noqa: PLC0415
-
-    stock = _stock_class(dialect)
-    keywords = {name: _counted(name, check) for name, check in stock.VALIDATORS.items()}
-    counted: type[Validator] = extend(stock, keywords | {"pattern": _counted("pattern", _pattern)})  # type: ignore[no-untyped-call]  # the library's own gap
-    return counted
-
-
-@lru_cache(maxsize=1)
-def _empty_registry() -> Any:
-    """Nothing is fetched: what the schema does not hold itself is not there."""
-    from referencing import Registry  # noqa: PLC0415
-
-    return Registry()
-
-
-def _counted(name: str, check: Keyword) -> Keyword:
-    def run(validator: Any, value: Any, instance: Any, schema: Any) -> "Iterator[ValidationError]":
-        budget = _budget.get()
-        budget.spend(1)
-        if name == "uniqueItems" and isinstance(instance, list):
-            budget.spend(_comparisons(instance) // COMPARISONS_A_STEP)
-        for error in check(validator, value, instance, schema) or ():
-            # It holds the instance in words.
-            budget.spend(1 + len(error.message) // CHARACTERS_A_STEP)
-            yield error
-
-    return run
-
-
-def _comparisons(items: list[Any]) -> int:
-    """Objects are compared each with each; the rest is sorted."""
-    compared = any(isinstance(item, list | dict) for item in items)
-    return len(items) ** 2 if compared else len(items)
-
-
-def _pattern(_: Any, pattern: str, instance: Any, __: Any) -> "Iterator[ValidationError]":
-    from jsonschema.exceptions import ValidationError  # noqa: PLC0415
-
-    if not isinstance(instance, str):
-        return
-    if len(instance) > MAX_MATCHED_CHARACTERS:
-        raise UncheckableError(f'a text for a "pattern" has more than {MAX_MATCHED_CHARACTERS:,} characters')
-    if not _compiled(pattern).isinstance_python(instance):
-        yield ValidationError(f"{instance!r} does not match {pattern!r}")
-
-
-@contextmanager
-def _bounded(steps: int) -> Iterator[None]:
-    """Whatever the check raises becomes an UncheckableError."""
-    from referencing.exceptions import Unresolvable  # noqa: PLC0415
-
-    token = _budget.set(Budget(steps))
-    try:
-        yield
-    except (UncheckableError, MemoryError):
-        raise
-    except RecursionError:
-        raise UncheckableError(
-            "it is nested too deeply, or the schema refers to itself without end"
-        ) from None
-    except Unresolvable:
-        raise UncheckableError("the schema refers to what it does not hold") from None
-    except Exception as error:  # noqa: BLE001  whatever the library raises on a schema that it took for one
-        raise UncheckableError(f"the schema cannot be used ({type(error).__name__})") from None
-    finally:
-        _budget.reset(token)
 
 
 def _where(error: "ValidationError") -> str:

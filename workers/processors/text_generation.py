@@ -9,13 +9,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from shared.errors import NonRetryableError
 from shared.models import JsonValue, Output, Task, Usage
-from workers.processors.answer_schema import (
-    MismatchError,
-    UncheckableError,
-    check_schema,
-    read_answer,
-)
+from workers.processors.answer_schema import MismatchError, check_schema, read_answer
 from workers.processors.base import BaseProcessor, Context
+from workers.processors.bounded_validator import UncheckableError
 from workers.providers.chat import ChatAnswer, ChatRequest, Message, unusable_answer
 
 TEXT_GENERATION: Final = "text-generation"

@@ -9,13 +9,12 @@ import pytest
 
 from workers.processors.answer_schema import (
     MAX_ANSWER_CHARACTERS,
-    MAX_MATCHED_CHARACTERS,
     MAX_PATTERN_CHARACTERS,
     MismatchError,
-    UncheckableError,
     check_schema,
     read_answer,
 )
+from workers.processors.bounded_validator import MAX_MATCHED_CHARACTERS, UncheckableError
 
 Schema: TypeAlias = dict[str, Any]
 AGE: Schema = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
