@@ -35,6 +35,15 @@ class Assignment:
         """The unit asks a question of our own and holds no task."""
         return not self.records and not self.ended
 
+    @property
+    def is_suspect(self) -> bool:
+        """A suspect is the only task of its unit, so the first one tells."""
+        return bool(self.records) and self.records[0].suspect
+
+    @property
+    def is_exclusive(self) -> bool:
+        return bool(self.records) and self.records[0].exclusive
+
 
 @dataclass(slots=True)
 class Slot:
@@ -64,7 +73,7 @@ class Slot:
 
     @property
     def runs_suspect(self) -> bool:
-        return any(record.suspect for each in self.assignments.values() for record in each.records)
+        return any(each.is_suspect for each in self.assignments.values())
 
     @property
     def takes_units(self) -> bool:
@@ -133,7 +142,7 @@ class SlotTable:
 
     def runs_exclusive(self) -> bool:
         """Does a task run that nothing may run beside?"""
-        return any(record.exclusive for assignment in self.assignments() for record in assignment.records)
+        return any(assignment.is_exclusive for assignment in self.assignments())
 
     def overdue(self, now: float) -> list[int]:
         """Slots with a unit past its deadline whose worker was not killed for it yet."""

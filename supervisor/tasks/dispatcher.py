@@ -57,6 +57,8 @@ class Dispatcher:
         """Form units for idle workers, as their providers' gates allow, and note them in the journal."""
         self.outcomes.wake()
         self.backlog.wake(self.clock())
+        if not len(self.backlog) and not any(self._asks_canaries(each) for each in self.providers):
+            return
         self._chosen.clear()
         places = self.table.places()
         if not places:
@@ -79,6 +81,9 @@ class Dispatcher:
             if whole := self._with_inputs((record,)):
                 self._plan_unit(places.take_idle(), whole)
         return record is not None
+
+    def _asks_canaries(self, provider: ProviderState) -> bool:
+        return bool(provider.canaries) or provider.gate.hold is not None
 
     def _ask_canaries(self, provider: ProviderState, places: Places) -> None:
         """Give the provider's canaries that wait to workers with room."""
