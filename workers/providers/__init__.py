@@ -1,4 +1,4 @@
-"""Sources of embeddings: what each offers, the embedded model, counted calls.
+"""Sources of embeddings and of chat answers: what each offers, the embedded model, counted calls.
 
 May import shared. A worker loads only the provider that it uses.
 """

@@ -3,7 +3,10 @@
 import re
 from typing import Any
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.errors import NonRetryableError
 from workers.processors.text_generation import MAX_MESSAGES, GenerationInput, TextGenerationProcessor
@@ -11,6 +14,9 @@ from workers.providers.chat import Message
 
 PROCESSOR = TextGenerationProcessor(None, "the-default")
 TURN = {"role": "user", "content": "x"}
+KEYWORDS = st.sampled_from(
+    ["type", "$ref", "pattern", "properties", "items", "role", "content", "allOf", "$schema", "$id", "enum"]
+)
 PARTS = '"messages.0.content" must be a text, or a list of parts of type text'
 
 
@@ -121,3 +127,24 @@ def test_the_canary_is_one_word_with_room_to_think() -> None:
     assert request.model == "m"
     assert "word" in request.messages[0].content
     assert request.max_tokens == 512
+
+
+NAMES = ("prompt", "messages", "system", "model", "max_tokens", "temperature", "response_schema")
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(KEYWORDS | st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON | st.dictionaries(st.sampled_from(NAMES), JSON))
+def test_whatever_comes_is_an_input_or_a_refusal(given: Any) -> None:
+    try:
+        parsed = PROCESSOR.parse(given)
+    except NonRetryableError as error:
+        assert str(error).startswith("input: ")
+        return
+    again = PROCESSOR.parse(orjson.loads(parsed.model_dump_json()))
+    assert again == parsed, "it comes back from the journal as it was"
