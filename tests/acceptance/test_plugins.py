@@ -156,8 +156,10 @@ def test_an_installed_one_works_on_top_of_a_chat_model(
         [*pip, "--target", str(installed), str(package)], check=True, timeout=60, env={**os.environ}
     )
     provider.speak = lambda body: chat_json(body, "Complaint.")
-    start_service(PYTHONPATH=str(installed))
+    service = start_service(PYTHONPATH=str(installed))
     given = {"text": "I am very happy with it.", "labels": ["praise", "complaint"]}
     (task_id,) = task_api.add_bodies({"type": "text-classification", "input_data": given})
     task_api.wait_until_done()
     assert task_api.outcome(task_id) == (State.SUCCEEDED, {"label": "complaint"})
+    (line,) = eventually(lambda: service.log_lines("task_finished"), what="the task's line in the log")
+    assert (line["task_type"], line["tokens"] > 0) == ("text-classification", True)

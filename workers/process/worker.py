@@ -21,7 +21,7 @@ from workers.process.pipe import receive_unit, send_message
 from workers.process.progress import Progress
 from workers.process.redaction import with_shown_words
 from workers.process.threads import start_thread
-from workers.processors.base import BaseProcessor, Context, ProcessorLog, as_output, attempt
+from workers.processors.base import BaseProcessor, Context, Outcome, ProcessorLog, as_output, attempt
 from workers.providers.base import BaseProvider
 from workers.providers.calls import ProviderCalls
 
@@ -132,16 +132,22 @@ class Worker:
         tasks, refused = _parsed(processor, unit.tasks)
         given = processor.process_batch(tasks, self._context(unit, processor)) if tasks else {}
         if isinstance(given, Mapping):
-            return refused | {task_id: as_output(outcome) for task_id, outcome in given.items()}
+            return refused | {task_id: self._output(unit, outcome) for task_id, outcome in given.items()}
         open_ids = {task.id for task in unit.tasks}
         for task_id, outcome in itertools.chain(refused.items(), given):
             if task_id in open_ids:
                 open_ids.discard(task_id)
-                self._progress.add(unit.id, unit.tasks, task_id, as_output(outcome))
+                self._progress.add(unit.id, unit.tasks, task_id, self._output(unit, outcome))
             else:
                 # An id that came from a processor may be anything, so it is not logged.
                 log.error(LogEvent.OUTCOME_IGNORED, unit_id=unit.id, task_type=unit.key.task_type)
         return self._progress.take(unit.id)
+
+    def _output(self, unit: Unit, outcome: Outcome) -> Output | Failure:
+        """As it travels. A plain result of a task that was alone is what its calls were billed for."""
+        output = as_output(outcome)
+        is_plain = isinstance(output, Output) and output is not outcome
+        return replace(output, usage=self._calls.usage) if is_plain and len(unit.tasks) == 1 else output
 
     def _context(self, unit: Unit, processor: BaseProcessor[Any]) -> Context:
         first = unit.tasks[0]

@@ -9,7 +9,7 @@ from enum import StrEnum
 from shared.errors import NonRetryableError, RetryableError
 from shared.messages import RateLimits
 from shared.metrics import WorkerMetrics
-from shared.models import Usage
+from shared.models import NOTHING_BILLED, Usage
 
 
 class CallStatus(StrEnum):
@@ -27,6 +27,7 @@ class _Unit(threading.local):
     provider = ""
     deadline = math.inf
     rate_limits: RateLimits | None = None
+    usage = NOTHING_BILLED
 
 
 class ProviderCalls:
@@ -47,6 +48,7 @@ class ProviderCalls:
         self._unit.labels = (provider, model_label)
         self._unit.deadline = deadline
         self._unit.rate_limits = None
+        self._unit.usage = NOTHING_BILLED
 
     @property
     def provider(self) -> str:
@@ -60,6 +62,11 @@ class ProviderCalls:
     @rate_limits.setter
     def rate_limits(self, limits: RateLimits | None) -> None:
         self._unit.rate_limits = limits
+
+    @property
+    def usage(self) -> Usage:
+        """What the calls of the unit at hand were billed, so far."""
+        return self._unit.usage
 
     def left_seconds(self) -> float:
         """What the unit at hand has left for its calls; 0 or less when it is over."""
@@ -86,5 +93,6 @@ class ProviderCalls:
 
     def billed(self, usage: Usage) -> None:
         """Count the tokens of a call that succeeded."""
+        self._unit.usage += usage
         for kind, tokens in {"prompt": 0, **usage.by_kind, "total": usage.total_tokens}.items():
             self._metrics.tokens.labels(*self._unit.labels, kind).inc(tokens)
