@@ -113,7 +113,33 @@ class TaskTypeSettings(EnvironmentSettings):
     task_timeout_seconds: Seconds = 180.0
 
 
-class Settings(ServiceLocation, TaskTypeSettings):
+class FurtherProviders(EnvironmentSettings):
+    """PROVIDERS: all that is needed to list them."""
+
+    providers: Annotated[Mapping[str, ProviderFields], NoDecode] = Field(default_factory=dict)
+    """Beside `openai`, which the OPENAI_* settings describe, and `local`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_nested(cls, values: Mapping[str, object]) -> dict[str, object]:
+        """What single variables say of a provider belongs to PROVIDERS."""
+        given = dict(values)
+        nested = given.pop(NESTED_PROVIDERS, None)
+        if isinstance(nested, Mapping) and nested:
+            bare = {
+                name: {field: _bare(value) for field, value in fields.items()}
+                for name, fields in nested.items()
+            }
+            given["providers"] = GivenProviders(given.get("providers"), bare)
+        return given
+
+    @field_validator("providers", mode="before")
+    @classmethod
+    def _providers(cls, value: object) -> object:
+        return (value if isinstance(value, GivenProviders) else GivenProviders(value, {})).merged()
+
+
+class Settings(ServiceLocation, TaskTypeSettings, FurtherProviders):
     """The settings of the service. Task types have their own, see `processors`."""
 
     api_base_url: str
@@ -130,8 +156,6 @@ class Settings(ServiceLocation, TaskTypeSettings):
     api_pending_path: str = PENDING_PATH
     api_task_path: str = TASK_PATH
 
-    providers: Annotated[Mapping[str, ProviderFields], NoDecode] = Field(default_factory=dict)
-    """Beside `openai`, which the OPENAI_* settings describe, and `local`."""
     model_routes: Annotated[Mapping[str, tuple[str, ...]], NoDecode] = Field(default_factory=dict)
     """Providers by pattern of a model's name; the first that matches counts."""
     embedding_provider: str = OPENAI
@@ -177,25 +201,6 @@ class Settings(ServiceLocation, TaskTypeSettings):
 
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.JSON
-
-    @model_validator(mode="before")
-    @classmethod
-    def _with_nested(cls, values: Mapping[str, object]) -> dict[str, object]:
-        """What single variables say of a provider belongs to PROVIDERS."""
-        given = dict(values)
-        nested = given.pop(NESTED_PROVIDERS, None)
-        if isinstance(nested, Mapping) and nested:
-            bare = {
-                name: {field: _bare(value) for field, value in fields.items()}
-                for name, fields in nested.items()
-            }
-            given["providers"] = GivenProviders(given.get("providers"), bare)
-        return given
-
-    @field_validator("providers", mode="before")
-    @classmethod
-    def _providers(cls, value: object) -> object:
-        return (value if isinstance(value, GivenProviders) else GivenProviders(value, {})).merged()
 
     @field_validator("model_routes", mode="before")
     @classmethod

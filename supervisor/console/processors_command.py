@@ -1,12 +1,14 @@
-"""`run.py processors`: the task types that there are, where each comes from, and what is broken."""
+"""`run.py processors`: the task types and providers that there are, where each is, and what is broken."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from shared.loading import load_group
-from shared.settings import TaskTypeSettings
+from shared.provider_accounts import ProviderAccount
+from shared.settings import FurtherProviders, TaskTypeSettings
 from supervisor.runtime.process import ExitCode
 from workers.factory import ProcessorFactory, load_processors
+from workers.providers.registry import ProviderUnusableError, find_provider, kinds_installed
 
 
 def run_processors(say: Callable[[str], None] = print) -> ExitCode:
@@ -16,9 +18,29 @@ def run_processors(say: Callable[[str], None] = print) -> ExitCode:
     for task_type in processors.task_types:
         for line in _lines(processors, task_type, settings):
             say(line)
+    providers = load_group(FurtherProviders).providers
+    for name, fields in providers.items():
+        say(_provider_line(ProviderAccount(name, **dict(fields))))
+    broken_kinds = dict(_broken_kinds(fields.kind for fields in providers.values()))
     for broken in processors.broken:
         say(f"BROKEN  {broken.source.path} ({broken.source.found}): {broken.reason}")
-    return ExitCode.UNEXPECTED if processors.broken else ExitCode.DRAINED
+    for kind, reason in broken_kinds.items():
+        say(f"BROKEN  providers of kind {kind}: {reason}")
+    return ExitCode.UNEXPECTED if processors.broken or broken_kinds else ExitCode.DRAINED
+
+
+def _provider_line(account: ProviderAccount) -> str:
+    where = f" at {account.address}" if account.address else ""
+    return f"provider {account.name}  kind {account.kind}{where}"
+
+
+def _broken_kinds(used: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The kinds that packages offer, or a provider is said to be of, and cannot be used."""
+    for kind in sorted({*used, *kinds_installed()}):
+        try:
+            find_provider(kind)
+        except ProviderUnusableError as error:
+            yield kind, str(error)
 
 
 def _lines(processors: ProcessorFactory, task_type: str, settings: TaskTypeSettings) -> list[str]:

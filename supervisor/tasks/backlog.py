@@ -175,6 +175,14 @@ class Backlog:
             self._let_go(each.group)
         return aside
 
+    def awaited(self) -> tuple[tuple[str, str], ...]:
+        """The providers and models about which an answer is awaited."""
+        return tuple(self._aside)
+
+    def aside(self, provider: str, model: str) -> Sequence[SetAside]:
+        """What waits for that answer."""
+        return self._aside.get((provider, model), ())
+
     def waits_for_answer(self, provider: str, model: str) -> bool:
         return (provider, model) in self._aside
 

@@ -169,11 +169,24 @@ class OutcomeHandler:
             self.backlog.put_back(readable)
 
     def wake(self) -> None:
-        """Models that were held are tried again when they are due."""
+        """Models that were held are tried again when they are due.
+
+        What waits for an answer of a provider that is closed goes to its stand-in, if there is one.
+        """
         for provider in self.providers:
             for model in provider.gate.take_due_models():
-                for aside in self.backlog.take_aside(provider.name, model):
-                    self.backlog.put_back(aside.group)
+                self._put_back_aside(provider.name, model)
+        for name, model in self.backlog.awaited():
+            if self.providers[name].gate.hold is not None and self._has_stand_in(name, model):
+                self._put_back_aside(name, model)
+
+    def _put_back_aside(self, provider: str, model: str) -> None:
+        for aside in self.backlog.take_aside(provider, model):
+            self.backlog.put_back(aside.group)
+
+    def _has_stand_in(self, provider: str, model: str) -> bool:
+        keys = (each.group[0].task.key for each in self.backlog.aside(provider, model))
+        return any(self.providers.open_for(key) is not None for key in keys)
 
     def _undecided(self, assignment: Assignment) -> ProviderState:
         """The unit's end says nothing of the provider that it went to, which is returned."""

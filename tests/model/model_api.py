@@ -1,5 +1,6 @@
 """The task API's own truth, which the service can only learn by asking."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -39,10 +40,11 @@ class ApiTask:
 
 
 class ModelApi:
-    """Judges as the reference task API does."""
+    """Judges as the reference task API does. Its tasks name the `models` in turn, if there are any."""
 
-    def __init__(self) -> None:
+    def __init__(self, models: Sequence[str] = ()) -> None:
         self.tasks: dict[str, ApiTask] = {}
+        self._models = models
 
     def create(self, *, known_type: bool = True, poison: bool = False, refusing: bool = False) -> None:
         task_id = f"t{len(self.tasks)}"
@@ -52,9 +54,7 @@ class ModelApi:
         pending = [
             task for task in self.tasks.values() if task.state is TaskStatus.PENDING and not task.deleted
         ]
-        return [
-            item(task.id) if task.known_type else item(task.id, type="unheard-of") for task in pending[:limit]
-        ]
+        return [self._item(task) for task in pending[:limit]]
 
     def patch(self, task_id: str, body: bytes) -> int:
         """Carry it out, or not; the status of the answer."""
@@ -70,6 +70,14 @@ class ModelApi:
             return 409
         task.state = TaskStatus.PENDING
         return 200
+
+    def _item(self, task: ApiTask) -> dict[str, object]:
+        if not task.known_type:
+            return item(task.id, type="unheard-of")
+        if not self._models:
+            return item(task.id)
+        model = self._models[int(task.id.removeprefix("t")) % len(self._models)]
+        return item(task.id, input_data={"text": f"text of {task.id}", "model": model})
 
     def _conclude(self, task: ApiTask, wanted: TaskStatus, body: bytes) -> int:
         if task.refusing:

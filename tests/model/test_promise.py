@@ -6,14 +6,18 @@ and all between them are the real ones.
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from shared.messages import Failure
 from shared.models import Output, TaskStatus
+from shared.provider_accounts import ProviderFields
 from supervisor.runtime.events import Event
 from supervisor.task_api.responses import ReportAnswer
 from tests.builders import make_settings
@@ -33,6 +37,7 @@ from tests.model.fuse import Place
 from tests.model.world import World
 
 MAX_POLL_SECONDS = 30.0
+SERVER = ProviderFields(base_url="http://host/v1")
 
 
 class Promise(RuleBasedStateMachine):
@@ -40,6 +45,7 @@ class Promise(RuleBasedStateMachine):
 
     claim_tasks = False
     threads = 1
+    routes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,6 +62,8 @@ class Promise(RuleBasedStateMachine):
             task_timeout_seconds=40.0,
             polling_interval_seconds=5.0,
             drain_timeout_seconds=25.0,
+            providers={"a": SERVER, "b": SERVER},
+            model_routes=self.routes,
         )
         self.world = World(self._folder, chosen)
 
@@ -249,6 +257,12 @@ class PromiseOfThreads(Promise):
     threads = 3
 
 
+class PromiseOfProviders(Promise):
+    """The same with two providers, one of which stands in for the other for some of the models."""
+
+    routes: ClassVar[Mapping[str, tuple[str, ...]]] = {"ab*": ("a", "b"), "a*": ("a",), "b*": ("b",)}
+
+
 class PromiseOfClaims(Promise):
     """The same with CLAIM_TASKS, beside a replica that takes tasks too."""
 
@@ -271,5 +285,7 @@ TestPromise = pytest.mark.timeout(400)(Promise.TestCase)  # a failure is first m
 TestPromise.settings = LIMITS
 TestPromiseOfThreads = pytest.mark.timeout(400)(PromiseOfThreads.TestCase)
 TestPromiseOfThreads.settings = LIMITS
+TestPromiseOfProviders = pytest.mark.timeout(400)(PromiseOfProviders.TestCase)
+TestPromiseOfProviders.settings = settings(LIMITS, max_examples=60)
 TestPromiseOfClaims = pytest.mark.timeout(400)(PromiseOfClaims.TestCase)
 TestPromiseOfClaims.settings = LIMITS

@@ -76,7 +76,7 @@ class World:
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.settings = settings
         self.clock = Clock()
-        self.api = ModelApi()
+        self.api = ModelApi([pattern.replace("*", "1") for pattern in settings.model_routes])
         self.fuse = Fuse()
         self.workers = ModelWorkers(settings.workers, settings.worker_threads)
         self.inbox: list[Event] = []

@@ -42,9 +42,9 @@ def find_provider(kind: str) -> type[BaseProvider]:
     return found
 
 
-def kinds_installed() -> Iterable[str]:
-    """The kinds that packages offer, the same one as often as it is offered."""
-    return sorted(entry.name for entry in entry_points(group=GROUP))
+def kinds_installed() -> set[str]:
+    """The kinds that packages offer."""
+    return {entry.name for entry in entry_points(group=GROUP)}
 
 
 def preload_providers(kinds: Iterable[str]) -> None:

@@ -150,6 +150,16 @@ def test_canary_goes_to_the_provider_whose_answer_is_in_doubt() -> None:
     assert (unit.provider, unit.tasks[0].id.startswith("canary-")) == ("a", True)
 
 
+def test_task_that_waits_for_a_canary_goes_to_the_stand_in_while_its_provider_is_on_hold() -> None:
+    harness = make_harness(concurrency_limit=2)
+    add(harness, "ab", "a1")
+    asked, other = sorted(units(harness)["a"], key=lambda slot: harness.held[slot].key.model != "ab")
+    harness.fail(other, "no", retry=RetryReason.UNAUTHORIZED)
+    harness.fail(asked, "bad input")
+    harness.turn()
+    assert units(harness).keys() == {"b"}
+
+
 def test_model_of_one_name_is_learned_of_each_provider_apart() -> None:
     harness = make_harness(concurrency_limit=1)
     add(harness, "ab")
