@@ -62,6 +62,8 @@ class Slot:
     rss_bytes: int = 0
     overrun: frozenset[int] = frozenset()
     """The units that ran past their deadline, so that the worker is killed."""
+    overrun_seconds: float = 0.0
+    """How long these might have run."""
 
     @property
     def timed_out(self) -> bool:
@@ -199,7 +201,9 @@ class SlotTable:
     def killed(self, slot: int, now: float) -> None:
         """The slot's worker is killed for what is past its deadline."""
         row = self._slots[slot]
-        row.overrun = frozenset(unit_id for unit_id, each in row.assignments.items() if each.deadline <= now)
+        overdue = [each.unit for each in row.assignments.values() if each.deadline <= now]
+        row.overrun = frozenset(unit.id for unit in overdue)
+        row.overrun_seconds = max((unit.timeout_seconds for unit in overdue), default=0.0)
 
     def recycling(self, slot: int, now: float) -> None:
         """The worker gets no more units, and goes when it holds none."""

@@ -219,7 +219,7 @@ class Dispatcher:
         """End workers with a unit that has run longer than it may. Their other units count it not."""
         for slot in self.table.overdue(self.clock()):
             self.table.killed(slot, self.clock())
-            log.error(LogEvent.UNIT_TIMED_OUT, slot=slot, seconds=self.settings.task_timeout_seconds)
+            log.error(LogEvent.UNIT_TIMED_OUT, slot=slot, seconds=self.table[slot].overrun_seconds)
             self.pool.kill(slot)
 
     def next_at(self) -> float | None:
@@ -285,7 +285,7 @@ class Dispatcher:
             self.metrics.restarts.labels("recycled").inc()
             log.info(LogEvent.WORKER_RECYCLED, slot=event.slot)
             return "was recycled"
-        timeout = self.settings.task_timeout_seconds if row.timed_out else None
+        timeout = row.overrun_seconds if row.timed_out else None
         how = event.reason or describe_death(
             event.exit_code, timed_out_after_seconds=timeout, rss_bytes=row.rss_bytes
         )

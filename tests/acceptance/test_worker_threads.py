@@ -26,7 +26,8 @@ def test_killed_worker_costs_its_units_a_second_run_and_a_drain_ends_all(
     os.kill(first, signal.SIGKILL)
     death = service.wait_for_log("worker_died")
     assert death["tasks"] == 4
-    eventually(lambda: service.metrics().sum("ai_workers", state="busy") == 2, what="a suspect runs")
+    gate.wait_for_calls(9)
+    eventually(lambda: units_held(service) == [1, 4], what="a suspect has a worker for itself")
     gate.open()
     assert service.stop() == 0
     left = len(task_api.tasks()) - task_api.succeeded()
@@ -34,6 +35,10 @@ def test_killed_worker_costs_its_units_a_second_run_and_a_drain_ends_all(
     start_service()
     task_api.wait_until_done()
     task_api.assert_each_succeeded_once()
+
+
+def units_held(service: ServiceProcess) -> list[int]:
+    return sorted(worker["units_held"] for worker in service.workers("busy"))
 
 
 def holding_four(service: ServiceProcess) -> list[int]:

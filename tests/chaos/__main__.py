@@ -20,6 +20,7 @@ def main() -> int:
         worker_kill_seconds=options.worker_kill_seconds,
         supervisor_kills=options.supervisor_kills,
         claim_tasks=options.claims,
+        threads=options.threads,
         limit_seconds=options.limit_seconds,
     )
     if options.errors is not None:
@@ -45,6 +46,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=usual.seed)
     parser.add_argument("--worker-kill-seconds", type=float, default=usual.worker_kill_seconds)
     parser.add_argument("--supervisor-kills", type=int, default=usual.supervisor_kills)
+    parser.add_argument("--threads", type=int, default=usual.threads, help="WORKER_THREADS")
     parser.add_argument("--claims", action="store_true", help="with CLAIM_TASKS")
     parser.add_argument(
         "--errors", type=float, metavar="RATE", help="the provider answers this share by 429, as many by 500"

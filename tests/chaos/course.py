@@ -17,7 +17,7 @@ from tests.chaos.killer import WorkerKiller, workers_of
 from tests.chaos.ledger import Kill
 from tests.chaos.odds import Odds
 from tests.chaos.outcome import Outcome
-from tests.chaos.plan import API_TOKEN, PATIENCE_SECONDS, Plan, settings
+from tests.chaos.plan import API_TOKEN, PATIENCE_SECONDS, WORKERS, Plan, settings
 from tests.eventually import eventually
 
 CALM_AT = 0.98
@@ -87,6 +87,8 @@ class Course:
         run = len(self._services)
         chosen = settings(self._api.url(run), self._provider.url(run), str(self._folder / "state"))
         chosen["CLAIM_TASKS"] = str(self._plan.claim_tasks).lower()
+        chosen["WORKER_THREADS"] = str(self._plan.threads)
+        chosen["CONCURRENCY_LIMIT"] = str(WORKERS * self._plan.threads)
         self._services.append(ServiceProcess(self._folder, chosen, f"service-{run}"))
 
     def _kill_supervisor(self) -> None:

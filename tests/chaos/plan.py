@@ -7,6 +7,7 @@ from tests.chaos.faulty_provider import TWENTY_PERCENT, ProviderFault
 
 API_TOKEN = "chaos-api-token"
 PATIENCE_SECONDS = 1.0
+WORKERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class Plan:
     open_tasks: int = 300
     """So many tasks at most stand at the API without a final state: others come as these are finished."""
     claim_tasks: bool = False
+    threads: int = 1
+    """Units in one worker; there are four workers in any case."""
     provider_rates: Mapping[ProviderFault, float] = field(default_factory=lambda: TWENTY_PERCENT)
     limit_seconds: float = 900.0
     """A run that takes longer has failed."""
@@ -38,7 +41,7 @@ def settings(api_url: str, provider_url: str, state_dir: str, **more: str) -> di
         "OPENAI_BASE_URL": provider_url,
         "OPENAI_API_KEY": "sk-chaos",
         "STATE_DIR": state_dir,
-        "CONCURRENCY_LIMIT": "4",
+        "CONCURRENCY_LIMIT": str(WORKERS),
         "BATCH_MAX_TASKS": "4",
         "REQUEST_TIMEOUT": f"{PATIENCE_SECONDS:g}",
         "OPENAI_TIMEOUT": f"{PATIENCE_SECONDS:g}",

@@ -107,7 +107,7 @@ class Context:
 
 
 class BaseProcessor(Generic[InputT]):
-    """Runs tasks of one type inside a worker process, one unit at a time.
+    """Runs tasks of one type inside a worker process. With WORKER_THREADS several threads use one instance.
 
     Write `class Sentiment(BaseProcessor[SentimentInput])` with a `task_type` and `process`, or
     `process_batch`. The supervisor makes an instance as well, to read inputs with: it never calls `start`. So
