@@ -26,7 +26,7 @@ from supervisor.task_api.responses import (
     classify_poll,
     classify_report,
 )
-from supervisor.task_api.sender import Message
+from supervisor.task_api.sender import PatchMessage
 from supervisor.task_api.wire_formats import parse_page
 from workers.factory import ProcessorFactory
 
@@ -166,7 +166,7 @@ class WirePatchQueue:
         self._queue = queue
         self._on_answer = on_answer
 
-    def put(self, message: Message, body: bytes) -> None:
+    def put(self, message: PatchMessage, body: bytes) -> None:
         on_answer = partial(self._on_answer, message.task_id)
         self._api.update_task(self._queue, message.task_id, body, message.correlation_id, on_answer)
 

@@ -18,7 +18,7 @@ DEFERRAL_STEP_SECONDS = 0.5
 MAX_DEFERRAL_SECONDS = 30.0
 
 
-class Message(Protocol):
+class PatchMessage(Protocol):
     """Something to tell the API about one task."""
 
     @property
@@ -32,7 +32,7 @@ class Message(Protocol):
         """Its body holds an output, which an API may repeat in its answer."""
 
 
-M = TypeVar("M", bound=Message)
+M = TypeVar("M", bound=PatchMessage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ class Outbox(Generic[M]):
 class PatchQueue(Protocol):
     """PATCHes on their way to the API, in order, a few at once. Each answer comes back as an event."""
 
-    def put(self, message: Message, body: bytes) -> None: ...
+    def put(self, message: PatchMessage, body: bytes) -> None: ...
 
     def take_back(self) -> list[str]:
         """Take back what is not begun: the ids of those tasks, in order."""

@@ -16,7 +16,7 @@ MAX_LIMIT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class Confirmation:
     """A report is to be sent again after a wait; without one, it ends with `answer`."""
 
     task_id: str
@@ -77,7 +77,7 @@ class GoneReports:
         """There was no page."""
         self._poll_later()
 
-    def decide(self, answer: PollAnswer) -> list[Decision]:
+    def decide(self, answer: PollAnswer) -> list[Confirmation]:
         """A page came. What it leaves undecided waits for the next."""
         complete = self._is_complete(answer)
         decisions = []
@@ -94,15 +94,15 @@ class GoneReports:
             self._poll_later()
         return decisions
 
-    def _decide(self, task_id: str, answer: ReportAnswer, *, listed: bool) -> Decision:
+    def _decide(self, task_id: str, answer: ReportAnswer, *, listed: bool) -> Confirmation:
         times = self._times[task_id] = self._times.get(task_id, 0) + 1
         unsure = self._claimed and answer.status != CONFLICT
         if not listed and (not unsure or times >= MAX_LISTED):
-            return Decision(task_id, answer)
+            return Confirmation(task_id, answer)
         if times >= MAX_LISTED:
             detail = f"{answer.detail} (yet the task API lists the task as pending)"
-            return Decision(task_id, replace(answer, outcome=ReportOutcome.REJECTED, detail=detail))
-        return Decision(task_id, answer, SEND_AGAIN_SECONDS * 2 ** (times - 1))
+            return Confirmation(task_id, replace(answer, outcome=ReportOutcome.REJECTED, detail=detail))
+        return Confirmation(task_id, answer, SEND_AGAIN_SECONDS * 2 ** (times - 1))
 
     def _is_complete(self, answer: PollAnswer) -> bool:
         """Does the page hold all pending tasks?

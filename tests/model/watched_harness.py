@@ -11,7 +11,7 @@ from shared.models import INPUTS_DIRECTORY, Task
 from shared.settings import Settings
 from supervisor.loop import Supervisor
 from supervisor.task_api.responses import PollRequest
-from supervisor.task_api.sender import Message
+from supervisor.task_api.sender import PatchMessage
 from tests.builders import make_task, text_in
 from tests.fakes.api import HeldPatches, HeldPoller
 from tests.fakes.clock import Clock
@@ -142,7 +142,7 @@ class WatchedPatches(HeldPatches):
         self._before = before
         self._after = after
 
-    def put(self, message: Message, body: bytes) -> None:
+    def put(self, message: PatchMessage, body: bytes) -> None:
         row = self._on_disk(message.task_id)
         assert row is not None, f"the API is told of {message.task_id}, which has no row on disk"
         assert row.state == self._wanted, f"the API is told of {message.task_id}, which is {row} on disk"

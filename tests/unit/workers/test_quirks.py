@@ -15,7 +15,7 @@ from workers.providers.openai.quirks import (
     known_quirks,
     refused_parts,
 )
-from workers.providers.openai.refusals import Refusal
+from workers.providers.openai.refusals import RefusedCall
 
 ALL = frozenset({"max_tokens", "temperature", "top_p", "response_format", "system"})
 LIMIT = frozenset({"max_tokens"})
@@ -30,9 +30,9 @@ def openai_says(message: str, param: str | None = None, code: str | None = None)
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def refusal(status: int, body: object) -> Refusal:
+def refusal(status: int, body: object) -> RefusedCall:
     content = body if isinstance(body, bytes) else orjson.dumps(body)
-    return Refusal(status, ApiError.parse(content), "the-model")
+    return RefusedCall(status, ApiError.parse(content), "the-model")
 
 
 UNSUPPORTED = [

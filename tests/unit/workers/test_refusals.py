@@ -9,7 +9,7 @@ from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason,
 from shared.provider_accounts import OPENAI, ProviderAccount
 from workers.providers.openai.api_error import ApiError
 from workers.providers.openai.errors import OpenAIErrors
-from workers.providers.openai.refusals import Next, Refusal, refusal_in_success
+from workers.providers.openai.refusals import Next, RefusedCall, refusal_in_success
 
 MODEL = "bge-m3"
 OPENAI_ACCOUNT = ProviderAccount(OPENAI)
@@ -44,7 +44,7 @@ def errors(proxy: str = "", account: ProviderAccount = OPENAI_ACCOUNT) -> OpenAI
 
 
 def classified(status: int, body: bytes, *, dimensions: int | None = None, proxy: str = "") -> TaskError:
-    return errors(proxy).of_refusal(Refusal(status, ApiError.parse(body), MODEL, dimensions))
+    return errors(proxy).of_refusal(RefusedCall(status, ApiError.parse(body), MODEL, dimensions))
 
 
 def next_of(error: TaskError) -> Next:
@@ -268,6 +268,6 @@ def test_an_error_with_a_status_of_success_is_the_error_it_says_it_is(error: obj
 )
 def test_words_name_the_setting_of_the_provider_that_refuses(status: int, body: bytes, setting: str) -> None:
     account = ProviderAccount("ollama")
-    error = errors(account=account).of_refusal(Refusal(status, ApiError.parse(body), MODEL, None))
+    error = errors(account=account).of_refusal(RefusedCall(status, ApiError.parse(body), MODEL, None))
     assert f"check {setting}" in str(error)
     assert "OPENAI" not in str(error)

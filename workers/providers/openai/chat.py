@@ -14,7 +14,7 @@ from workers.providers.openai.quirks import (
     is_about_this_schema,
     refused_parts,
 )
-from workers.providers.openai.refusals import Refusal
+from workers.providers.openai.refusals import RefusedCall
 
 MAX_CALLS = 8
 """A refusal costs nothing, and most servers name one part at a time."""
@@ -29,18 +29,18 @@ class ChatQuestions:
     `send` makes one call. What was left out is remembered for the model once the call was served.
     """
 
-    def __init__(self, send: Callable[[Body, str], Body | Refusal], known: Quirks) -> None:
+    def __init__(self, send: Callable[[Body, str], Body | RefusedCall], known: Quirks) -> None:
         self._send = send
         self._learned = LearnedQuirks(known)
 
-    def ask(self, request: ChatRequest) -> Body | Refusal:
+    def ask(self, request: ChatRequest) -> Body | RefusedCall:
         quirks = lasting = self._learned.of(request.model)
         tried: set[str] = set()
         for _ in range(MAX_CALLS):
             body = chat_body(request, quirks)
             tried.add(quirks.token_limit)
             answer = self._send(body, request.model)
-            if not isinstance(answer, Refusal):
+            if not isinstance(answer, RefusedCall):
                 self._learn(request.model, lasting)
                 return answer
             named = refused_parts(answer, sent_parts(body, request, quirks))

@@ -27,7 +27,7 @@ from workers.providers.openai.errors import OpenAIErrors
 from workers.providers.openai.http import ProviderHttp, call_timeout, tls_context
 from workers.providers.openai.quirks import known_quirks
 from workers.providers.openai.rate_limit_headers import parse_rate_limits
-from workers.providers.openai.refusals import Endpoint, Refusal, refusal_in_success
+from workers.providers.openai.refusals import Endpoint, RefusedCall, refusal_in_success
 
 _ENCODING = {"encoding_format": "base64"}
 """A tenth of the work of decimal numbers."""
@@ -95,7 +95,7 @@ class OpenAIClient:
         """As EmbeddingProvider says."""
         with self._calls.call(len(texts)):
             answer = self._ask(texts, model, dimensions)
-            if isinstance(answer, Refusal):
+            if isinstance(answer, RefusedCall):
                 raise self._errors.of_refusal(answer)
             embeddings = parse_answer(answer, texts=len(texts), model=model, dimensions=dimensions)
         self._calls.billed(embeddings.usage)
@@ -105,7 +105,7 @@ class OpenAIClient:
         """One answer to `request`. Raises RetryableError, or NonRetryableError where it would fail again."""
         with self._calls.call(1):
             body = self._questions.ask(request)
-            if isinstance(body, Refusal):
+            if isinstance(body, RefusedCall):
                 raise self._errors.of_refusal(body)
             answer = parse_chat(body, request.model)
         self._calls.billed(answer.usage)
@@ -115,7 +115,7 @@ class OpenAIClient:
         """Close its connections."""
         self._close()
 
-    def _ask(self, texts: Sequence[str], model: str, dimensions: int | None) -> Body | Refusal:
+    def _ask(self, texts: Sequence[str], model: str, dimensions: int | None) -> Body | RefusedCall:
         """The answer's body.
 
         A server that refuses `encoding_format` is asked once more without it, and from then on always.
@@ -126,29 +126,29 @@ class OpenAIClient:
         if not self._knows_encoding_format:
             return self._send_texts(request, model, dimensions)
         answer = self._send_texts(request | _ENCODING, model, dimensions)
-        if not isinstance(answer, Refusal) or not answer.names_encoding_format():
+        if not isinstance(answer, RefusedCall) or not answer.names_encoding_format():
             return answer
         answer = self._send_texts(request, model, dimensions)
-        self._knows_encoding_format = isinstance(answer, Refusal)
+        self._knows_encoding_format = isinstance(answer, RefusedCall)
         return answer
 
-    def _send_texts(self, request: Body, model: str, dimensions: int | None) -> Body | Refusal:
+    def _send_texts(self, request: Body, model: str, dimensions: int | None) -> Body | RefusedCall:
         # `embeddings.create` searches every text for fields to rename, and always names an encoding.
         return self._send(Endpoint.EMBEDDINGS, request, model, dimensions)
 
-    def _send_chat(self, request: Body, model: str) -> Body | Refusal:
+    def _send_chat(self, request: Body, model: str) -> Body | RefusedCall:
         return self._send(Endpoint.CHAT, request, model)
 
     def _send(
         self, endpoint: Endpoint, request: Body, model: str, dimensions: int | None = None
-    ) -> Body | Refusal:
+    ) -> Body | RefusedCall:
         try:
             response = self._post(endpoint, cast_to=httpx2.Response, body=request)
         except openai.APIStatusError as error:
             self._note_limits(error.response)
             said = ApiError.parse(error.response.content)
             headers = error.response.headers
-            return Refusal(error.status_code, said, model, dimensions, headers, endpoint=endpoint)
+            return RefusedCall(error.status_code, said, model, dimensions, headers, endpoint=endpoint)
         except (openai.APIError, UnicodeError) as error:
             raise self._errors.of_lost_call(error, self._calls.left_seconds()) from error
         self._note_limits(response)

@@ -15,7 +15,7 @@ from shared.plain_text import safe_message
 from shared.provider_accounts import OPENAI, ProviderAccount
 from shared.retry import parse_retry_after
 from workers.providers.openai.api_error import BodyKind
-from workers.providers.openai.refusals import Refusal, rule_for
+from workers.providers.openai.refusals import RefusedCall, rule_for
 
 _WAIT_COUNTS = frozenset({RetryReason.RATE_LIMIT, RetryReason.SERVER_ERROR})
 _CHECK_PROXY = "check HTTPS_PROXY and HTTP_PROXY"
@@ -71,7 +71,7 @@ class OpenAIErrors:
             words = f"the connection to {way} ended before the answer was whole: {cause}"
         return RetryableError(safe_message(words, self.key), reason=reason)
 
-    def of_refusal(self, refusal: Refusal) -> TaskError:
+    def of_refusal(self, refusal: RefusedCall) -> TaskError:
         """The error for what the provider answered in place of what was asked for."""
         rule = rule_for(refusal)
         words = rule.words.format(
@@ -114,7 +114,7 @@ class OpenAIErrors:
         return f"{cause}, {_CHECK_PROXY if self.proxy else f'check {url_setting} and the network'}"
 
 
-def _said(refusal: Refusal) -> str:
+def _said(refusal: RefusedCall) -> str:
     status, error = refusal.status, refusal.error
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return f"{status}, it redirects{_target(refusal.headers.get('location', ''))}, which is not followed"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from workers.providers.openai.refusals import QUOTED, Refusal
+from workers.providers.openai.refusals import QUOTED, RefusedCall
 
 MAX_TOKENS: Final = "max_tokens"
 MAX_COMPLETION_TOKENS: Final = "max_completion_tokens"
@@ -123,7 +123,7 @@ _SPEAKS_OF_SYSTEM = re.compile(
 )
 
 
-def refused_parts(refusal: Refusal, sent: Collection[str]) -> frozenset[str]:
+def refused_parts(refusal: RefusedCall, sent: Collection[str]) -> frozenset[str]:
     """Which of the parts that were sent the server says it does not know.
 
     A value that is out of its range is the task's fault, and not in here. `response_format` is, whatever is
@@ -144,7 +144,7 @@ def refused_parts(refusal: Refusal, sent: Collection[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def is_about_this_schema(refusal: Refusal) -> bool:
+def is_about_this_schema(refusal: RefusedCall) -> bool:
     """Is it this one schema that is refused? Then it says nothing of the model's other tasks."""
     said = _FORMAT_NAMES.sub(" ", refusal.error.message)
     return bool(_SPEAKS_OF_THIS_SCHEMA.search(said) or refusal.error.names & _NAMES_OF_THIS_SCHEMA)

@@ -123,7 +123,7 @@ class Endpoint(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedCall:
     """A refusal of a call for `model`, as far as it decides what is done next."""
 
     status: int
@@ -221,40 +221,42 @@ class Rule:
     `{url}`, `{api}`, `{model}`, `{dimensions}`, `{proxy}`, `{key_setting}` and `{url_setting}` are filled in.
     """
 
-    fits: Callable[[Refusal], bool]
+    fits: Callable[[RefusedCall], bool]
     then: Next
     words: str
 
 
-def _status(*statuses: int) -> Callable[[Refusal], bool]:
+def _status(*statuses: int) -> Callable[[RefusedCall], bool]:
     return lambda refusal: refusal.status in statuses
 
 
 RULES = (
     Rule(_status(407), RetryReason.CONNECTION, "the proxy {proxy} refuses, check HTTPS_PROXY and HTTP_PROXY"),
-    Rule(Refusal.quota_is_gone, RetryReason.QUOTA, "the provider's quota or budget is used up"),
+    Rule(RefusedCall.quota_is_gone, RetryReason.QUOTA, "the provider's quota or budget is used up"),
     Rule(
-        Refusal.key_may_not_use_model,
+        RefusedCall.key_may_not_use_model,
         Blame.WHOLE_UNIT,
         'the provider does not let this key use model "{model}"',
     ),
     Rule(
-        Refusal.key_is_refused,
+        RefusedCall.key_is_refused,
         RetryReason.UNAUTHORIZED,
         "{url} refuses this service, check {key_setting}",
     ),
-    Rule(Refusal.rate_is_limited, RetryReason.RATE_LIMIT, "the provider's rate limit is reached"),
-    Rule(Refusal.server_failed, RetryReason.SERVER_ERROR, "the provider failed"),
-    Rule(Refusal.wants_tls, RetryReason.WRONG_URL, "{url} wants https, correct {url_setting}"),
-    Rule(Refusal.input_is_flagged, Blame.SOME_TASKS, "the provider refuses the input"),
-    Rule(Refusal.dimensions_are_refused, Blame.WHOLE_UNIT, "the provider refuses {dimensions} dimensions"),
-    Rule(Refusal.model_is_missing, Blame.WHOLE_UNIT, 'the provider has no model "{model}" for this key'),
+    Rule(RefusedCall.rate_is_limited, RetryReason.RATE_LIMIT, "the provider's rate limit is reached"),
+    Rule(RefusedCall.server_failed, RetryReason.SERVER_ERROR, "the provider failed"),
+    Rule(RefusedCall.wants_tls, RetryReason.WRONG_URL, "{url} wants https, correct {url_setting}"),
+    Rule(RefusedCall.input_is_flagged, Blame.SOME_TASKS, "the provider refuses the input"),
+    Rule(
+        RefusedCall.dimensions_are_refused, Blame.WHOLE_UNIT, "the provider refuses {dimensions} dimensions"
+    ),
+    Rule(RefusedCall.model_is_missing, Blame.WHOLE_UNIT, 'the provider has no model "{model}" for this key'),
     Rule(
         _status(403, 451),
         RetryReason.UNAUTHORIZED,
         "{url} refuses this service, check {key_setting}, the account and the network",
     ),
-    Rule(Refusal.address_is_wrong, RetryReason.WRONG_URL, "no {api} API at {url}, check {url_setting}"),
+    Rule(RefusedCall.address_is_wrong, RetryReason.WRONG_URL, "no {api} API at {url}, check {url_setting}"),
     Rule(
         _status(404, 410),
         Blame.MODEL_OR_ADDRESS,
@@ -270,19 +272,21 @@ RULES = (
 )
 
 
-def rule_for(refusal: Refusal) -> Rule:
+def rule_for(refusal: RefusedCall) -> Rule:
     return next(rule for rule in RULES if rule.fits(refusal))
 
 
 def refusal_in_success(
     error: ApiError, model: str, dimensions: int | None, headers: Mapping[str, str]
-) -> Refusal:
+) -> RefusedCall:
     """The refusal that `error` is, which came with a status of success.
 
     An error that does not say whose it is counts as the server's.
     """
     status = next((known for known in map(_status_of, sorted(error.names)) if known), None)
-    refusal = Refusal(status or HTTPStatus.BAD_REQUEST, error, model, dimensions, headers, in_success=True)
+    refusal = RefusedCall(
+        status or HTTPStatus.BAD_REQUEST, error, model, dimensions, headers, in_success=True
+    )
     if status is None and rule_for(refusal).then is Blame.SOME_TASKS:
         return replace(refusal, status=HTTPStatus.INTERNAL_SERVER_ERROR)
     return refusal
