@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 from supervisor.task_api.client import Poller
 from supervisor.task_api.responses import PollRequest
-from supervisor.task_api.sender import Message
+from supervisor.task_api.sender import PatchMessage
 
 
 @dataclass(frozen=True, slots=True)
 class SendJob:
     """A message that waits to be sent."""
 
-    message: Message
+    message: PatchMessage
     body: bytes
 
     @property
@@ -43,7 +43,7 @@ class HeldPatches:
     def __init__(self) -> None:
         self.jobs: list[SendJob] = []
 
-    def put(self, message: Message, body: bytes) -> None:
+    def put(self, message: PatchMessage, body: bytes) -> None:
         self.jobs.append(SendJob(message, body))
 
     def send_one(self) -> SendJob:
