@@ -104,6 +104,8 @@ class Task(FastPickle, Generic[InputT]):
     """Equal for tasks of one batch key that ask the same; empty for a type that never repeats."""
     input_place: InputPlace | None = None
     """Where a large input is. The worker reads it; until then `input` is None."""
+    priority: int = 0
+    """Higher goes first."""
 
     @property
     def task_type(self) -> str:

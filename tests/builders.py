@@ -19,6 +19,7 @@ from workers.processors.text_embedding import (
     EmbeddingSettings,
     TextEmbeddingProcessor,
 )
+from workers.processors.text_generation import TextGenerationProcessor
 
 
 def make_task(
@@ -46,7 +47,9 @@ def make_task(
 def make_processors(default_model: str = "", **settings: Any) -> ProcessorFactory:
     """What is built in; `settings` are those of embeddings."""
     embedding = TextEmbeddingProcessor(EmbeddingSettings.model_construct(None, **settings), default_model)
-    return ProcessorFactory([(Source(BUILT_IN[0], "built in"), embedding)])
+    processors = (embedding, TextGenerationProcessor())
+    sources = (Source(path, "built in") for path in BUILT_IN)
+    return ProcessorFactory(zip(sources, processors, strict=True))
 
 
 PROCESSORS = make_processors()

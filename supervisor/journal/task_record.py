@@ -111,6 +111,11 @@ class Report:
     """Why the task failed, as it may be logged: bounded, and without the task's text."""
 
     @property
+    def priority(self) -> int:
+        """Reports go in the order in which the tasks ended."""
+        return 0
+
+    @property
     def tells_output(self) -> bool:
         """Its body holds an output, which an API may repeat in its answer."""
         return self.status is TaskStatus.SUCCEEDED

@@ -28,6 +28,10 @@ class PatchMessage(Protocol):
     def correlation_id(self) -> str: ...
 
     @property
+    def priority(self) -> int:
+        """Those of a higher one go first."""
+
+    @property
     def tells_output(self) -> bool:
         """Its body holds an output, which an API may repeat in its answer."""
 
@@ -47,7 +51,9 @@ class OutboxEntry(Generic[M]):
 
 
 class Outbox(Generic[M]):
-    """Oldest first, a backoff for each message, and a slow start after trouble. Owned by the loop.
+    """Highest priority first, then oldest; a backoff for each, and a slow start after trouble.
+
+    Owned by the loop.
 
     At most `window` messages are under way at once. The window falls to one when a message fails for
     the API's sake and grows by one with each that is accepted, so that an API that has just come back
@@ -58,7 +64,7 @@ class Outbox(Generic[M]):
         self._backoff = backoff
         self._full_window = window
         self._window = window
-        self._ready: list[tuple[float, int, OutboxEntry[M]]] = []
+        self._ready: list[tuple[int, float, int, OutboxEntry[M]]] = []
         self._delayed: list[tuple[float, int, OutboxEntry[M]]] = []
         self._under_way: dict[str, OutboxEntry[M]] = {}
         self._aside: dict[str, OutboxEntry[M]] = {}
@@ -69,8 +75,8 @@ class Outbox(Generic[M]):
 
     def __iter__(self) -> Iterator[M]:
         """The messages, in no particular order."""
-        waiting = (row[2] for row in (*self._ready, *self._delayed))
-        return (entry.message for entry in (*waiting, *self._under_way.values(), *self._aside.values()))
+        others = itertools.chain(self._under_way.values(), self._aside.values())
+        return (entry.message for entry in itertools.chain(self._waiting(), others))
 
     @property
     def to_send(self) -> int:
@@ -87,9 +93,9 @@ class Outbox(Generic[M]):
         return self._delayed[0][0] if self._delayed else None
 
     def oldest_age_seconds(self, now: float) -> float:
-        """How long the oldest message has waited; 0 if none does."""
+        """How long the oldest message has waited; 0 if none does. Asked of messages of one priority."""
         heads = [entry.since for entry in (*self._under_way.values(), *self._aside.values())]
-        heads += [since for since, _, _ in self._ready[:1]]
+        heads += [since for _, since, _, _ in self._ready[:1]]
         heads += [entry.since for _, _, entry in self._delayed]
         return now - min(heads, default=now)
 
@@ -107,7 +113,7 @@ class Outbox(Generic[M]):
         room = min(most, self._window - len(self._under_way))
         taken: list[M] = []
         while self._ready and len(taken) < room:
-            taken.append(self._begin(heapq.heappop(self._ready)[2]))
+            taken.append(self._begin(heapq.heappop(self._ready)[3]))
         return taken
 
     def take_least_tried(self, now: float) -> list[M]:
@@ -115,10 +121,10 @@ class Outbox(Generic[M]):
         self._look_for_due(now)
         if not self.sendable:
             return []
-        row = min(self._ready, key=lambda row: (row[2].tries, row[0], row[1]))
+        row = min(self._ready, key=lambda row: (row[3].tries, row[:3]))
         self._ready.remove(row)
         heapq.heapify(self._ready)
-        return [self._begin(row[2])]
+        return [self._begin(row[3])]
 
     def sent(self, task_id: str) -> M:
         """The message about this task that is under way."""
@@ -175,8 +181,8 @@ class Outbox(Generic[M]):
 
     def take_back(self, which: Callable[[M], bool]) -> list[M]:
         """Give up those of `which` that are not under way."""
-        taken = [row[2].message for row in itertools.chain(self._ready, self._delayed)]
-        self._ready = [row for row in self._ready if not which(row[2].message)]
+        taken = [entry.message for entry in self._waiting()]
+        self._ready = [row for row in self._ready if not which(row[3].message)]
         self._delayed = [row for row in self._delayed if not which(row[2].message)]
         heapq.heapify(self._ready)
         heapq.heapify(self._delayed)
@@ -195,8 +201,13 @@ class Outbox(Generic[M]):
         self._under_way[entry.message.task_id] = entry
         return entry.message
 
+    def _waiting(self) -> Iterator[OutboxEntry[M]]:
+        ready, delayed = (row[3] for row in self._ready), (row[2] for row in self._delayed)
+        return itertools.chain(ready, delayed)
+
     def _put(self, entry: OutboxEntry[M]) -> None:
-        heapq.heappush(self._ready, (entry.since, next(self._order), entry))
+        place = (-entry.message.priority, entry.since, next(self._order))
+        heapq.heappush(self._ready, (*place, entry))
 
 
 class PatchQueue(Protocol):

@@ -30,6 +30,7 @@ MAX_ID_CHARACTERS = 1024
 MAX_WORD_CHARACTERS = 200
 """No type, state, time or correlation id is longer."""
 MAX_EXACT = 2**53
+MAX_PRIORITY = 1_000_000
 PENDING = "pending"
 NO_SHAPE = "its fields are neither status and input_data alone nor state and content alone"
 EARLIEST_EPOCH_SECONDS = 946_684_800.0
@@ -39,6 +40,7 @@ EPOCH_UNITS = ((1e14, 1e6), (1e11, 1e3), (0.0, 1.0))
 """The smallest number of a unit, and how many units make a second: micro-, milliseconds, seconds."""
 
 _CORRELATION_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,7}")
 _TYPE_FIELDS = ("type", "task_type", "taskType")
 _STATE_FIELDS = {WireShape.FLAT: "status", WireShape.NESTJS: "state"}
 _INPUT_FIELDS = {WireShape.FLAT: "input_data", WireShape.NESTJS: "content"}
@@ -289,6 +291,7 @@ def _made(processor: AnyProcessor, fields: Item, given: JsonValue, address: Task
             address.shape,
             address.correlation_id,
             created_at_seconds=next((moment for moment in created if moment is not None), None),
+            priority=_priority(fields.get("priority")),
         )
     except NonRetryableError:
         raise
@@ -317,6 +320,15 @@ def _correlation_id(fields: Item) -> str | None:
         if isinstance(value, str) and _CORRELATION_ID.fullmatch(_cut(value)):
             return value
     return None
+
+
+def _priority(value: JsonValue) -> int:
+    """A whole number, or one in digits, not too far from 0; anything else counts as 0."""
+    if isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0
+    return int(value) if abs(value) <= MAX_PRIORITY and value == int(value) else 0
 
 
 def _epoch_seconds(value: JsonValue) -> float | None:

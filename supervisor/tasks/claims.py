@@ -40,6 +40,10 @@ class ClaimMessage:
         return self.record.task.correlation_id
 
     @property
+    def priority(self) -> int:
+        return self.record.task.priority
+
+    @property
     def tells_output(self) -> bool:
         return False
 

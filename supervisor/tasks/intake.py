@@ -1,9 +1,10 @@
 """What a page brings in: new tasks, tasks already known, and items that are no tasks."""
 
 import zlib
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 
 from shared.logs import LogEvent, get_logger
 from shared.metrics import SupervisorMetrics
@@ -107,7 +108,11 @@ class Intake:
     """What was logged of items that are left."""
 
     def take(self, answer: PollAnswer, room: int) -> Taken:
-        """Take, or fail, up to `room` new tasks; what the API lists beyond that it will list again."""
+        """Take, or fail, up to `room` new tasks; what the API lists beyond that it will list again.
+
+        Where that is less than the page, its tasks of higher priority come first, and among equal ones the
+        task types in turn.
+        """
         page = answer.page
         now = self.clock()
         if not self.reports.remembers_since(answer.began_at):
@@ -115,7 +120,8 @@ class Intake:
             return Taken(new=0, full=False, passed_over=0)
         taken, known = 0, page.known
         refusals = list(page.refusals)
-        for task in self.claims.order(page.tasks):
+        tasks = self.claims.order(page.tasks)
+        for task in tasks if len(tasks) <= room else most_urgent_first(tasks):
             if taken >= room:
                 break
             if refusal := self.rules.refuse(task):
@@ -194,6 +200,17 @@ class Intake:
             detail=first.message,
             items=len(refusals),
         )
+
+
+def most_urgent_first(tasks: Iterable[Task]) -> list[Task]:
+    """Those of higher priority first; among equal ones the first of each type, then the second, and so on."""
+    seen: Counter[tuple[int, str]] = Counter()
+    ranked: list[tuple[int, int, Task]] = []
+    for task in tasks:
+        lane = (task.priority, task.task_type)
+        ranked.append((-task.priority, seen[lane], task))
+        seen[lane] += 1
+    return [task for _, _, task in sorted(ranked, key=itemgetter(0, 1))]
 
 
 def _topic(refusal: Refusal) -> str:

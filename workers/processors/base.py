@@ -243,6 +243,7 @@ class BaseProcessor(Generic[InputT]):
         shape: WireShape = WireShape.FLAT,
         correlation_id: str = "",
         created_at_seconds: float | None = None,
+        priority: int = 0,
     ) -> Task[InputT]:
         return Task(
             id=task_id,
@@ -254,6 +255,7 @@ class BaseProcessor(Generic[InputT]):
             length=self.length(given),
             created_at_seconds=created_at_seconds,
             content_id=self._question(given) if self.answers_equals_once else "",
+            priority=priority,
         )
 
     def _one_by_one(self, tasks: Sequence[Task[InputT]], context: Context) -> Iterator[tuple[str, Outcome]]:

@@ -265,3 +265,42 @@ def test_page_says_which_of_the_sought_tasks_are_pending() -> None:
     )
     assert page.listed == {"a"}
     assert (page.known, page.items) == (3, 4)
+
+
+@pytest.mark.parametrize("item", [FLAT, NESTJS], ids=["flat", "nestjs"])
+@pytest.mark.parametrize(
+    ("given", "priority"),
+    [
+        (5, 5),
+        (-3, -3),
+        (7.0, 7),
+        ("12", 12),
+        ("-12", -12),
+        (1_000_000, 1_000_000),
+        (-1_000_000, -1_000_000),
+        (1_000_001, 0),
+        (10**18, 0),
+        ("9" * 5000, 0),
+        (1e300, 0),
+        (0.5, 0),
+        (True, 0),
+        (None, 0),
+        ("high", 0),
+        ("", 0),
+        (" 5", 0),
+        ("\u0665", 0),
+        ([5], 0),
+        ({"value": 5}, 0),
+    ],
+)
+def test_priority_is_a_whole_number_and_anything_else_counts_as_0(
+    item: dict[str, object], given: object, priority: int
+) -> None:
+    assert only_task(item | {"priority": given}).priority == priority
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"9" * 5000])
+def test_priority_that_is_no_number_of_json_costs_the_task_nothing(number: bytes) -> None:
+    body = orjson.dumps([FLAT])[:-2] + b',"priority":' + number + b"}]"
+    (task,) = parse_page(body, PROCESSORS, lambda: "made-here").tasks
+    assert task.priority == 0

@@ -10,7 +10,7 @@ from supervisor.journal.task_record import Claim
 from supervisor.runtime.process import ExitCode
 from supervisor.task_api.responses import Health, ReportAnswer, ReportOutcome
 from tests.builders import make_settings
-from tests.fakes.harness import Harness
+from tests.fakes.harness import Harness, item
 
 CONFLICT = ReportAnswer(ReportOutcome.GONE, Health.UNKNOWN, 409, "status 409: another has it")
 NO_ANSWER = ReportAnswer(ReportOutcome.RETRY, Health.UNHEALTHY, None, "no answer")
@@ -229,3 +229,10 @@ def test_tasks_that_wait_for_their_claim_take_up_room() -> None:
     harness.list_tasks(*[f"t{number}" for number in range(100)])
     harness.pass_time(100.0)
     assert harness.poller.limits == []
+
+
+def test_tasks_of_higher_priority_are_claimed_first() -> None:
+    harness = make_harness(batch_max_tasks=1)
+    listed = [item(f"t{priority}", priority=priority) for priority in (0, 3, -1, 2, 1)]
+    harness.list_tasks(*listed)
+    assert claims(harness) == ["t2", "t3"]

@@ -151,12 +151,12 @@ def test_restart_runs_all_tasks_in_their_order(tmp_path: Path) -> None:
 
 
 def test_journal_of_an_earlier_version_is_taken_up(tmp_path: Path) -> None:
-    """Its rows have no content_id, and a key of embeddings alone."""
+    """Its rows have no content_id and no priority, and a key of embeddings alone."""
     harness = one_at_a_time(tmp_path / "journal")
     harness.turn()
     harness.list_tasks("a")
     row = orjson.loads(stored(harness))
-    del row["content_id"]
+    del row["content_id"], row["priority"]
     row["payload"] = row.pop("input")
     row["key"] = {"task_type": "text-embedding", "model": "text-embedding-3-small", "dimensions": None}
     harness.disk.execute("UPDATE tasks SET task = ?", (orjson.dumps(row),))

@@ -49,6 +49,23 @@ def test_task_listed_twice_is_taken_once() -> None:
     assert waiting(harness) == ["a", "b", "c"]
 
 
+def test_page_with_too_many_tasks_gives_those_of_higher_priority_first() -> None:
+    harness = make_harness()
+    low, high, higher = (item(f"p{priority}", priority=priority) for priority in (-1, 2, 3))
+    page = harness.page(low, "a", high, "b", higher)
+    harness.supervisor.polling.intake.take(page.answer, room=3)
+    assert sorted(waiting(harness)) == ["a", "p2", "p3"]
+
+
+def test_page_with_too_many_tasks_of_one_priority_gives_the_types_in_turn() -> None:
+    harness = make_harness()
+    flood = [f"e{number}" for number in range(9)]
+    generation = {"type": "text-generation", "input_data": {"prompt": "hello", "model": "m"}}
+    page = harness.page(*flood, item("g0", **generation), item("g1", **generation))
+    harness.supervisor.polling.intake.take(page.answer, room=4)
+    assert sorted(waiting(harness)) == ["e0", "e1", "g0", "g1"]
+
+
 def test_no_more_is_taken_than_there_is_room_for() -> None:
     harness = make_harness()
     intake = harness.supervisor.polling.intake
