@@ -19,6 +19,7 @@ from shared.standard_output import STDOUT, StandardOutput
 class LogEvent(StrEnum):
     SERVICE_STARTING = "service_starting"
     SETTING_UNKNOWN = "setting_unknown"
+    TASK_LIMIT_UNUSED = "task_limit_unused"
     SERVICE_READY = "service_ready"
     SERVICE_STOPPED = "service_stopped"
     JOURNAL_RECOVERED = "journal_recovered"

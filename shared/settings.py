@@ -30,7 +30,10 @@ ENV_FILE_ENCODING = "utf-8-sig"
 """Some editors begin a file with a byte order mark."""
 PENDING_PATH = "/api/ai-tasks/pending"
 TASK_PATH = "/api/ai-tasks/{id}"
+LIMITS_EXAMPLE = '{"text-generation": 20}'
 ROUTES_EXAMPLE = '{"nomic-*": "ollama"}'
+MAX_UNITS = 256
+"""Of work at once."""
 NESTED_PROVIDERS = "nested_providers"
 """What variables of the form PROVIDERS__NAME__FIELD say, for the constructor."""
 _PATH_SAFE = re.compile(r"/[!-~]*")
@@ -171,7 +174,7 @@ class Settings(ServiceLocation, TaskTypeSettings, FurtherProviders):
     wake_token: SecretStr | None = None
     """Lets the API ask for a poll at once; without it the wake endpoint is off."""
 
-    concurrency_limit: Annotated[int, Field(ge=1, le=256)] = 5
+    concurrency_limit: Annotated[int, Field(ge=1, le=MAX_UNITS)] = 5
     worker_threads: Annotated[int, Field(ge=1, le=256)] = 1
     report_concurrency: Annotated[int, Field(ge=1, le=64)] = 8
 
@@ -189,6 +192,8 @@ class Settings(ServiceLocation, TaskTypeSettings, FurtherProviders):
     worker_max_rss_mb: Count = 0
     worker_crash_limit: Positive = 3
 
+    task_limits: Annotated[Mapping[str, int], NoDecode] = Field(default_factory=dict)
+    """Units at once, by task type."""
     unknown_task_policy: UnknownTaskPolicy = UnknownTaskPolicy.FAIL
     max_text_bytes: Annotated[int, Field(ge=1, le=64_000_000)] = 10_000_000
     claim_tasks: bool = False
@@ -205,11 +210,7 @@ class Settings(ServiceLocation, TaskTypeSettings, FurtherProviders):
     @field_validator("model_routes", mode="before")
     @classmethod
     def _routes(cls, value: object) -> object:
-        routes = (
-            read_json(value, ROUTES_EXAMPLE)
-            if isinstance(value, str)
-            else checked_object(value, ROUTES_EXAMPLE)
-        )
+        routes = _json_object(value, ROUTES_EXAMPLE)
         return {pattern: _route(pattern, names) for pattern, names in routes.items()}
 
     @field_validator("model_routes")
@@ -229,6 +230,11 @@ class Settings(ServiceLocation, TaskTypeSettings, FurtherProviders):
                     f" {LOCAL_MODEL}, and stands in for no other"
                 )
         return value
+
+    @field_validator("task_limits", mode="before")
+    @classmethod
+    def _limits(cls, value: object) -> object:
+        return _by_task_type(_json_object(value, LIMITS_EXAMPLE))
 
     @field_validator("embedding_provider")
     @classmethod
@@ -353,6 +359,26 @@ def _route(pattern: str, names: object) -> tuple[str, ...]:
     if not pattern:
         raise ValueError(f"has an empty pattern; write {ROUTES_EXAMPLE}")
     return tuple(dict.fromkeys(name.strip().lower() for name in listed))
+
+
+def _json_object(value: object, example: str) -> Mapping[str, object]:
+    """Raises ValueError with a sentence."""
+    return read_json(value, example) if isinstance(value, str) else checked_object(value, example)
+
+
+def _by_task_type(limits: Mapping[str, object]) -> dict[str, int]:
+    """Raises ValueError with a sentence."""
+    by_type: dict[str, int] = {}
+    for name, units in limits.items():
+        task_type = name.strip().lower().replace("_", "-")
+        if not task_type:
+            raise ValueError(f"has an empty task type; write {LIMITS_EXAMPLE}")
+        if task_type in by_type:
+            raise ValueError(f"has {task_type[:60]!r} twice")
+        if isinstance(units, bool) or not isinstance(units, int) or not 1 <= units <= MAX_UNITS:
+            raise ValueError(f'must give "{task_type[:60]}" a whole number from 1 to {MAX_UNITS}')
+        by_type[task_type] = units
+    return by_type
 
 
 def _uses_openai(info: ValidationInfo) -> bool:

@@ -75,6 +75,8 @@ def run(settings: Settings) -> ExitCode:
     processors = load_processors(settings.processors, Routes.from_settings(settings).models)
     _tell_unknown_names(processors)
     _tell_broken(processors)
+    for task_type in processors.without_processor(settings.task_limits):
+        log.warning(LogEvent.TASK_LIMIT_UNUSED, task_type=task_type)
     notifier = Notifier.from_environment()
     check_open_files(settings.workers, MAX_CONNECTIONS + settings.report_concurrency)
     check_socket_directory()

@@ -52,6 +52,10 @@ class ProcessorFactory:
     def task_types(self) -> tuple[str, ...]:
         return tuple(self._processors)
 
+    def without_processor(self, task_types: Iterable[str]) -> list[str]:
+        """Those of the types that nothing here runs."""
+        return [task_type for task_type in task_types if task_type not in self._processors]
+
     def settings_types(self) -> list[type[EnvironmentSettings]]:
         kinds = (processor.settings_type for processor in self._processors.values())
         return [kind for kind in kinds if kind is not None]

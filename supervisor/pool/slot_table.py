@@ -142,6 +142,10 @@ class SlotTable:
         units = (assignment.unit for assignment in self.assignments())
         return sum(unit.key.model == model and unit.provider == provider for unit in units)
 
+    def units_by_type(self) -> Counter[str]:
+        """How many units of each task type workers hold."""
+        return Counter(assignment.unit.key.task_type for assignment in self.assignments())
+
     def runs_exclusive(self) -> bool:
         """Does a task run that nothing may run beside?"""
         return any(assignment.is_exclusive for assignment in self.assignments())

@@ -133,9 +133,9 @@ class Canaries:
         if key.model not in self._asked:
             self._wanted.setdefault(key.model, key)
 
-    def take(self, may_ask: Callable[[str], bool]) -> Task | None:
+    def take(self, may_ask: Callable[[BatchKey], bool]) -> Task | None:
         """The next one whose model may be asked now. It is asked until `answered`."""
-        model = next((name for name in self._wanted if may_ask(name)), None)
+        model = next((name for name, key in self._wanted.items() if may_ask(key)), None)
         if model is None:
             return None
         key = self._wanted.pop(model)

@@ -2,23 +2,19 @@
 
 import heapq
 import itertools
-from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from bisect import insort_left, insort_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from shared.messages import Failure
 from shared.models import BatchKey, TextLength
 from supervisor.journal.task_record import MAX_BYTES_IN_MEMORY, TaskRecord
 from supervisor.pool.places import Places
-from supervisor.providers.model_limits import Allowance
+from supervisor.tasks.groups import Group
+from supervisor.tasks.ready_tasks import Allow, Asker, Candidate, ReadyTasks
 
-Group = tuple[TaskRecord, ...]
-Allow = Callable[[BatchKey], Allowance]
-"""How large a unit of this key may be at this moment; nothing of it may go out at 0 inputs."""
-Duplicates = list[TaskRecord]
-"""Tasks that ask the same: one place in a batch, one text paid for, each reported."""
-MAX_DUPLICATES = 250
-"""Of one text, and in a unit beside its inputs: each has a result, and a unit's are written in one turn."""
+_NONE_RUNNING: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +36,9 @@ class SetAside:
 class Backlog:
     """Owned by the loop. All times are monotonic.
 
+    ReadyTasks says in which order tasks go. Suspects, tasks that met a retry and pieces of split units have
+    their place by priority as well: none goes before a task of a higher one that may go.
+
     Of the inputs, `max_bytes_in_memory` at most are kept: a task that comes when there is no room for its
     input is given out without it.
     """
@@ -48,10 +47,9 @@ class Backlog:
         self._max_bytes_in_memory = max_bytes_in_memory
         self._bytes_in_memory = 0
         self._size_bytes = 0
-        self._ready: OrderedDict[BatchKey, deque[Duplicates]] = OrderedDict()
-        self._duplicates: dict[tuple[BatchKey, str], Duplicates] = {}
-        self._split: deque[Group] = deque()
-        self._suspects: deque[TaskRecord] = deque()
+        self._ready = ReadyTasks()
+        self._suspects: list[TaskRecord] = []
+        """Of higher priority first."""
         self._exclusive: list[TaskRecord] = []
         self._delayed: list[tuple[float, int, Group]] = []
         self._aside: dict[tuple[str, str], list[SetAside]] = {}
@@ -79,13 +77,12 @@ class Backlog:
 
     def ready_keys(self) -> Iterable[BatchKey]:
         """The keys, some of them more than once, of tasks that wait for neither a time nor an answer."""
-        return itertools.chain(
-            self.batch_keys(), (record.task.key for record in (*self._exclusive, *self._suspects))
-        )
+        suspects = (record.task.key for record in (*self._exclusive, *self._suspects))
+        return itertools.chain(self.batch_keys(), suspects)
 
     def batch_keys(self) -> Iterable[BatchKey]:
         """Those of them that no crash is known of."""
-        return itertools.chain(self._ready, (group[0].task.key for group in self._split))
+        return self._ready.batch_keys()
 
     @property
     def delayed(self) -> int:
@@ -99,9 +96,7 @@ class Backlog:
 
     def records(self) -> Iterable[TaskRecord]:
         """Everything that waits, in no particular order."""
-        for queue in self._ready.values():
-            yield from itertools.chain.from_iterable(queue)
-        yield from itertools.chain.from_iterable(self._split)
+        yield from self._ready.records()
         yield from self._exclusive
         yield from self._suspects
         yield from itertools.chain.from_iterable(group for _, _, group in self._delayed)
@@ -112,29 +107,13 @@ class Backlog:
         """Empty it."""
         records = list(self.records())
         self._let_go(records)
-        for kept in (
-            self._ready,
-            self._duplicates,
-            self._split,
-            self._suspects,
-            self._exclusive,
-            self._delayed,
-            self._aside,
-        ):
+        for kept in (self._ready, self._suspects, self._exclusive, self._delayed, self._aside):
             kept.clear()
         return records
 
     def add(self, record: TaskRecord) -> None:
         """The task may run now, after those that came before it."""
-        record = self._kept(record)
-        if record.exclusive:
-            self._exclusive.append(record)
-        elif record.suspect:
-            self._suspects.append(record)
-        elif record.task.length is not TextLength.FITS:
-            self._split.append((record,))  # it may be refused: then the others need no split
-        elif not self._joined_duplicates(record):
-            self._queue(record.task.key).append(self._duplicates_of(record))
+        self._admit(self._kept(record), at_front=False)
 
     def put_back(self, records: Iterable[TaskRecord]) -> None:
         """The tasks were taken but did not get their turn: they go to the front, in their order.
@@ -143,17 +122,10 @@ class Backlog:
         """
         group = self._kept_group(records)
         if len(group) > 1 and any(record.setbacks for record in group):
-            self._split.appendleft(group)
+            self._ready.add_piece(group, at_front=True)
             return
         for record in reversed(group):
-            if record.exclusive:
-                self._exclusive.append(record)
-            elif record.suspect:
-                self._suspects.appendleft(record)
-            elif record.task.length is not TextLength.FITS:
-                self._split.appendleft((record,))
-            elif not self._joined_duplicates(record):
-                self._queue(record.task.key).appendleft(self._duplicates_of(record))
+            self._admit(record, at_front=True)
 
     def add_later(self, group: Group, due_at: float) -> None:
         """The tasks may run from `due_at` on, together."""
@@ -161,7 +133,7 @@ class Backlog:
 
     def add_split(self, group: Group) -> None:
         """A piece of a split unit: to run as it is, joined with nothing else."""
-        self._split.append(self._kept_group(group))
+        self._ready.add_piece(self._kept_group(group))
 
     def add_aside(self, aside: SetAside) -> None:
         """The tasks wait, and with them all that would go to the same model there, until `take_aside`."""
@@ -196,122 +168,70 @@ class Backlog:
             self.put_back(group)
 
     def next_exclusive(self, allow: Allow) -> TaskRecord | None:
-        """The task that is to run now, with nothing beside it."""
-        return next((record for record in self._exclusive if allow(record.task.key).inputs), None)
+        """The task that is to run now, with nothing beside it; none while one of higher priority may go."""
+        asker = Asker(allow)
+        may_go = (record for record in self._exclusive if asker(record.task.key).inputs)
+        record = max(may_go, key=lambda each: each.task.priority, default=None)
+        if record is None:
+            return None
+        suspect = self._first_suspect(asker)
+        candidate = self._ready.next(asker, _NONE_RUNNING)
+        others = [] if suspect is None else [suspect.task.priority]
+        others += [] if candidate is None else [candidate.priority]
+        return record if record.task.priority >= max(others, default=record.task.priority) else None
 
     def take_exclusive(self, record: TaskRecord) -> None:
         """The task begins to run."""
         self._exclusive.remove(record)
         self._let_go((record,))
 
-    def take(self, places: Places, allow: Allow) -> Iterator[tuple[int, Group]]:
+    def take(
+        self, places: Places, allow: Allow, running: Mapping[str, int] = _NONE_RUNNING
+    ) -> Iterator[tuple[int, Group]]:
         """Groups for the places that there are, each formed when asked for, and the slot that it goes to.
 
-        Suspects run alone, while others wait too only so many. The rest is spread over the places evenly,
-        batch keys in turn. `allow` is asked for each group; what it does not let through waits, and the next
-        is served. A group holds one task in any case.
+        Suspects run alone, and before others of their priority; while others wait only so many. The rest is
+        spread over the places evenly. `allow` is asked for each group; what it does not let through waits,
+        and the next is served. A group holds one task in any case. `running` is read for each group.
         """
-        others = bool(self._split or self._ready)
-        if others and places.max_suspects and not places.has_idle and self._find_suspect(allow) is not None:
+        asker = Asker(allow)
+        max_suspects = places.max_suspects if self._ready else len(places)
+        suspect = self._first_suspect(asker)
+        if max_suspects and not places.has_idle and _goes_first(suspect, self._ready.next(asker, running)):
             places.let_one_empty()
-        first = min(len(self._suspects), places.max_suspects) if others else 0
-        sources = itertools.chain(
-            itertools.repeat(self._next_suspect, first),
-            itertools.repeat(self._next_split, len(places)),
-            itertools.repeat(self._next_batch, len(places)),
-            itertools.repeat(self._next_suspect, len(places)),
-        )
-        empty = None
-        for source in sources:
-            if not places:
-                return
-            is_alone = source == self._next_suspect
-            # What a source may not give now it may not give to the next slot either.
-            if source == empty or (is_alone and not places.has_idle):
-                continue
-            group = source(len(places), allow)
-            if not group:
-                empty = source
-            else:
+        while places:
+            # Once there is none that may go, there is none for the rest of the turn.
+            suspect = self._first_suspect(asker) if suspect is not None and places.has_idle else None
+            candidate = self._ready.next(asker, running)
+            if suspect is not None and (
+                candidate is None or (max_suspects > 0 and _goes_first(suspect, candidate))
+            ):
+                max_suspects -= 1
+                self._suspects.remove(suspect)
+                self._ready.note_turn(suspect.task.task_type)
+                self._let_go((suspect,))
+                yield places.take_idle(), (suspect,)
+            elif candidate is not None:
+                group = self._ready.take(candidate, len(places), asker)
                 self._let_go(group)
-                yield places.take_idle() if is_alone else places.take(), group
-
-    def _next_suspect(self, _places: int, allow: Allow) -> Group:
-        position = self._find_suspect(allow)
-        if position is None:
-            return ()
-        record = self._suspects[position]
-        del self._suspects[position]
-        return (record,)
-
-    def _find_suspect(self, allow: Allow) -> int | None:
-        """Where the first suspect is that may run now."""
-        refused: set[BatchKey] = set()
-        for position, record in enumerate(self._suspects):
-            key = record.task.key
-            if key in refused:
-                continue
-            if allow(key).inputs:
-                return position
-            refused.add(key)
-        return None
-
-    def _next_split(self, _places: int, allow: Allow) -> Group:
-        refused: set[BatchKey] = set()
-        for place, group in enumerate(self._split):
-            key = group[0].task.key
-            if key in refused:
-                continue
-            allowed = allow(key)
-            if not allowed.inputs:
-                refused.add(key)
+                yield places.take(), group
             else:
-                del self._split[place]
-                inputs = inputs_of(group)
-                size = _fitting(inputs, allowed)
-                if rest := joined(inputs[size:]):
-                    self._split.appendleft(rest)
-                return joined(inputs[:size])
-        return ()
+                return
 
-    def _next_batch(self, places: int, allow: Allow) -> Group:
-        may_go = ((key, allowed) for key in self._ready if (allowed := allow(key)).inputs)
-        first = next(may_go, None)
-        if first is None:
-            return ()
-        keys = 1 + sum(1 for _ in itertools.islice(may_go, places))
-        return self._batch(*first, places_a_key=max(1, places // keys))
+    def _first_suspect(self, asker: Asker) -> TaskRecord | None:
+        return next((record for record in self._suspects if asker(record.task.key).inputs), None)
 
-    def _batch(self, key: BatchKey, allowed: Allowance, places_a_key: int) -> Group:
-        queue = self._ready[key]
-        share = -(-len(queue) // places_a_key)
-        inputs = min(allowed.inputs, share)
-        size = _fitting(queue, replace(allowed, inputs=inputs))
-        chosen = [queue.popleft() for _ in range(size)]
-        for duplicates in chosen:
-            self._duplicates.pop((key, duplicates[0].task.question), None)
-        if queue:
-            self._ready.move_to_end(key)
+    def _admit(self, record: TaskRecord, *, at_front: bool) -> None:
+        if record.exclusive:
+            self._exclusive.append(record)
+        elif record.suspect:
+            insort = insort_left if at_front else insort_right
+            insort(self._suspects, record, key=lambda each: -each.task.priority)
+        elif record.task.length is not TextLength.FITS:
+            # It may be refused: then the others need no split.
+            self._ready.add_piece((record,), at_front=at_front)
         else:
-            del self._ready[key]
-        return tuple(itertools.chain.from_iterable(chosen))
-
-    def _joined_duplicates(self, record: TaskRecord) -> bool:
-        duplicates = self._duplicates.get((record.task.key, record.task.question))
-        if duplicates is None or len(duplicates) >= MAX_DUPLICATES:
-            return False
-        duplicates.append(record)
-        return True
-
-    def _duplicates_of(self, record: TaskRecord) -> Duplicates:
-        duplicates = self._duplicates[record.task.key, record.task.question] = [record]
-        return duplicates
-
-    def _queue(self, key: BatchKey) -> deque[Duplicates]:
-        queue = self._ready.get(key)
-        if queue is None:
-            queue = self._ready[key] = deque()
-        return queue
+            self._ready.add(record, at_front=at_front)
 
     def _kept_group(self, records: Iterable[TaskRecord]) -> Group:
         return tuple(self._kept(record) for record in records)
@@ -340,33 +260,8 @@ class Backlog:
             self._bytes_in_memory -= record.task.size_bytes if record.has_input else 0
 
 
-def halves(group: Group) -> tuple[Group, Group]:
-    """The group in two, tasks that ask the same together."""
-    inputs = inputs_of(group)
-    middle = len(inputs) // 2
-    return joined(inputs[:middle]), joined(inputs[middle:])
-
-
-def inputs_of(group: Group) -> list[list[TaskRecord]]:
-    """The different inputs of the group, each with the tasks that ask it."""
-    inputs: dict[str, list[TaskRecord]] = {}
-    for record in group:
-        inputs.setdefault(record.task.question, []).append(record)
-    return list(inputs.values())
-
-
-def joined(inputs: Iterable[list[TaskRecord]]) -> Group:
-    return tuple(itertools.chain.from_iterable(inputs))
-
-
-def _fitting(inputs: Iterable[Duplicates], allowed: Allowance) -> int:
-    """How many of the first inputs make a unit: at least one."""
-    size_bytes = tasks = size = 0
-    for duplicates in itertools.islice(inputs, allowed.inputs):
-        size_bytes += duplicates[0].task.size_bytes
-        tasks += len(duplicates)
-        too_many = tasks > size + 1 + MAX_DUPLICATES
-        if size and (size_bytes > allowed.size_bytes or too_many):
-            break
-        size += 1
-    return size
+def _goes_first(suspect: TaskRecord | None, candidate: Candidate | None) -> bool:
+    """Suspects run before others of their priority: what they are suspected of is to be known soon."""
+    if suspect is None:
+        return False
+    return candidate is None or suspect.task.priority >= candidate.priority

@@ -1,6 +1,7 @@
 """Gives units to idle workers, and ends workers that overrun their time or are due to be replaced."""
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -19,7 +20,8 @@ from supervisor.providers.model_limits import NOTHING, Allowance
 from supervisor.providers.registry import Providers, ProviderState
 from supervisor.status.history import History
 from supervisor.status.status import SlotState
-from supervisor.tasks.backlog import Backlog, Group
+from supervisor.tasks.backlog import Backlog
+from supervisor.tasks.groups import Group
 from supervisor.tasks.outcomes import UNREADABLE_SECONDS, OutcomeHandler, describe_death
 from workers.factory import ProcessorFactory
 
@@ -50,6 +52,8 @@ class Dispatcher:
     _planned: list[tuple[int, int, Unit]] = field(init=False, default_factory=list)
     _chosen: dict[BatchKey, ProviderState] = field(init=False, default_factory=dict)
     """Where the units of a key go that are formed now."""
+    _running: Counter[str] = field(init=False, default_factory=Counter)
+    """Units of each task type that workers hold, with those that are formed now."""
     _probe_others: set[str] = field(init=False, default_factory=set)
     """Providers on hold that are next asked for a model other than the one they refused."""
 
@@ -60,6 +64,7 @@ class Dispatcher:
         if not len(self.backlog) and not any(self._asks_canaries(each) for each in self.providers):
             return
         self._chosen.clear()
+        self._running = self.table.units_by_type()
         places = self.table.places()
         if not places:
             return
@@ -67,7 +72,7 @@ class Dispatcher:
             self._ask_canaries(provider, places)
         if not places or self._plan_exclusive(places):
             return
-        for slot, group in self.backlog.take(places, self._allow):
+        for slot, group in self.backlog.take(places, self._allow, self._running):
             if whole := self._with_inputs(group):
                 self._plan_unit(slot, whole)
 
@@ -91,7 +96,9 @@ class Dispatcher:
             return
         self._want_canary_of_hold(provider)
         while provider.canaries and places and not provider.gate.blocked():
-            task = provider.canaries.take(lambda model: bool(provider.limiter.max_bytes(model)))
+            task = provider.canaries.take(
+                lambda key: self._has_room(key.task_type) and bool(provider.limiter.max_bytes(key.model))
+            )
             if task is None:
                 break
             log.info(LogEvent.CANARY_ASKED, provider=provider.name, model=self._models.bound(task.key.model))
@@ -118,6 +125,8 @@ class Dispatcher:
 
     def _allow(self, key: BatchKey) -> Allowance:
         """How large a unit of this key may be now, for the provider that it goes to."""
+        if not self._has_room(key.task_type):
+            return NOTHING
         provider = self.providers.open_for(key)
         if provider is None or self.backlog.waits_for_answer(provider.name, key.model):
             return NOTHING
@@ -134,6 +143,12 @@ class Dispatcher:
         under_way = self.table.calls_under_way(provider.name, key.model)
         self._chosen[key] = provider
         return provider.limits.allowance(key.model, wanted, under_way)
+
+    def _has_room(self, task_type: str) -> bool:
+        """Does TASK_LIMITS allow one more unit of the type?"""
+        return self._running[task_type] < self.settings.task_limits.get(
+            task_type, self._running[task_type] + 1
+        )
 
     def act(self) -> None:
         """Hand over what was planned. Call after the commit: what runs must be on disk as running."""
@@ -275,6 +290,7 @@ class Dispatcher:
             timeout_seconds=self._timeout_seconds(tasks[0].key),
         )
         self.table.assign(slot, Assignment(unit, group, self.clock()))
+        self._running[unit.key.task_type] += 1
         provider.gate.begin()
         provider.limiter.reserve(unit.key.model, unit.id, unit.size_bytes)
         provider.limits.began(unit.key.model, unit.inputs, unit.size_bytes)

@@ -24,8 +24,9 @@ from supervisor.providers.decision import (
 from supervisor.providers.gate import Hold
 from supervisor.providers.registry import Providers, ProviderState
 from supervisor.runtime.trouble import Cause, Troubles
-from supervisor.tasks.backlog import Backlog, Group, SetAside, halves
+from supervisor.tasks.backlog import Backlog, SetAside
 from supervisor.tasks.completion import Completion
+from supervisor.tasks.groups import Group, halves
 
 SERVICE_DEATH = (
     "took the whole service with it: something killed the service, or ended it because it stood still;"

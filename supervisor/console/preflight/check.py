@@ -40,7 +40,7 @@ def _findings() -> Iterator[Finding]:
         return
     yield from processors.findings
     yield from _unknown_names(processors.usable)
-    yield from _advice(settings)
+    yield from _advice(settings, processors.usable)
     yield from look_at_machine(settings)
     try:
         in_journal = read_journal(settings)
@@ -62,7 +62,10 @@ def _unknown_names(processors: ProcessorFactory) -> Iterator[Finding]:
             yield Finding(Mark.WARNING, unknown.name, text)
 
 
-def _advice(settings: Settings) -> Iterator[Finding]:
+def _advice(settings: Settings, processors: ProcessorFactory) -> Iterator[Finding]:
+    for task_type in processors.without_processor(settings.task_limits):
+        text = f'limits "{task_type}", and there is no processor for tasks of that type'
+        yield Finding(Mark.WARNING, "TASK_LIMITS", text)
     if settings.task_timeout_seconds <= settings.openai_timeout:
         yield Finding(
             Mark.WARNING,

@@ -52,6 +52,7 @@ DEFAULTS: dict[str, object] = {
     "WORKER_CRASH_LIMIT": 3,
     "UNKNOWN_TASK_POLICY": UnknownTaskPolicy.FAIL,
     "PROCESSORS": None,
+    "TASK_LIMITS": {},
     "MAX_TEXT_BYTES": 10_000_000,
     "CLAIM_TASKS": False,
     "SHARD_COUNT": 1,

@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from shared.messages import Failure
 from shared.models import BatchKey, TextLength
 from supervisor.journal.task_record import TaskRecord
+from supervisor.pool.places import Free, Places
 from supervisor.providers.model_limits import NOTHING, Allowance
-from supervisor.tasks.backlog import Allow, Backlog, Group, SetAside
+from supervisor.tasks.backlog import Backlog, SetAside
+from supervisor.tasks.groups import Group
+from supervisor.tasks.ready_tasks import Allow
 from tests.builders import idle_workers, make_record, make_records
 
 
@@ -272,3 +275,157 @@ def test_piece_of_a_unit_or_a_suspect_alone_is_ready(crashes: int) -> None:
         backlog.add_split((make_record("piece"),))
     seen.append(any(backlog.ready_keys()))
     assert seen == [False, True]
+
+
+def urgent(
+    task_id: str, priority: int, *, model: str = "m", task_type: str = "", crashes: int = 0
+) -> TaskRecord:
+    record = make_record(task_id, model=model, crashes=crashes)
+    key = replace(record.task.key, task_type=task_type or record.task.task_type)
+    return replace(record, task=replace(record.task, key=key, priority=priority))
+
+
+def one_by_one(backlog: Backlog) -> list[str]:
+    """The tasks in the order in which a single worker gets them, one at a time."""
+    order: list[str] = []
+    while taken := take(backlog, 1, 1):
+        order += [record.task.id for group in taken for record in group]
+    return order
+
+
+@given(priorities=st.lists(st.integers(-3, 3), max_size=40), models=st.sampled_from(["a", "ab", "abc"]))
+def test_higher_priority_goes_first_and_equal_ones_in_their_order(priorities: list[int], models: str) -> None:
+    backlog = Backlog()
+    for number, priority in enumerate(priorities):
+        backlog.add(urgent(str(number), priority, model=models[number % len(models)]))
+    taken = [int(task_id) for task_id in one_by_one(backlog)]
+    assert [priorities[number] for number in taken] == sorted(priorities, reverse=True)
+    for model in range(len(models)):
+        of_model = [number for number in taken if number % len(models) == model]
+        assert of_model == sorted(of_model, key=lambda number: (-priorities[number], number))
+
+
+def test_unit_is_filled_with_tasks_of_lower_priority_behind_the_higher_ones() -> None:
+    backlog = Backlog()
+    for number, priority in enumerate((0, 2, 1, 2, 0)):
+        backlog.add(urgent(f"t{number}", priority))
+    assert ids(take(backlog, 1, 4)) == [["t1", "t3", "t2", "t0"]]
+
+
+def test_batch_key_that_holds_the_highest_priority_goes_first() -> None:
+    backlog = Backlog()
+    for task_id, priority, model in (("a1", 1, "a"), ("b0", 0, "b"), ("b2", 2, "b"), ("c1", 1, "c")):
+        backlog.add(urgent(task_id, priority, model=model))
+    assert [ids(take(backlog, 1, 100)) for _ in range(3)] == [[["b2", "b0"]], [["a1"]], [["c1"]]]
+
+
+def test_task_of_higher_priority_that_may_not_go_holds_up_no_other() -> None:
+    backlog = Backlog()
+    backlog.add(urgent("high", 9, model="closed"))
+    backlog.add(urgent("low", 0))
+    assert ids(groups(backlog, 2, lambda key: Allowance(0 if key.model == "closed" else 9))) == [["low"]]
+
+
+def put(backlog: Backlog, how: str, task_id: str, priority: int) -> None:
+    """The task has met something, and may go again."""
+    record = urgent(task_id, priority, crashes=1 if how == "suspect" else 0)
+    match how:
+        case "piece":
+            backlog.add_split((record,))
+        case "retry":
+            backlog.add_later((record,), 1.0)
+            backlog.wake(1.0)
+        case "put back":
+            backlog.put_back([record])
+        case "piece put back":
+            failed = record.after_setback(2)
+            backlog.put_back([failed, replace(failed, task=replace(failed.task, id="other", content_id=""))])
+        case "long":
+            backlog.add(replace(record, task=replace(record.task, length=TextLength.DOUBTFUL)))
+        case _:
+            backlog.add(record)
+
+
+@pytest.mark.parametrize("how", ["piece", "retry", "put back", "piece put back", "long", "suspect"])
+def test_what_goes_again_passes_no_task_of_higher_priority(how: str) -> None:
+    backlog = Backlog()
+    put(backlog, how, "again", 0)
+    backlog.add(urgent("higher", 1))
+    backlog.add(urgent("lower", -1, model="n"))
+    order = one_by_one(backlog)
+    assert order.index("higher") < order.index("again") < order.index("lower")
+
+
+def test_mixed_piece_goes_with_its_highest_priority() -> None:
+    backlog = Backlog()
+    backlog.add(urgent("middle", 1))
+    backlog.add_split((urgent("low", 0), urgent("high", 2)))
+    assert ids(take(backlog, 1, 9)) == [["low", "high"]]
+
+
+def test_suspect_of_low_priority_keeps_no_worker_empty_for_itself() -> None:
+    """Each worker holds a unit and has room for another."""
+    backlog = Backlog()
+    backlog.add(urgent("suspect", 0, crashes=1))
+    for number in range(3):
+        backlog.add(urgent(f"high-{number}", 1))
+    busy = Places([Free(slot, held=1, room=1) for slot in range(2)], max_suspects=1)
+    assert len(list(backlog.take(busy, lambda _: Allowance(1)))) == 2
+
+
+def test_same_text_of_two_priorities_is_asked_for_each() -> None:
+    backlog = Backlog()
+    same = [make_record(name, text="same") for name in "abc"]
+    for record, priority in zip(same, (0, 5, 0), strict=True):
+        backlog.add(replace(record, task=replace(record.task, priority=priority)))
+    assert ids([*take(backlog, 1, 1), *take(backlog, 1, 1)]) == [["b"], ["a", "c"]]
+
+
+def of_types(**tasks: int) -> Backlog:
+    """So many tasks of each type, each of a model of its own."""
+    backlog = Backlog()
+    for task_type, count in tasks.items():
+        for number in range(count):
+            backlog.add(urgent(f"{task_type}{number}", 0, model=f"m{number}", task_type=task_type))
+    return backlog
+
+
+def test_types_take_turns_however_many_batch_keys_one_has() -> None:
+    assert one_by_one(of_types(a=50, b=2, c=1))[:6] == ["a0", "b0", "c0", "a1", "b1", "a2"]
+
+
+def test_type_that_comes_late_has_the_next_turn() -> None:
+    backlog = of_types(a=9)
+    take(backlog, 1, 1)
+    backlog.add(urgent("late", 0, task_type="b"))
+    assert one_by_one(backlog)[0] == "late"
+
+
+def test_type_with_fewest_units_under_way_is_next() -> None:
+    backlog = of_types(slow=9, quick=9)
+    running = {"slow": 3, "quick": 1}
+    order = []
+    for _, group in backlog.take(idle_workers(6), lambda _: Allowance(1), running):
+        order.append(group[0].task.task_type)
+        running[order[-1]] += 1
+    assert order == ["quick", "quick", "slow", "quick", "slow", "quick"]
+
+
+def test_pieces_and_long_texts_of_one_type_leave_another_its_turns() -> None:
+    backlog = Backlog()
+    for number in range(20):
+        put(backlog, ("long", "piece", "retry")[number % 3], f"a{number}", 0)
+    for number in range(3):
+        backlog.add(urgent(f"b{number}", 0, task_type="b"))
+    turns = one_by_one(backlog)
+    assert [turns.index(f"b{number}") for number in range(3)] == [1, 3, 5]
+
+
+def test_exclusive_task_waits_while_a_higher_priority_may_go() -> None:
+    backlog = Backlog()
+    alone = replace(urgent("alone", 0, crashes=1), exclusive=True)
+    backlog.add(alone)
+    backlog.add(urgent("high", 1))
+    nothing = backlog.next_exclusive(lambda _: Allowance(1))
+    take(backlog, 1, 1)
+    assert (nothing, backlog.next_exclusive(lambda _: Allowance(1))) == (None, alone)

@@ -3,7 +3,8 @@
 import pytest
 
 from supervisor.providers.model_limits import Allowance
-from supervisor.tasks.backlog import MAX_DUPLICATES, Backlog, Group
+from supervisor.tasks.backlog import Backlog
+from supervisor.tasks.groups import MAX_DUPLICATES, Group
 from tests.builders import idle_workers, make_record
 
 

@@ -1,4 +1,6 @@
-"""No order of calls loses a task, doubles one, or gives out a group that may not be."""
+"""No order of calls loses a task, doubles one, gives out a group that may not be, or passes over priority."""
+
+from dataclasses import replace
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -7,12 +9,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from shared.messages import Failure
 from supervisor.journal.task_record import TaskRecord
 from supervisor.providers.model_limits import NOTHING, Allowance
-from supervisor.tasks.backlog import Backlog, Group, SetAside
+from supervisor.tasks.backlog import Backlog, SetAside
+from supervisor.tasks.groups import Group, priority_of
 from tests.builders import idle_workers, make_record
 
 # An empty text stands for one of its own, any other may be that of several tasks.
 TEXTS = st.sampled_from(["", "", "the same", "another"])
 MODELS = st.sampled_from(["a", "b", "c"])
+TYPES = {"a": "one", "b": "one", "c": "another"}
+PRIORITIES = st.sampled_from([0, 0, 1, -1])
 
 
 class BacklogMachine(RuleBasedStateMachine):
@@ -26,24 +31,27 @@ class BacklogMachine(RuleBasedStateMachine):
         self.now = 0.0
         self.made = 0
 
-    def new(self, model: str, crashes: int = 0, text: str = "") -> TaskRecord:
+    def new(self, model: str, priority: int, crashes: int = 0, text: str = "") -> TaskRecord:
         self.made += 1
         record = make_record(f"t{self.made}", text=text, model=model, crashes=crashes)
         self.inside.add(record.task.id)
-        return record
+        key = replace(record.task.key, task_type=TYPES[model])
+        return replace(record, task=replace(record.task, key=key, priority=priority))
 
-    @rule(model=MODELS, count=st.integers(1, 6), crashes=st.integers(0, 1), text=TEXTS)
-    def add(self, model: str, count: int, crashes: int, text: str) -> None:
+    @rule(model=MODELS, count=st.integers(1, 6), priority=PRIORITIES, crashes=st.integers(0, 1), text=TEXTS)
+    def add(self, model: str, count: int, priority: int, crashes: int, text: str) -> None:
         for _ in range(count):
-            self.backlog.add(self.new(model, crashes, text))
+            self.backlog.add(self.new(model, priority, crashes, text))
 
-    @rule(model=MODELS, seconds=st.floats(0, 5), crashes=st.integers(0, 1))
-    def add_later(self, model: str, seconds: float, crashes: int) -> None:
-        self.backlog.add_later((self.new(model, crashes),), self.now + seconds)
+    @rule(model=MODELS, priority=PRIORITIES, seconds=st.floats(0, 5), crashes=st.integers(0, 1))
+    def add_later(self, model: str, priority: int, seconds: float, crashes: int) -> None:
+        self.backlog.add_later((self.new(model, priority, crashes),), self.now + seconds)
 
-    @rule(model=MODELS, count=st.integers(1, 5))
-    def add_split(self, model: str, count: int) -> None:
-        self.backlog.add_split(tuple(self.new(model) for _ in range(count)))
+    @rule(model=MODELS, priorities=st.lists(PRIORITIES, min_size=1, max_size=5))
+    def add_split(self, model: str, priorities: list[int]) -> None:
+        """As in a unit, the higher priorities come first."""
+        ordered = sorted(priorities, reverse=True)
+        self.backlog.add_split(tuple(self.new(model, priority) for priority in ordered))
 
     @rule(seconds=st.floats(0, 3))
     def wake(self, seconds: float) -> None:
@@ -59,6 +67,8 @@ class BacklogMachine(RuleBasedStateMachine):
         groups = [group for _, group in self.backlog.take(idle_workers(slots), lambda _: allowed)]
         assert len(groups) <= slots
         assert bool(groups) == bool(ready and slots and max_bytes)
+        urgencies = [priority_of(group) for group in groups if not group[0].suspect]
+        assert urgencies == sorted(urgencies, reverse=True)
         for group in groups:
             sizes = {record.task.question: record.task.size_bytes for record in group}
             assert 1 <= len(sizes) <= most
