@@ -81,8 +81,7 @@ class SimulatedProvider:
             _, _, slot, done = heapq.heappop(self._answers)
             events.append(UnitFinished(slot, done))
         harness.turn(*events)
-        while harness.report_queue.jobs:
-            job = harness.answer()
+        for job in harness.answer_all():
             self.reports[job.task_id] = job.body
             self._pending.pop(job.task_id, None)
 

@@ -59,8 +59,10 @@ def test_lone_surrogate_in_a_long_string_is_kept() -> None:
     assert items_of('["' + "a" * 100_000 + '\\ud83d", 2]') == ["a" * 100_000 + "\ud83d", 2]
 
 
-def test_item_that_is_large_beside_its_long_strings_is_not_parsed() -> None:
-    assert items_of(f"[1, [{'0,' * 3_000_000}0], 2]") == [1, UNREADABLE, 2]
+def test_item_that_is_large_beside_its_long_strings_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("supervisor.task_api.lenient_json.MAX_BYTES_BESIDE", 150_000)
+    page = f"[1, [{'0,' * 70_000}0], [{'0,' * 80_000}0], 2]"
+    assert items_of(page) == [1, [0] * 70_001, UNREADABLE, 2]
 
 
 @pytest.mark.parametrize(
@@ -133,19 +135,19 @@ def test_text_without_a_whole_list_gives_none(text: str) -> None:
         items_of(text)
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(5)
 @pytest.mark.parametrize(
     "body",
     [
-        b'["' + b'\\"' * 200_000,
-        b'["' + b"\\" * 400_001,
-        b'["' + b"a" * 400_000,
-        b"[" * 400_000,
-        b'[{"a":' * 100_000,
-        b"[" + b'"",' * 200_000,
-        b'{"tasks"' + b" " * 400_000,
-        b"{" + b'"tasks" ' * 100_000,
-        b" " * 400_000,
+        b'["' + b'\\"' * 100_000,
+        b'["' + b"\\" * 200_001,
+        b'["' + b"a" * 200_000,
+        b"[" * 200_000,
+        b'[{"a":' * 50_000,
+        b"[" + b'"",' * 100_000,
+        b'{"tasks"' + b" " * 200_000,
+        b"{" + b'"tasks" ' * 50_000,
+        b" " * 200_000,
     ],
     ids=["quotes", "backslashes", "string", "lists", "objects", "empty strings", "spaces", "names", "blank"],
 )

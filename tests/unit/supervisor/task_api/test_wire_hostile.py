@@ -119,8 +119,8 @@ def test_value_that_strict_parsers_refuse_spoils_its_own_item_at_most(field: str
 
 @pytest.mark.parametrize("field", ["id", "_id", "type", "status", "state", "correlation_id", "created_at"])
 @pytest.mark.parametrize("entry", ["a", "\U0001f600", " ", "\x00"])
-def test_word_of_a_megabyte_is_never_repeated_in_full(field: str, entry: str) -> None:
-    page = parse(encode([GOOD | {field: entry * 1_000_000}]))
+def test_word_of_100_kilobytes_is_never_repeated_in_full(field: str, entry: str) -> None:
+    page = parse(encode([GOOD | {field: entry * 100_000}]))
     assert page.items == 1
     for task in page.tasks:
         assert len(task.correlation_id) <= 128

@@ -346,8 +346,7 @@ def test_api_that_invents_unknown_tasks_and_takes_no_report_does_not_fill_the_me
             harness.list_tasks(
                 *[item(f"x{next(ids)}", type="paint") for _ in range(harness.poller.limits[0])]
             )
-        while harness.report_queue.jobs:
-            harness.answer(outcome=outcome)
+        harness.answer_all(outcome)
         harness.pass_time(0.2)
     assert harness.supervisor.state.outbox_full or outcome is ReportOutcome.FOREIGN
     assert len(harness.journal) <= 500 + harness.supervisor.polling.scheduler.room(Load(owed=500))

@@ -107,7 +107,7 @@ def test_waiting_for_a_retry_holds_up_no_other_task() -> None:
 @pytest.mark.parametrize("reason", [*TROUBLE, RetryReason.CONNECTION])
 def test_outage_fails_no_task_however_long_it_lasts_and_however_few_wait(reason: RetryReason) -> None:
     harness = make_harness("a", max_retries=3)
-    for _ in range(200):
+    for _ in range(100):
         if harness.held:
             harness.fail(0, "nobody there", retry=reason)
         harness.pass_time(10.0)

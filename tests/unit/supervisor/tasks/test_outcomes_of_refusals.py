@@ -32,7 +32,7 @@ def test_rate_limit_holds_every_worker_and_counts_no_attempt(retry_after: float 
 
 def test_rate_limit_that_nothing_passes_never_fails_a_task_however_often_it_comes() -> None:
     harness = make_harness("a", max_retries=1)
-    for _ in range(30):
+    for _ in range(15):
         harness.fail(0, retry=RetryReason.RATE_LIMIT)
         harness.pass_time(130.0)
         assert harness.held
