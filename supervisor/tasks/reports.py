@@ -134,7 +134,7 @@ class Reports:
 
     def paged(self, answer: PollAnswer) -> None:
         """A page came: it decides about the reports that were answered as if their tasks were gone."""
-        for decision in self.gone_reports.decide(answer):
+        for decision in self.gone_reports.decide(answer, self.journal.rejected):
             if decision.send_again_seconds is None:
                 self._end(decision.task_id, decision.answer)
             else:

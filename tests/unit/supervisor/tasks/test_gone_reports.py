@@ -294,3 +294,19 @@ def test_tasks_are_taken_though_a_report_that_waits_for_a_page_was_the_probe() -
     harness.pass_time(5.0)
     harness.answer()
     assert not harness.supervisor.api_gate.reports.probing
+
+
+def test_tasks_that_are_listed_for_ever_hold_up_no_report_for_ever() -> None:
+    """Ten rejected tasks make every page as long as the longest, and none of them can say what is gone."""
+    rejected = [f"r{number}" for number in range(10)]
+    harness = make_harness("a")
+    page(harness, *rejected)
+    harness.finish(0)
+    for _ in rejected:
+        harness.answer(outcome=ReportOutcome.REJECTED)
+    for _ in range(2):
+        pages_until_sent(harness, *rejected)
+        assert harness.answer(outcome=ReportOutcome.GONE).task_id == "a"
+    for _ in range(10):
+        page(harness, *rejected)
+    assert (harness.journal.rejected, len(harness.outbox)) == (11, 0)
