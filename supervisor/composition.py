@@ -239,6 +239,8 @@ def _observer(settings: Settings, outside: Outside, parts: _Parts, polling: Poll
         providers=parts.providers,
         history=parts.history,
         board=outside.board,
+        task_types=outside.processors.task_types,
+        task_limits=settings.task_limits,
         clock=outside.clock,
         wall=outside.wall,
         report_pace=parts.reports.pace,

@@ -1,7 +1,8 @@
 """Publishes a status of all that the loop owns, for everyone else to read."""
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from supervisor.journal.journal import TaskJournal
@@ -24,6 +25,7 @@ from supervisor.status.status import (
     SlotState,
     Status,
     StatusBoard,
+    TaskTypeStatus,
     WorkerStatus,
 )
 from supervisor.task_api.gate import APIGate
@@ -56,6 +58,8 @@ class Observer:
     processor_troubles: Troubles
     history: History
     board: StatusBoard
+    task_types: tuple[str, ...]
+    task_limits: Mapping[str, int]
     clock: Callable[[], float]
     wall: Callable[[], float] = time.time
     _view: ProvidersView = field(init=False)
@@ -103,6 +107,7 @@ class Observer:
             outbox_oldest_age_seconds=self.outbox.oldest_age_seconds(now),
             rejected=self.journal.rejected,
             workers=self._workers(now),
+            task_types=tuple(self._task_types()),
             breakers=(
                 _breaker("api", self.api_gate.breaker, now),
                 *self._view.breakers(),
@@ -213,6 +218,14 @@ class Observer:
             )
             for number, slot in enumerate(self.table)
         )
+
+    def _task_types(self) -> Iterator[TaskTypeStatus]:
+        waiting: Counter[str] = Counter()
+        for key, tasks in self.backlog.waiting.items():
+            waiting[key.task_type] += tasks
+        running = self.table.units_by_type()
+        for name in dict.fromkeys((*self.task_types, *self.task_limits)):
+            yield TaskTypeStatus(name, waiting[name], running[name], self.task_limits.get(name))
 
     def _troubles(self) -> tuple[Trouble, ...]:
         """What has failed since the last success, for each kind of call."""

@@ -44,6 +44,20 @@ def worker_table(status: Status) -> Table:
     return Table("Workers", columns, rows)
 
 
+def task_type_table(status: Status) -> Table:
+    columns = ("Task type", "Tasks waiting", "Units running", "Limit")
+    rows = [
+        (
+            row.task_type,
+            f"{row.waiting:,}",
+            f"{row.running:,}",
+            "-" if row.limit is None else f"{row.limit:,}",
+        )
+        for row in status.task_types
+    ]
+    return Table("Task types", columns, rows)
+
+
 def provider_table(status: Status) -> Table:
     """Left out where there is only one: the rest of the page is about it."""
     columns = ("Provider", "Open", "Tasks waiting", "In flight", "May open in")

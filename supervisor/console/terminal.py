@@ -11,7 +11,14 @@ from shared.plain_text import count, visible
 from supervisor.console.formatting import ago, clock_time, duration, latency, rate
 from supervisor.console.notices.notice import Notice, Severity
 from supervisor.console.notices.summary import all_notices
-from supervisor.console.tables import Table, failure_tables, provider_table, usage_tables, worker_table
+from supervisor.console.tables import (
+    Table,
+    failure_tables,
+    provider_table,
+    task_type_table,
+    usage_tables,
+    worker_table,
+)
 from supervisor.runtime.circuit_breaker import BreakerState
 from supervisor.status.status import Activity, Status
 
@@ -29,7 +36,7 @@ def render_status(status: Status) -> RenderableType:
         _figures(status),
         _charts(status.activity),
         _table(worker_table(status)),
-        *(_table(table) for table in (provider_table(status),) if table.rows),
+        *(_table(table) for table in (task_type_table(status), provider_table(status)) if table.rows),
         _connections(status),
         *(_table(table) for table in tables if table.rows),
     )

@@ -74,6 +74,16 @@ class WorkerStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskTypeStatus:
+    """Tasks of the type that wait, and its units under way. `limit` is that of TASK_LIMITS; None = none."""
+
+    task_type: str
+    waiting: int
+    running: int
+    limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class BreakerStatus:
     service: str
     state: BreakerState
@@ -242,6 +252,7 @@ class Status:
     outbox_oldest_age_seconds: float
     rejected: int
     workers: tuple[WorkerStatus, ...]
+    task_types: tuple[TaskTypeStatus, ...]
     breakers: tuple[BreakerStatus, ...]
     holds: tuple[HoldStatus, ...]
     provider: ProviderStatus

@@ -64,10 +64,10 @@ class Dispatcher:
         if not len(self.backlog) and not any(self._asks_canaries(each) for each in self.providers):
             return
         self._chosen.clear()
-        self._running = self.table.units_by_type()
         places = self.table.places()
         if not places:
             return
+        self._running = self.table.units_by_type()
         for provider in self.providers:
             self._ask_canaries(provider, places)
         if not places or self._plan_exclusive(places):

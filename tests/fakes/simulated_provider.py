@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 import orjson
 
 from shared.messages import Failure, UnitDone
+from shared.models import Task
 from supervisor.pool.base import UnitFinished
 from tests.builders import make_output
 from tests.fakes.harness import Harness, item
+from workers.processors.text_embedding import TEXT_EMBEDDING
 
 MAX_STEP_SECONDS = 1.0
 
@@ -30,7 +32,7 @@ Server = Callable[[Sequence[str], str], Reply]
 
 @dataclass(slots=True)
 class SimulatedProvider:
-    """Answers for the workers of `harness`. A task's id is its text."""
+    """Answers for the workers of `harness`. A task's id is its text, or its prompt."""
 
     harness: Harness
     serve: Server
@@ -38,14 +40,21 @@ class SimulatedProvider:
     canaries: int = 0
     paid: Counter[str] = field(default_factory=Counter)
     reports: dict[str, bytes] = field(default_factory=dict)
-    _pending: dict[str, str] = field(default_factory=dict)
+    started_at: dict[str, float] = field(default_factory=dict)
+    """When a call was first made with the text."""
+    _pending: dict[str, dict[str, object]] = field(default_factory=dict)
     _answers: list[tuple[float, int, int, UnitDone]] = field(default_factory=list)
     _taken: set[int] = field(default_factory=set)
     _order: Iterator[int] = field(default_factory=itertools.count)
 
     def add(self, texts: Iterable[str], model: str = "m") -> None:
         """Tasks that the API lists from now on."""
-        self._pending.update(dict.fromkeys(texts, model))
+        self._pending.update({text: item(text, input_data={"text": text, "model": model}) for text in texts})
+
+    def add_generations(self, prompts: Iterable[str], model: str = "chat", priority: int = 0) -> None:
+        kind = {"type": "text-generation", "priority": priority}
+        inputs = {prompt: {"prompt": prompt, "model": model} for prompt in prompts}
+        self._pending.update({each: item(each, input_data=given, **kind) for each, given in inputs.items()})
 
     def run(self, max_seconds: float = 600.0) -> float:
         """Work until every task is reported; the seconds that took. AssertionError when it takes longer."""
@@ -71,8 +80,7 @@ class SimulatedProvider:
     def _step(self) -> None:
         harness = self.harness
         if harness.poller.requests:
-            listed = itertools.islice(self._pending.items(), harness.poller.limits[0])
-            harness.list_tasks(*(_item(text, model) for text, model in listed))
+            harness.list_tasks(*itertools.islice(self._pending.values(), harness.poller.limits[0]))
         self._take_units()
         soonest = self._answers[0][0] - harness.clock() if self._answers else MAX_STEP_SECONDS
         harness.clock.advance(min(max(harness.wait(), 0.001), max(soonest, 0.0), MAX_STEP_SECONDS))
@@ -94,12 +102,14 @@ class SimulatedProvider:
                 continue
             unit = assignment.unit
             self._taken.add(unit.id)
-            texts = list(dict.fromkeys(task.input.text for task in unit.tasks))
+            texts = list(dict.fromkeys(_text(task) for task in unit.tasks))
             reply = self.serve(texts, unit.key.model)
             if assignment.is_canary:
                 self.canaries += 1
             else:
                 self.calls.append(texts)
+                for text in texts:
+                    self.started_at.setdefault(text, self.harness.clock())
                 self.paid.update(texts if reply.failure is None else ())
             outcomes = {} if reply.failure else {task.id: make_output() for task in unit.tasks}
             done = UnitDone(unit.id, outcomes, reply.failure, duration_seconds=reply.seconds)
@@ -108,5 +118,7 @@ class SimulatedProvider:
             )
 
 
-def _item(text: str, model: str) -> dict[str, object]:
-    return item(text, input_data={"text": text, "model": model})
+def _text(task: Task) -> str:
+    """What the task asks."""
+    text: str = task.input.text if task.task_type == TEXT_EMBEDDING else task.input.prompt
+    return text

@@ -14,7 +14,13 @@ from supervisor.console.formatting import ago, clock_time, duration, rate, thous
 from supervisor.console.notices.notice import Notice, Severity
 from supervisor.console.notices.summary import all_notices
 from supervisor.console.page.charts import latency_chart, throughput_chart
-from supervisor.console.tables import failure_tables, provider_table, usage_tables, worker_table
+from supervisor.console.tables import (
+    failure_tables,
+    provider_table,
+    task_type_table,
+    usage_tables,
+    worker_table,
+)
 from supervisor.status.status import Status
 
 REFRESH_SECONDS = 2
@@ -89,6 +95,7 @@ def _template() -> Template:
         throughput_chart=throughput_chart,
         latency_chart=latency_chart,
         worker_table=worker_table,
+        task_type_table=task_type_table,
         provider_table=provider_table,
         usage_tables=usage_tables,
         failure_tables=failure_tables,

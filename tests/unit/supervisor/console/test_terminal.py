@@ -85,3 +85,9 @@ def test_terminal_shows_the_cause_of_trouble_and_what_was_learned() -> None:
 
 def test_terminal_has_no_table_of_limits_where_none_is_known() -> None:
     assert "Learned" not in shown(WORKING)
+
+
+def test_terminal_shows_what_waits_and_runs_of_each_task_type() -> None:
+    text = " ".join(shown(WORKING).split())
+    assert "text-generation 12,345 0 20" in text
+    assert "text-embedding 8 1 -" in text

@@ -16,6 +16,7 @@ from supervisor.status.status import (
     ProviderStatus,
     SlotState,
     Status,
+    TaskTypeStatus,
     TokensStatus,
     WorkerStatus,
 )
@@ -60,6 +61,10 @@ WORKING = Status(
     outbox_oldest_age_seconds=0.4,
     rejected=0,
     workers=(IDLE_WORKER, BUSY_WORKER),
+    task_types=(
+        TaskTypeStatus("text-embedding", 8, 1, None),
+        TaskTypeStatus("text-generation", 12_345, 0, 20),
+    ),
     breakers=(
         BreakerStatus("api", BreakerState.CLOSED, None),
         BreakerStatus("openai", BreakerState.CLOSED, None),

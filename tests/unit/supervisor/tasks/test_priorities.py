@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from shared.errors import RetryReason
+from supervisor.status.status import TaskTypeStatus
 from tests.builders import make_settings
 from tests.fakes.harness import Harness, item
 
@@ -134,3 +135,17 @@ def test_canary_counts_toward_the_limit_of_its_type() -> None:
             harness.clock.advance(0.01)
             harness.finish(next(iter(harness.held)))
     assert (most, len(harness.backlog)) == (1, 0)
+
+
+def test_status_says_what_waits_and_runs_of_each_type() -> None:
+    limits = {"text-generation": 1, "of-a-plug-in-that-is-missing": 3}
+    harness = Harness(make_settings(concurrency_limit=4, batch_max_tasks=2, task_limits=limits))
+    harness.turn()
+    harness.list_tasks("e1", "e2", "e3", generation("g1"), generation("g2"))
+    harness.start_workers(2)
+    harness.fail(0, retry=RetryReason.TIMEOUT)
+    assert harness.status.task_types == (
+        TaskTypeStatus("text-embedding", waiting=2, running=1, limit=None),
+        TaskTypeStatus("text-generation", waiting=1, running=1, limit=1),
+        TaskTypeStatus("of-a-plug-in-that-is-missing", waiting=0, running=0, limit=3),
+    )

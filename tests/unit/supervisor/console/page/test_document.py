@@ -127,3 +127,8 @@ def test_page_shows_the_cause_of_trouble_and_what_was_learned() -> None:
     quiet = body_of(page(WORKING)).text
     assert "Learned limits" not in quiet
     assert "Failing now" not in quiet
+
+
+def test_page_shows_what_waits_and_runs_of_each_task_type() -> None:
+    text = " ".join(body_of(page(WORKING)).text.split())
+    assert "Limit text-embedding 8 1 - text-generation 12,345 0 20" in text
