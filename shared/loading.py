@@ -313,9 +313,16 @@ def _resembles(name: str, setting: str) -> bool:
     some = min(len(words), len(setting_words)) > 1
     return (
         _NAMES_ELSEWHERE.get(name) == setting
-        or _likeness(name, setting) >= _MIN_LIKENESS
+        or _is_like(name, setting)
         or (some and (words < setting_words or words > setting_words))
     )
+
+
+def _is_like(name: str, setting: str) -> bool:
+    matcher = difflib.SequenceMatcher(None, name, setting, autojunk=False)
+    # Two upper bounds come first: most pairs are told apart without the slow comparison.
+    ratios = (matcher.real_quick_ratio, matcher.quick_ratio, matcher.ratio)
+    return all(ratio() >= _MIN_LIKENESS for ratio in ratios)
 
 
 def _likeness(name: str, setting: str) -> float:

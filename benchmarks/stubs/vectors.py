@@ -19,9 +19,9 @@ def vector_number(print_of_text: bytes) -> int:
     return print_of_text[0]
 
 
-def vectors() -> list[bytes]:
-    """Little-endian float32 numbers, as a provider sends them (before base64)."""
-    return [_vector(random.Random(number)) for number in range(COUNT)]
+def vectors(count: int = COUNT) -> list[bytes]:
+    """The first `count`: little-endian float32 numbers, as a provider sends them (before base64)."""
+    return [_vector(random.Random(number)) for number in range(count)]
 
 
 def _vector(draw: random.Random) -> bytes:

@@ -24,10 +24,12 @@ def test_demo_succeeds_with_plain_lines_and_a_summary(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir()), "it leaves no files behind"
 
 
-@pytest.mark.parametrize("some", [False, True], ids=["at its first line", "once some tasks are done"])
-def test_ctrl_c_drains_the_demo(tmp_path: Path, some: bool) -> None:
+@pytest.mark.parametrize(
+    ("tasks", "some"), [(1000, False), (8000, True)], ids=["at its first line", "once some tasks are done"]
+)
+def test_ctrl_c_drains_the_demo(tmp_path: Path, tasks: int, some: bool) -> None:
     demo = subprocess.Popen(
-        [sys.executable, RUN, "demo", "--tasks", "20000"],
+        [sys.executable, RUN, "demo", "--tasks", str(tasks)],
         cwd=tmp_path,
         env=clean_environment({"TMPDIR": str(tmp_path)}),
         stdin=subprocess.DEVNULL,
@@ -45,6 +47,6 @@ def test_ctrl_c_drains_the_demo(tmp_path: Path, some: bool) -> None:
         demo.kill()
         demo.communicate()
     assert demo.returncode == 130
-    assert re.search(r"stopped: \d+ of 20000 tasks done, the service drained with exit code 0", rest), rest
+    assert re.search(rf"stopped: \d+ of {tasks} tasks done, the service drained with exit code 0", rest), rest
     assert errors == ""
     eventually(lambda: not list(tmp_path.iterdir()), what="a clean end leaves no files behind")

