@@ -90,7 +90,7 @@ class RetryableError(TaskError):
         one_by_one: bool = False,
     ) -> None:
         super().__init__(message)
-        self.reason = reason
+        self.reason = RetryReason(reason)
         self.retry_after_seconds = retry_after_seconds
         self.one_by_one = one_by_one
 

@@ -73,6 +73,19 @@ _KEY_LIKE = re.compile(
 )
 
 
+def words_of(error: BaseException) -> str:
+    """What the error says. A class from outside may have a `__str__` that raises."""
+    try:
+        return str(error)
+    except Exception as fault:  # noqa: BLE001  it is someone else's code
+        return f"(its text cannot be had: {type(fault).__name__})"
+
+
+def type_and_words(error: BaseException) -> str:
+    """`ValueError: what it says`."""
+    return f"{type(error).__name__}: {words_of(error)}"
+
+
 def safe_message(text: str, secret: str = "") -> str:
     """`text` as one line for an error message, cut, without `secret` or anything that looks like a key."""
     text = text[:_MAX_SEARCHED]

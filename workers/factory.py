@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from shared.errors import ConfigurationError, NonRetryableError, RetryableError, RetryReason
 from shared.loading import load_group
 from shared.models import BatchKey, Task
+from shared.plain_text import type_and_words
 from shared.settings import EnvironmentSettings
 from workers.plugins import AnyProcessor, Broken, PluginError, Source, find_sources, import_class
 from workers.processors.base import Limits
@@ -78,10 +79,15 @@ class ProcessorFactory:
     def canary(self, key: BatchKey, name: str) -> Task | None:
         """A task that the API does not know: one word, for the type and model of `key` alone."""
         processor = self._processors.get(key.task_type)
-        given = None if processor is None else processor.canary(f"canary{name}", key.model)
-        if processor is None or given is None:
+        if processor is None:
             return None
-        task = processor.make_task(given, f"canary-{name}", correlation_id=f"canary-{name}")
+        try:
+            given = processor.canary(f"canary{name}", key.model)
+            if given is None:
+                return None
+            task = processor.make_task(given, f"canary-{name}", correlation_id=f"canary-{name}")
+        except (Exception, SystemExit):  # noqa: BLE001  it is asked in the loop, which a plug-in must not end
+            return None
         return replace(task, key=BatchKey(key.task_type, key.model, provider=key.provider))
 
     def has_canary(self, key: BatchKey) -> bool:
@@ -123,7 +129,7 @@ class ProcessorFactory:
                 processor.start()
             except (Exception, SystemExit) as error:
                 raise RetryableError(
-                    f"the processor of {processor.task_type} does not start: {type(error).__name__}: {error}",
+                    f"the processor of {processor.task_type} does not start: {type_and_words(error)}",
                     reason=RetryReason.NOT_STARTED,
                 ) from error
             self._started.add(processor.task_type)
@@ -148,7 +154,7 @@ def load_processors(
             continue
         try:
             kind = import_class(source.path)
-            settings = load_group(kind.settings_type) if kind.settings_type else None
+            settings = _settings_of(kind)
             model = default_models.get(kind.task_type, "")
             processors.append((source, _make(kind, settings, model)))
         except ConfigurationError as error:
@@ -180,10 +186,23 @@ def processors_of(specs: Iterable[ProcessorSpec]) -> ProcessorFactory:
     return ProcessorFactory(processors, broken)
 
 
+def _settings_of(kind: type[AnyProcessor]) -> EnvironmentSettings | None:
+    if kind.settings_type is None:
+        return None
+    try:
+        settings = load_group(kind.settings_type)
+        pickle.dumps(settings, _PICKLE_PROTOCOL)
+    except ConfigurationError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"its settings cannot be used: {type_and_words(error)}") from error
+    return settings
+
+
 def _make(kind: type[AnyProcessor], settings: object, default_model: str) -> AnyProcessor:
     try:
         processor = kind(settings, default_model)
         processor.schema()
     except (Exception, SystemExit) as error:
-        raise PluginError(f"cannot be made: {type(error).__name__}: {error}") from error
+        raise PluginError(f"cannot be made: {type_and_words(error)}") from error
     return processor

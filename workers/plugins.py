@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from shared.plain_text import type_and_words
+from shared.settings import EnvironmentSettings
 from workers.processors.base import BaseProcessor, Limits
 
 GROUP = "ai_task_processor.processors"
@@ -66,7 +68,7 @@ def import_class(path: str) -> type[AnyProcessor]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a module may do anything when it is imported, even end the process
-        raise PluginError(f"cannot be imported: {type(error).__name__}: {error}") from error
+        raise PluginError(f"cannot be imported: {type_and_words(error)}") from error
     if not isinstance(found, type) or not issubclass(found, BaseProcessor):
         raise PluginError("is no subclass of workers.processors.base.BaseProcessor")
     check_class(found)
@@ -90,6 +92,9 @@ def check_class(found: type[AnyProcessor]) -> None:
         raise PluginError("says no input: write class ...(BaseProcessor[MyInput])")
     if found.process is BaseProcessor.process and found.process_batch is BaseProcessor.process_batch:
         raise PluginError("has neither process nor process_batch")
+    kind: object = found.settings_type
+    if kind is not None and not (isinstance(kind, type) and issubclass(kind, EnvironmentSettings)):
+        raise PluginError("settings_type must be a subclass of EnvironmentSettings")
     if not isinstance(found.limits, Limits):
         raise PluginError("limits must be Limits(...)")
 

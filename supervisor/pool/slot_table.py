@@ -1,7 +1,7 @@
 """Which slot holds which units, as the loop knows it from events."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from shared.messages import Failure, Unit
@@ -64,6 +64,10 @@ class Slot:
     """The units that ran past their deadline, so that the worker is killed."""
     overrun_seconds: float = 0.0
     """How long these might have run."""
+
+    def task_types(self, unit_ids: Iterable[int]) -> list[str]:
+        """Of the units named, which the worker holds."""
+        return sorted({self.assignments[unit_id].unit.key.task_type for unit_id in unit_ids})
 
     @property
     def timed_out(self) -> bool:

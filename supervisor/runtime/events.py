@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from shared.errors import RAISE_PROCESS_LIMIT, ConfigurationError
+from shared.plain_text import type_and_words
 
 GATHER_SECONDS = 0.001
 MAX_TURN_BYTES = 8 * 2**20
@@ -87,8 +88,10 @@ def start_thread(name: str, work: Callable[[], None], post: Callable[[Event], No
     def guarded() -> None:
         try:
             work()
-        except Exception as error:  # noqa: BLE001  without it the service would wait for a dead thread
-            post(ThreadCrashed(name, error))
+        except BaseException as error:  # noqa: BLE001  without it the service would wait for a dead thread
+            # A SystemExit must not end the loop as if that was asked for.
+            fault = error if isinstance(error, Exception) else RuntimeError(type_and_words(error))
+            post(ThreadCrashed(name, fault))
 
     thread = threading.Thread(target=guarded, name=name, daemon=True)
     try:

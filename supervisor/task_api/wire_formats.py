@@ -6,6 +6,7 @@ where they have one meaning. The shape of a report follows from the task's state
 """
 
 import contextlib
+import pickle
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 import orjson
+from pydantic_core import to_jsonable_python
 
 from shared.errors import InputTooLongError, NonRetryableError
 from shared.models import JsonValue, Output, Task, WireShape
-from shared.plain_text import MAX_ERROR_MESSAGE_CHARACTERS, one_line
+from shared.plain_text import MAX_ERROR_MESSAGE_CHARACTERS, one_line, type_and_words
 from supervisor.task_api.lenient_json import MAX_ITEMS, UNREADABLE, NoListError, read_items
 from workers.factory import ProcessorFactory
 from workers.plugins import AnyProcessor
@@ -274,11 +276,26 @@ def _parse_task(fields: Item, address: TaskAddress, processors: ProcessorFactory
         missing = "it has no input: neither input_data nor content"
         return Refusal(RefusalReason.AMBIGUOUS_SHAPE, missing, task_id=address.id)
     try:
-        return _made(processor, fields, fields[given], address)
+        task = _made(processor, fields, fields[given], address)
+        if not processors.source(processor.task_type).is_built_in:
+            _check_kept(task)
     except InputTooLongError as error:
         return Refusal(RefusalReason.TEXT_TOO_LONG, str(error), address, address.id)
     except NonRetryableError as error:
         return Refusal(RefusalReason.BAD_INPUT, str(error), address, address.id)
+    return task
+
+
+def _check_kept(task: Task) -> None:
+    """Raises NonRetryableError where the input is no JSON for the journal, or cannot go to a worker."""
+    try:
+        orjson.dumps(task.input, default=to_jsonable_python)
+        pickle.dumps(task.input)
+    except Exception as error:
+        what = type_and_words(error)
+        raise NonRetryableError(
+            f"input: what the processor of {task.task_type} makes of it cannot be kept: {what}"
+        ) from error
 
 
 def _made(processor: AnyProcessor, fields: Item, given: JsonValue, address: TaskAddress) -> Task:
@@ -295,8 +312,8 @@ def _made(processor: AnyProcessor, fields: Item, given: JsonValue, address: Task
         )
     except NonRetryableError:
         raise
-    except Exception as error:
-        what = f"{type(error).__name__}: {error}"
+    except BaseException as error:  # a SystemExit would end the polls
+        what = type_and_words(error)
         raise NonRetryableError(
             f"input: the processor of {processor.task_type} cannot read it: {what}"
         ) from error

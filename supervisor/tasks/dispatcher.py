@@ -234,7 +234,10 @@ class Dispatcher:
         """End workers with a unit that has run longer than it may. Their other units count it not."""
         for slot in self.table.overdue(self.clock()):
             self.table.killed(slot, self.clock())
-            log.error(LogEvent.UNIT_TIMED_OUT, slot=slot, seconds=self.table[slot].overrun_seconds)
+            row = self.table[slot]
+            types = row.task_types(row.overrun)
+            facts = {"seconds": row.overrun_seconds, "task_types": types}
+            log.error(LogEvent.UNIT_TIMED_OUT, slot=slot, **facts)
             self.pool.kill(slot)
 
     def next_at(self) -> float | None:
@@ -303,15 +306,23 @@ class Dispatcher:
             return "was recycled"
         timeout = row.overrun_seconds if row.timed_out else None
         how = event.reason or describe_death(
-            event.exit_code, timed_out_after_seconds=timeout, rss_bytes=row.rss_bytes
+            event.exit_code,
+            timed_out_after_seconds=timeout,
+            rss_bytes=row.rss_bytes,
+            time_limit=self._name_of_limit(timeout),
         )
         self.metrics.restarts.labels(
             "timeout" if row.timed_out else "died" if event.was_ready else "failed_start"
         ).inc()
-        facts = {"how": how, "exit_code": event.exit_code, "tasks": row.tasks_held}
-        log.error(LogEvent.WORKER_DIED, slot=event.slot, **facts)
+        facts = {"exit_code": event.exit_code, "tasks": row.tasks_held}
+        types = row.task_types(row.assignments)
+        log.error(LogEvent.WORKER_DIED, slot=event.slot, how=how, task_types=types, **facts)
         self.history.died(event.slot, how, row.tasks_held)
         return how
+
+    def _name_of_limit(self, seconds: float | None) -> str:
+        is_ours = seconds in (None, self.settings.task_timeout_seconds)
+        return "TASK_TIMEOUT_SECONDS" if is_ours else "the timeout_seconds of its task type"
 
     def _recycle_if_due(self, slot: int) -> None:
         """One worker at a time gets no more units, and is replaced when it holds none."""

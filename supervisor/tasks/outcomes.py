@@ -489,11 +489,17 @@ def _words(outcome: Output | Failure) -> str | None:
     return None if isinstance(outcome, Output) else outcome.shown
 
 
-def describe_death(exit_code: int | None, *, timed_out_after_seconds: float | None, rss_bytes: int) -> str:
+def describe_death(
+    exit_code: int | None,
+    *,
+    timed_out_after_seconds: float | None,
+    rss_bytes: int,
+    time_limit: str = "TASK_TIMEOUT_SECONDS",
+) -> str:
     """How a worker ended, as the second half of a sentence: "was killed by SIGSEGV"."""
     memory = f", holding {rss_bytes / 2**20:.0f} MB of memory" if rss_bytes else ""
     if timed_out_after_seconds is not None:
-        return f"ran longer than TASK_TIMEOUT_SECONDS ({timed_out_after_seconds:g} s) and was killed{memory}"
+        return f"ran longer than {time_limit} ({timed_out_after_seconds:g} s) and was killed{memory}"
     if exit_code is None:
         return "could not be started"
     if exit_code < 0:

@@ -21,9 +21,11 @@ from shared.messages import WorkerReady, WorkerUnfit
 from shared.metrics import WorkerMetrics, use_metric_files
 from workers.config import WorkerConfig
 from workers.process.pipe import send_message
+from workers.process.threads import end_process_after, end_process_later
 from workers.providers.calls import ProviderCalls
 
 EXIT_UNFIT = 2
+CLOSE_SECONDS = 5.0
 _EXIT_WITHOUT_SUPERVISOR = 1
 _PR_SET_PDEATHSIG = 1
 _FOR_THE_SUPERVISOR = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -32,8 +34,13 @@ _FOR_THE_SUPERVISOR = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGU
 def worker_main(slot: int, pipe: Connection, config: WorkerConfig) -> None:
     """Run the worker of `slot` until its pipe is closed. The target of a multiprocessing.Process.
 
-    Its first message is WorkerReady, or WorkerUnfit before it exits with 2.
+    Its first message is WorkerReady, or WorkerUnfit before it exits with 2. The process ends with this
+    function: the interpreter would first wait for threads that a plug-in left.
     """
+    end_process_after(lambda: _work(slot, pipe, config))
+
+
+def _work(slot: int, pipe: Connection, config: WorkerConfig) -> None:
     # With numpy, which the supervisor does not need.
     from workers.factory import processors_of  # noqa: PLC0415
     from workers.process.worker import Worker  # noqa: PLC0415
@@ -74,6 +81,8 @@ def worker_main(slot: int, pipe: Connection, config: WorkerConfig) -> None:
         clock=time.monotonic,
         threads=config.threads,
     ).run()
+    # A `close` of a plug-in that hangs would keep the worker from being replaced.
+    end_process_later(CLOSE_SECONDS)
     factory.close()
     providers.close()
 

@@ -134,13 +134,17 @@ class Worker:
         if isinstance(given, Mapping):
             return refused | {task_id: self._output(unit, outcome) for task_id, outcome in given.items()}
         open_ids = {task.id for task in unit.tasks}
+        ignored = 0
         for task_id, outcome in itertools.chain(refused.items(), given):
             if task_id in open_ids:
                 open_ids.discard(task_id)
                 self._progress.add(unit.id, unit.tasks, task_id, self._output(unit, outcome))
             else:
-                # An id that came from a processor may be anything, so it is not logged.
-                log.error(LogEvent.OUTCOME_IGNORED, unit_id=unit.id, task_type=unit.key.task_type)
+                ignored += 1
+        if ignored:
+            # An id that came from a processor may be anything, so it is not logged.
+            facts = {"unit_id": unit.id, "task_type": unit.key.task_type, "outcomes": ignored}
+            log.error(LogEvent.OUTCOME_IGNORED, **facts)
         return self._progress.take(unit.id)
 
     def _output(self, unit: Unit, outcome: Outcome) -> Output | Failure:

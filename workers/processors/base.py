@@ -13,13 +13,13 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsConfigDict
 
-from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason, TaskError
+from shared.errors import Blame, ConfigurationError, NonRetryableError, RetryableError, RetryReason, TaskError
 from shared.logs import LogEvent, get_logger
 from shared.messages import Failure
 from shared.models import BatchKey, JsonValue, Output, Task, TextLength, Usage, WireShape
-from shared.plain_text import safe_message
+from shared.plain_text import safe_message, type_and_words, words_of
 from shared.settings import EnvironmentSettings
-from workers.providers.base import BaseProvider
+from workers.providers.base import BaseProvider, Embeddings
 from workers.providers.chat import ChatAnswer, ChatRequest, Message
 
 __all__ = [
@@ -28,7 +28,9 @@ __all__ = [
     "Blame",
     "ChatAnswer",
     "ChatRequest",
+    "ConfigurationError",
     "Context",
+    "Embeddings",
     "EnvironmentSettings",
     "Limits",
     "Message",
@@ -39,11 +41,17 @@ __all__ = [
     "RetryableError",
     "SettingsConfigDict",
     "Task",
+    "TextLength",
+    "Usage",
 ]
-"""What authors of processors need. The rest is for the service."""
+"""What authors of processors and providers need. The rest is for the service."""
 
 MAX_INPUT_VALUES = 100_000
 """Of one input, so that neither a check of it nor the words about it take long."""
+MAX_TIMEOUT_SECONDS = 86_400
+MAX_NAME_CHARACTERS = 10_000
+"""Of a model, a provider, or a batch key."""
+MAX_SIZE_BYTES = 2**40
 MAX_FAULTS_TOLD = 3
 QUESTION_BYTES = 16
 """Of a digest. Long enough that no two different inputs get the same, by chance or by design."""
@@ -64,6 +72,13 @@ class Limits:
     """Tasks in one unit. Without `process_batch` a unit holds one task, whatever stands here."""
     timeout_seconds: float | None = None
     """Of one unit; then its worker is killed. None is TASK_TIMEOUT_SECONDS."""
+
+    def __post_init__(self) -> None:
+        if self.batch is not None and (type(self.batch) is not int or self.batch < 1):
+            raise ValueError("Limits: batch must be a whole number, 1 or more")
+        seconds = self.timeout_seconds
+        if seconds is not None and not 0 < seconds <= MAX_TIMEOUT_SECONDS:
+            raise ValueError(f"Limits: timeout_seconds must be above 0 and at most {MAX_TIMEOUT_SECONDS}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,14 +260,22 @@ class BaseProcessor(Generic[InputT]):
         created_at_seconds: float | None = None,
         priority: int = 0,
     ) -> Task[InputT]:
+        key, size_bytes, length = self.key(given), self.size_bytes(given), self.length(given)
+        _check_name("model", key.model)
+        _check_name("provider", key.provider)
+        _check_name("batch_key", key.group)
+        if type(size_bytes) is not int or not 0 <= size_bytes <= MAX_SIZE_BYTES:
+            raise ValueError("size_bytes must be a whole number of bytes, 0 or more")
+        if not isinstance(length, TextLength):
+            raise TypeError("length must be a TextLength")
         return Task(
             id=task_id,
-            key=self.key(given),
+            key=key,
             input=given,
             shape=shape,
             correlation_id=correlation_id,
-            size_bytes=self.size_bytes(given),
-            length=self.length(given),
+            size_bytes=size_bytes,
+            length=length,
             created_at_seconds=created_at_seconds,
             content_id=self._question(given) if self.answers_equals_once else "",
             priority=priority,
@@ -297,20 +320,20 @@ def attempt(work: Callable[[], Result]) -> Result | Failure:
         raise
     except Exception as error:  # noqa: BLE001  the only one here: processors are extended by users and may raise anything
         _log.error(LogEvent.UNIT_FAILED, error_type=type(error).__name__, where=_where(error))
-        return Failure(safe_message(f"{type(error).__name__}: {error}"), blame=Blame.PROCESSOR)
+        return Failure(safe_message(type_and_words(error)), blame=Blame.PROCESSOR)
 
 
 def failure_of(error: TaskError) -> Failure:
     if isinstance(error, RetryableError):
         return Failure(
-            safe_message(str(error)),
+            safe_message(words_of(error)),
             retry=error.reason,
             retry_after_seconds=error.retry_after_seconds,
             one_by_one=error.one_by_one,
         )
     if isinstance(error, NonRetryableError):
-        return Failure(safe_message(str(error)), blame=error.blame, usage=error.usage)
-    return Failure(safe_message(str(error)))
+        return Failure(safe_message(words_of(error)), blame=error.blame, usage=error.usage)
+    return Failure(safe_message(words_of(error)))
 
 
 def as_output(outcome: Outcome) -> Output | Failure:
@@ -326,7 +349,9 @@ def as_output(outcome: Outcome) -> Output | Failure:
         name = "" if isinstance(value, Mapping) else RESULT_NAME
         return Output(name=name, value=orjson.dumps(value), model="", usage=Usage(0, 0))
     except (TypeError, ValueError, RecursionError) as error:
-        return Failure(safe_message(f"the processor's result is no JSON: {error}"), blame=Blame.PROCESSOR)
+        return Failure(
+            safe_message(f"the processor's result is no JSON: {words_of(error)}"), blame=Blame.PROCESSOR
+        )
 
 
 def strings_in(value: object) -> Iterator[str]:
@@ -362,6 +387,12 @@ def _unusable(given: JsonValue) -> str | None:
         if seen > MAX_INPUT_VALUES:
             return f"has more than {MAX_INPUT_VALUES:,} values"
     return None
+
+
+def _check_name(method: str, name: object) -> None:
+    """What a processor gives as a name is kept with each task, and is a key of many tables."""
+    if not isinstance(name, str) or len(name) > MAX_NAME_CHARACTERS or not _encodable(name):
+        raise ValueError(f"{method} must be a text of at most {MAX_NAME_CHARACTERS:,} characters")
 
 
 def _encodable(value: str) -> bool:

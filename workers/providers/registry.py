@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 
 from shared.errors import ConfigurationError, RetryableError, RetryReason
-from shared.plain_text import one_line, safe_message
+from shared.plain_text import one_line, safe_message, type_and_words
 from shared.provider_accounts import LOCAL, OPENAI, ProviderAccount
 from workers.providers.base import BaseProvider
 from workers.providers.calls import ProviderCalls
@@ -114,4 +114,4 @@ def _path_of_plugin(kind: str) -> str:
 
 
 def _words(error: BaseException) -> str:
-    return one_line(f"{type(error).__name__}: {error}", MAX_REASON_CHARACTERS)
+    return one_line(type_and_words(error), MAX_REASON_CHARACTERS)

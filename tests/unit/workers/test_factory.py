@@ -1,18 +1,22 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar, Self
 
 import pytest
+from pydantic import BaseModel, model_validator
 
 from shared.errors import ConfigurationError, NonRetryableError
 from shared.metrics import WorkerMetrics
-from shared.models import Task
+from shared.models import BatchKey, Task
 from shared.provider_accounts import LOCAL, OPENAI
+from shared.settings import EnvironmentSettings
 from tests.unit.workers.units import make_task
 from tests.worker_configs import make_config
 from workers.config import WorkerConfig
-from workers.factory import ProcessorFactory
+from workers.factory import ProcessorFactory, load_processors
 from workers.plugins import AnyProcessor, Source
+from workers.processors.base import BaseProcessor, Context, Outcome
 from workers.processors.text_embedding import EmbeddingInput, TextEmbeddingProcessor
 from workers.providers.base import BaseProvider
 from workers.providers.calls import ProviderCalls
@@ -29,6 +33,58 @@ def factory_of(*processors: AnyProcessor) -> ProcessorFactory:
     return ProcessorFactory(
         [(Source(f"test:{number}", "here"), each) for number, each in enumerate(processors)]
     )
+
+
+class Plugin(BaseProcessor[str]):
+    """What a package might hold; tests change single attributes of it."""
+
+    task_type: ClassVar[str] = "plug-in"
+
+    def process(self, task: Task[str], context: Context) -> Outcome:
+        return task.input
+
+
+class UnreadableSettings(EnvironmentSettings):
+    @model_validator(mode="after")
+    def fail(self) -> Self:
+        raise RuntimeError("no luck")
+
+
+def reason_for(monkeypatch: pytest.MonkeyPatch, **attributes: object) -> str:
+    """Why the plug-in cannot be used; the built-in types can."""
+    for name, value in attributes.items():
+        monkeypatch.setattr(Plugin, name, value)
+    processors = load_processors(f"{__name__}:Plugin", {})
+    assert "text-embedding" in processors.task_types
+    (broken,) = processors.broken
+    return broken.reason
+
+
+@pytest.mark.parametrize("kind", [int, BaseModel, "Settings", UnreadableSettings])
+def test_settings_that_cannot_be_read_break_their_type_alone(
+    monkeypatch: pytest.MonkeyPatch, kind: object
+) -> None:
+    assert "settings" in reason_for(monkeypatch, settings_type=kind)
+
+
+def test_instance_that_cannot_be_made_breaks_its_type_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    class SpeechlessError(Exception):
+        def __str__(self) -> str:
+            raise ValueError
+
+    def fail(*_: object) -> None:
+        raise SpeechlessError
+
+    assert "SpeechlessError" in reason_for(monkeypatch, __init__=fail)
+
+
+@pytest.mark.parametrize("error", [ValueError(), SystemExit()])
+def test_canary_that_cannot_be_made_is_none(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Plugin, "canary", fail)
+    assert not factory_of(Plugin(None)).has_canary(BatchKey("plug-in", "m"))
 
 
 def test_a_task_goes_to_the_processor_of_its_type() -> None:

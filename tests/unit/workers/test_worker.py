@@ -1,3 +1,4 @@
+import itertools
 import multiprocessing
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from structlog.testing import capture_logs
 
 from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason
 from shared.messages import Failure, RateLimits, Unit, UnitDone, UnitProgress
@@ -269,6 +271,15 @@ def test_first_outcome_of_a_task_counts_and_those_of_strangers_do_not() -> None:
     done = worker_yielding(steps, theirs).work(make_unit(["a"]))
     assert {**outcomes_sent(ours), **done.outcomes} == {"t-0": OUTPUT}
     assert done.failure is None
+
+
+def test_outcomes_of_strangers_are_one_line_a_unit() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    strangers = ((f"stranger {number}", OUTPUT) for number in range(1000))
+    with capture_logs() as lines:
+        worker_yielding(itertools.chain(strangers, [("t-0", OUTPUT)]), theirs).work(make_unit(["a"]))
+    ours.close()
+    assert [line["outcomes"] for line in lines if line["event"] == "outcome_ignored"] == [1000]
 
 
 @pytest.mark.parametrize("step", [("t-0", object()), ("t-0", float("nan"))])

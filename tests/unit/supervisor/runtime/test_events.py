@@ -10,6 +10,7 @@ from supervisor.runtime.events import (
     PauseRequested,
     ResumeRequested,
     StopRequested,
+    ThreadCrashed,
     start_thread,
 )
 
@@ -46,6 +47,17 @@ def test_fault_of_a_thread_reaches_the_inbox() -> None:
     start_thread("broken", work, posted.append).join(10)
     (crash,) = posted
     assert (getattr(crash, "thread", None), getattr(crash, "error", None)) == ("broken", error)
+
+
+def test_thread_that_is_told_to_exit_is_a_fault_too() -> None:
+    def work() -> None:
+        raise SystemExit(0)
+
+    posted: list[Event] = []
+    start_thread("exits", work, posted.append).join(10)
+    (crash,) = posted
+    assert isinstance(crash, ThreadCrashed)
+    assert isinstance(crash.error, RuntimeError)
 
 
 def test_thread_that_ends_well_says_nothing() -> None:

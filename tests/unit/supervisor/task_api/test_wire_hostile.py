@@ -1,17 +1,22 @@
 """No page, however malformed, raises out of the parser; one bad item never takes the others with it."""
 
 import json
+import threading
 from collections.abc import Callable
+from typing import Any, ClassVar, Self
 from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel, model_validator
 
 from shared.models import JsonValue, Task, WireShape
 from supervisor.task_api.wire_formats import MAX_ID_CHARACTERS, Page, RefusalReason, parse_page
 from tests.builders import PROCESSORS
-from workers.processors.text_embedding import EmbeddingInput
+from tests.unit.workers.test_factory import factory_of
+from workers.processors.base import BaseProcessor, Context, Outcome
+from workers.processors.text_embedding import EmbeddingInput, EmbeddingSettings, TextEmbeddingProcessor
 
 # Lone surrogates included: a page may hold them as escapes.
 TEXTS = st.text(st.characters(), max_size=8)
@@ -188,3 +193,52 @@ def test_every_good_item_keeps_its_id_shape_and_text(rows: list[tuple[WireShape,
 def text_of(task: Task) -> str:
     assert isinstance(task.input, EmbeddingInput)
     return task.input.text
+
+
+class SpeechlessError(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize("error", [SystemExit(5), SpeechlessError(), KeyboardInterrupt()])
+def test_input_that_makes_a_processor_raise_anything_refuses_its_task_alone(error: BaseException) -> None:
+    class Raises(TextEmbeddingProcessor):
+        def model(self, given: EmbeddingInput) -> str:
+            if given.text == "bad":
+                raise error
+            return super().model(given)
+
+    processors = factory_of(Raises(EmbeddingSettings.model_construct(None)))
+    page = parse_page(encode([GOOD | {"id": "bad", "input_data": "bad"}, GOOD]), processors, lambda: "here")
+    assert [task.id for task in page.tasks] == ["good"]
+    assert [refusal.task_id for refusal in page.refusals] == ["bad"]
+
+
+class Keeps(BaseModel):
+    text: str
+    made: Any = None
+    _hidden: Any = None
+
+    @model_validator(mode="after")
+    def make(self) -> Self:
+        if self.text == "no JSON":
+            self.made = threading.Lock()
+        if self.text == "no pickle":
+            self._hidden = threading.Lock()
+        return self
+
+
+class KeepsALock(BaseProcessor[Keeps]):
+    task_type: ClassVar[str] = "text-embedding"
+    bare_string: ClassVar[str] = "text"
+
+    def process(self, task: Task[Keeps], context: Context) -> Outcome:
+        return task.input.text
+
+
+@pytest.mark.parametrize("text", ["no JSON", "no pickle"])
+def test_input_that_cannot_be_kept_refuses_its_task_alone(text: str) -> None:
+    items = [GOOD | {"id": "bad", "input_data": text}, GOOD]
+    page = parse_page(encode(items), factory_of(KeepsALock(None)), lambda: "made-here")
+    assert [task.id for task in page.tasks] == ["good"]
+    assert "cannot be kept" in page.refusals[0].message

@@ -1,6 +1,9 @@
 """What becomes of the tasks of a worker that died, and how its death is told."""
 
+from typing import ClassVar
+
 import pytest
+from structlog.testing import capture_logs
 
 from shared.errors import RetryReason
 from supervisor.pool.base import WorkerDied
@@ -9,6 +12,9 @@ from tests.builders import make_settings
 from tests.fakes.harness import Harness
 from tests.readings import reading
 from tests.unit.supervisor.tasks.one_worker import held, told
+from tests.unit.workers.test_factory import factory_of
+from workers.processors.base import Limits
+from workers.processors.text_embedding import EmbeddingSettings, TextEmbeddingProcessor
 
 TYPE = "text-embedding"
 
@@ -108,6 +114,23 @@ def test_task_that_runs_too_long_is_failed_with_the_setting_named() -> None:
     assert harness.pool.killed == [0]
     harness.die(0)
     assert told(harness)["slow"].endswith("it ran longer than TASK_TIMEOUT_SECONDS (30 s) and was killed")
+
+
+def test_task_that_overruns_the_time_of_its_type_is_told_that_time() -> None:
+    class Brief(TextEmbeddingProcessor):
+        limits: ClassVar[Limits] = Limits(timeout_seconds=3.0)
+
+    processors = factory_of(Brief(EmbeddingSettings.model_construct(None)))
+    harness = Harness(make_settings(concurrency_limit=1, worker_crash_limit=1), processors=processors)
+    harness.start_workers()
+    harness.list_tasks("slow")
+    with capture_logs() as lines:
+        harness.pass_time(3.0)
+        harness.die(0)
+    assert told(harness)["slow"].endswith("the timeout_seconds of its task type (3 s) and was killed")
+    said = {line["event"]: line for line in lines}
+    assert said["unit_timed_out"]["seconds"] == 3.0
+    assert said["unit_timed_out"]["task_types"] == said["worker_died"]["task_types"] == [TYPE]
 
 
 def test_suspects_leave_at_least_half_of_the_workers_to_others() -> None:

@@ -10,7 +10,15 @@ from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason,
 from shared.messages import Failure
 from shared.models import BatchKey, Output, Task
 from tests.unit.workers.processors.contexts import NoProvider, make_context
-from workers.processors.base import BaseProcessor, Context, Outcome, as_output, attempt, strings_in
+from workers.processors.base import (
+    BaseProcessor,
+    Context,
+    Limits,
+    Outcome,
+    as_output,
+    attempt,
+    strings_in,
+)
 from workers.processors.text_embedding import EmbeddingSettings, TextEmbeddingProcessor
 
 
@@ -175,3 +183,55 @@ def test_the_log_says_where_but_never_quotes_the_message() -> None:
 def test_what_must_end_the_process_is_not_held_up(error: BaseException) -> None:
     with pytest.raises(type(error)):
         raising(error)
+
+
+class SpeechlessError(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+class SpeechlessFinalError(NonRetryableError):
+    __str__ = SpeechlessError.__str__
+
+
+@pytest.mark.parametrize("error", [SpeechlessError(), SpeechlessFinalError("no")])
+def test_error_whose_text_cannot_be_had_fails_its_task_and_not_the_process(error: Exception) -> None:
+    failure = raising(error)
+    assert failure is not None
+    assert failure.message.endswith("(its text cannot be had: ValueError)")
+
+
+def test_reason_that_is_none_is_refused_where_it_is_written() -> None:
+    with pytest.raises(ValueError, match="bogus"):
+        RetryableError("later", reason="bogus")  # type: ignore[arg-type]  # what a plug-in may write
+
+
+@pytest.mark.parametrize("batch", [0, -1, 1.5, True])
+def test_batch_of_limits_is_a_number_of_tasks(batch: Any) -> None:
+    with pytest.raises(ValueError, match="batch must be"):
+        Limits(batch=batch)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), 1e12])
+def test_timeout_of_limits_is_a_time_that_comes(seconds: float) -> None:
+    with pytest.raises(ValueError, match="timeout_seconds must be"):
+        Limits(timeout_seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("method", "value"),
+    [
+        ("model", 7),
+        ("model", "\ud800"),
+        ("provider", 7),
+        ("batch_key", "k" * 10_001),
+        ("size_bytes", "7"),
+        ("size_bytes", -1),
+        ("size_bytes", float("nan")),
+        ("length", "long"),
+    ],
+)
+def test_method_that_returns_what_the_service_cannot_use_is_named(method: str, value: Any) -> None:
+    kind = type("Odd", (Echo,), {method: lambda _self, _given: value})
+    with pytest.raises((ValueError, TypeError), match=f"{method} must be"):
+        kind().make_task(Say(text="a"), "t")
