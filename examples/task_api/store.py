@@ -29,11 +29,14 @@ CREATE TABLE IF NOT EXISTS tasks (
     final_reports INTEGER NOT NULL,
     last_correlation_id TEXT,
     error TEXT,
-    output BLOB
+    output BLOB,
+    priority INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX IF NOT EXISTS tasks_by_state ON tasks (state);
 CREATE INDEX IF NOT EXISTS tasks_reported_again ON tasks (number) WHERE final_reports > 1;
 """
+ADD_PRIORITY = "ALTER TABLE tasks ADD COLUMN priority INTEGER NOT NULL DEFAULT 0"
+"""To a table that was made before tasks had one."""
+INDEX = "CREATE INDEX IF NOT EXISTS tasks_in_order ON tasks (state, priority DESC, number)"
 COLUMNS = ", ".join(field.name for field in fields(Task))
 PLACEHOLDERS = ", ".join("?" for _ in fields(Task))
 INSERT = f"INSERT INTO tasks ({COLUMNS}) VALUES ({PLACEHOLDERS})"  # noqa: S608 - our own field names
@@ -66,6 +69,10 @@ class Store:
         self._database = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
         self._database.row_factory = sqlite3.Row
         self._database.executescript(SCHEMA)
+        columns = [row["name"] for row in self._database.execute("PRAGMA table_info(tasks)")]
+        if "priority" not in columns:
+            self._database.execute(ADD_PRIORITY)
+        self._database.execute(INDEX)
         self._changed = threading.Condition()
         self.long_polls = 0
         self._stopping = False
@@ -81,9 +88,10 @@ class Store:
             self._changed.notify_all()
 
     def pending(self, limit: int, wait_seconds: float = 0) -> list[Task]:
-        """The oldest pending tasks; waits up to `wait_seconds` for the first one to come.
+        """Pending tasks, those of higher priority and then the oldest first.
 
-        A waiting request holds a thread of the server, so past a number of them it does not wait.
+        Waits up to `wait_seconds` for the first one to come. A waiting request holds a thread of the server,
+        so past a number of them it does not wait.
         """
         with self._changed:
             if wait_seconds > 0 and self.long_polls < LONG_POLLS_AT_ONCE:
@@ -92,7 +100,7 @@ class Store:
                     self._changed.wait_for(self._need_not_wait, wait_seconds)
                 finally:
                     self.long_polls -= 1
-            return self._select("WHERE state = 'pending' ORDER BY number LIMIT ?", limit)
+            return self._select("WHERE state = 'pending' ORDER BY priority DESC, number LIMIT ?", limit)
 
     def newest(self, limit: int) -> list[Task]:
         """The tasks created last, newest first."""

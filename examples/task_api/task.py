@@ -41,6 +41,7 @@ class Task:
     last_correlation_id: str | None = None
     error: str | None = None
     output: bytes | None = None
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)

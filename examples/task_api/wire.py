@@ -11,6 +11,7 @@ from examples.task_api.store import timestamp
 from examples.task_api.task import Change, Shape, State, Task
 
 ID_MAX_BYTES = 16_384
+PRIORITY_MAX = 1_000_000
 WORDS_OF_THE_API = ("pending", "summary")
 """A request for a task of such a name would reach something else."""
 
@@ -109,6 +110,7 @@ def parse_new_task(body: object) -> Task:
         created_at=now,
         updated_at=now,
         correlation_id=_text(item, words.correlation_id),
+        priority=_priority(item),
     )
 
 
@@ -140,6 +142,8 @@ def to_wire(task: Task) -> dict[str, object]:
     }
     if task.correlation_id is not None:
         item[words.correlation_id] = task.correlation_id
+    if task.priority:
+        item["priority"] = task.priority
     item.update(orjson.loads(task.extra))
     return item
 
@@ -188,6 +192,15 @@ def _extra(item: Mapping[str, object], name: str, extra: Extra) -> object:
         return extra.default
     if not isinstance(value, extra.kind) or (isinstance(value, bool) and extra.kind is int):
         raise InvalidBodyError(f"'{name}' must be {extra.kind_name}")
+    return value
+
+
+def _priority(item: Mapping[str, object]) -> int:
+    value = item.get("priority")
+    if value is None:
+        return 0
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > PRIORITY_MAX:
+        raise InvalidBodyError(f"'priority' must be a whole number from -{PRIORITY_MAX} to {PRIORITY_MAX}")
     return value
 
 

@@ -78,8 +78,14 @@ def test_check_without_settings_names_them(tmp_path: Path) -> None:
 
 def test_check_names_what_is_set_and_no_setting(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("BATCH_MAX_TASK=5\nGRAFANA_PASSWORD=x\n")
-    outcome = run_command(
-        tmp_path, "check", API_BASE_URL="http://127.0.0.1:9", EMBEDDING_PROVIDER="local", METRICS_PORT="0"
-    )
+    settings = {
+        "API_BASE_URL": "http://127.0.0.1:9",
+        "EMBEDDING_PROVIDER": "local",
+        "METRICS_PORT": "0",
+        "TASK_LIMITS": '{"text-summary": 2, "text_embedding": 2}',
+    }
+    outcome = run_command(tmp_path, "check", **settings)
+    unused = 'warning  TASK_LIMITS: limits "text-summary", and there is no processor for tasks of that type'
+    assert [line for line in outcome.lines if "TASK_LIMITS" in line] == [unused]
     assert "warning  BATCH_MAX_TASK: in .env is no setting; did you mean BATCH_MAX_TASKS?" in outcome.lines
     assert "note     GRAFANA_PASSWORD: in .env is no setting of this service" in outcome.lines

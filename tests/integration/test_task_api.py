@@ -13,6 +13,7 @@ import time
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -162,6 +163,26 @@ def test_limit_takes_the_oldest(api: Client) -> None:
     assert [task["id"] for task in api.pending("?limit=3")] == ids[:3]
 
 
+def test_higher_priority_is_listed_first_and_comes_with_the_task(api: Client) -> None:
+    low, usual, high = {"id": "low", "priority": -1}, {"_id": "usual"}, {"_id": "high", "priority": 2}
+    for task in (FLAT | low, NESTJS | usual, NESTJS | high):
+        api.create(task)
+    first, second, third = api.pending("?limit=9")
+    assert (first["_id"], first["priority"], third["id"], third["priority"]) == ("high", 2, "low", -1)
+    assert "priority" not in second
+
+
+def test_database_from_before_priorities_is_taken_up(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.sqlite3"
+    with TaskApiServer(path) as server:
+        task_id = Client(server.url).create(FLAT)
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("DROP INDEX tasks_in_order")
+        database.execute("ALTER TABLE tasks DROP COLUMN priority")
+    with TaskApiServer(path) as server:
+        assert [task["id"] for task in Client(server.url).pending()] == [task_id]
+
+
 @pytest.mark.parametrize("query", ["limit=0", "limit=-1", "limit=ten", "limit=", "limit=1.5", "limit=٣"])
 def test_bad_limit_is_refused(api: Client, query: str) -> None:
     reply = api.call("GET", f"/api/ai-tasks/pending?{quote(query, safe='=')}")
@@ -207,6 +228,8 @@ def test_list_with_an_id_that_exists_creates_nothing(api: Client) -> None:
         (NESTJS | {"callbackRoute": 5}, "'callbackRoute' must be a string"),
         (FLAT | {"retry_count": "2"}, "'retry_count' must be a whole number"),
         (FLAT | {"retry_count": True}, "'retry_count' must be a whole number"),
+        (FLAT | {"priority": "2"}, "'priority' must be a whole number"),
+        (FLAT | {"priority": 1_000_001}, "'priority' must be a whole number from -1000000"),
         (b'{"type":"t","input_data":' + b"[" * 300 + b"]" * 300 + b"}", "cannot be kept"),
     ],
 )
@@ -535,10 +558,12 @@ def test_tasks_outlive_the_server(tmp_path: Path) -> None:
 def test_pages_stay_fast_behind_many_finished_tasks(server: TaskApiServer, tmp_path: Path) -> None:
     Client(server.url).create(FLAT)
     with sqlite3.connect(tmp_path / "tasks.sqlite3") as database:
-        query = "EXPLAIN QUERY PLAN SELECT * FROM tasks WHERE state = 'pending' ORDER BY number LIMIT 5"
+        order = "WHERE state = 'pending' ORDER BY priority DESC, number LIMIT 5"
+        query = f"EXPLAIN QUERY PLAN SELECT * FROM tasks {order}"
         plan = " ".join(str(row) for row in database.execute(query))
     database.close()
-    assert "USING INDEX tasks_by_state" in plan
+    assert "USING INDEX tasks_in_order" in plan
+    assert "TEMP B-TREE" not in plan
     assert "TEMP B-TREE" not in plan
 
 
