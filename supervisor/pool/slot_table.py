@@ -1,5 +1,7 @@
 """Which slot holds which units, as the loop knows it from events."""
 
+import heapq
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -64,6 +66,8 @@ class Slot:
     """The units that ran past their deadline, so that the worker is killed."""
     overrun_seconds: float = 0.0
     """How long these might have run."""
+    suspects: int = 0
+    """How many of its units hold a suspect."""
 
     def task_types(self, unit_ids: Iterable[int]) -> list[str]:
         """Of the units named, which the worker holds."""
@@ -79,7 +83,7 @@ class Slot:
 
     @property
     def runs_suspect(self) -> bool:
-        return any(each.is_suspect for each in self.assignments.values())
+        return self.suspects > 0
 
     @property
     def takes_units(self) -> bool:
@@ -96,12 +100,17 @@ class Slot:
 class SlotTable:
     """Owned by the loop. All times are monotonic.
 
-    There is room for `units` in all, `threads` of them in one worker.
+    There is room for `units` in all, `threads` of them in one worker. What the loop asks each turn is counted
+    as it changes: there may be hundreds of units.
     """
 
     def __init__(self, units: int, now: float, threads: int = 1) -> None:
         rooms = [min(threads, units - first) for first in range(0, units, threads)]
         self._slots = [Slot(room, since=now) for room in rooms]
+        self._calls: Counter[tuple[str, str]] = Counter()
+        self._types: Counter[str] = Counter()
+        self._exclusive = 0
+        self._deadlines: list[tuple[float, int, int]] = []
 
     def __iter__(self) -> Iterator[Slot]:
         return iter(self._slots)
@@ -143,19 +152,21 @@ class SlotTable:
 
     def calls_under_way(self, provider: str, model: str) -> int:
         """How many units that went to the provider for the model workers hold."""
-        units = (assignment.unit for assignment in self.assignments())
-        return sum(unit.key.model == model and unit.provider == provider for unit in units)
+        return self._calls[provider, model]
 
     def units_by_type(self) -> Counter[str]:
         """How many units of each task type workers hold."""
-        return Counter(assignment.unit.key.task_type for assignment in self.assignments())
+        return self._types.copy()
 
     def runs_exclusive(self) -> bool:
         """Does a task run that nothing may run beside?"""
-        return any(assignment.is_exclusive for assignment in self.assignments())
+        return self._exclusive > 0
 
     def overdue(self, now: float) -> list[int]:
         """Slots with a unit past its deadline whose worker was not killed for it yet."""
+        deadline = self.next_deadline()
+        if deadline is None or deadline > now:
+            return []
         return [
             number
             for number, slot in enumerate(self._slots)
@@ -163,13 +174,13 @@ class SlotTable:
         ]
 
     def next_deadline(self) -> float | None:
-        deadlines = (
-            assignment.deadline
-            for slot in self._slots
-            if not slot.timed_out
-            for assignment in slot.assignments.values()
-        )
-        return min(deadlines, default=None)
+        """The soonest of a unit whose worker is not being killed; None where no unit has one."""
+        while self._deadlines:
+            deadline, slot, unit_id = self._deadlines[0]
+            if not self._slots[slot].timed_out and self.holds(slot, unit_id) is not None:
+                return deadline
+            heapq.heappop(self._deadlines)
+        return None
 
     def started(self, slot: int, pid: int, now: float) -> None:
         row = self._slots[slot]
@@ -179,12 +190,15 @@ class SlotTable:
     def assign(self, slot: int, assignment: Assignment) -> None:
         row = self._slots[slot]
         row.assignments[assignment.unit.id] = assignment
+        self._count(row, assignment, 1)
+        self._note_deadline(slot, assignment)
         self._note_state(row, assignment.started_at)
 
     def begin(self, slot: int, unit_id: int, deadline: float) -> None:
         """The unit is handed over now."""
         if (assignment := self.holds(slot, unit_id)) is not None:
-            self._slots[slot].assignments[unit_id] = replace(assignment, deadline=deadline)
+            begun = self._slots[slot].assignments[unit_id] = replace(assignment, deadline=deadline)
+            self._note_deadline(slot, begun)
 
     def holds(self, slot: int, unit_id: int) -> Assignment | None:
         """The unit, if the slot holds it."""
@@ -195,6 +209,8 @@ class SlotTable:
         row = self._slots[slot]
         if (before := self.holds(slot, rest.unit.id)) is not None:
             row.tasks_done += len(before.records) - len(rest.records)
+            self._count(row, before, -1)
+            self._count(row, rest, 1)
             row.assignments[rest.unit.id] = rest
 
     def finished(self, slot: int, unit_id: int, now: float) -> Assignment | None:
@@ -203,6 +219,7 @@ class SlotTable:
         assignment = row.assignments.pop(unit_id, None)
         if assignment is not None:
             row.tasks_done += len(assignment.records)
+            self._count(row, assignment, -1)
             self._note_state(row, now)
         return assignment
 
@@ -222,6 +239,8 @@ class SlotTable:
         """The worker is gone; what it held is handed back."""
         row = self._slots[slot]
         held = list(row.assignments.values())
+        for assignment in held:
+            self._count(row, assignment, -1)
         row.assignments.clear()
         row.state, row.since, row.pid, row.overrun = SlotState.STARTING, now, None, frozenset()
         row.restarts += 1
@@ -234,9 +253,22 @@ class SlotTable:
         suspects = sum(slot.runs_suspect for slot in self._slots)
         return max(0, max(1, len(self._slots) // 2) - suspects)
 
+    def _note_deadline(self, slot: int, assignment: Assignment) -> None:
+        if math.isfinite(assignment.deadline):
+            heapq.heappush(self._deadlines, (assignment.deadline, slot, assignment.unit.id))
+
+    def _count(self, row: Slot, assignment: Assignment, by: int) -> None:
+        unit = assignment.unit
+        self._calls[unit.provider, unit.key.model] += by
+        if not self._calls[unit.provider, unit.key.model]:
+            del self._calls[unit.provider, unit.key.model]
+        self._types[unit.key.task_type] += by
+        self._exclusive += by * assignment.is_exclusive
+        row.suspects += by * assignment.is_suspect
+
     def _note_state(self, row: Slot, now: float) -> None:
-        """A worker is busy since its oldest unit began."""
+        """A worker is busy since its oldest unit began, which is the first."""
         if row.state is SlotState.RECYCLING:
             return
         row.state = SlotState.BUSY if row.assignments else SlotState.IDLE
-        row.since = min((each.started_at for each in row.assignments.values()), default=now)
+        row.since = next((each.started_at for each in row.assignments.values()), now)

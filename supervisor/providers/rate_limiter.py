@@ -122,6 +122,7 @@ class _Window:
     spent: deque[tuple[float, int]] = field(default_factory=deque)
     spent_tokens: int = 0
     reserved: dict[int, _Reserved] = field(default_factory=dict)
+    reserved_tokens: int = 0
     tokens_a_byte: float = FIRST_TOKENS_A_BYTE
 
     def roll(self, now: float) -> None:
@@ -132,9 +133,14 @@ class _Window:
         self.spent.append((now, tokens))
         self.spent_tokens += tokens
 
-    @property
-    def reserved_tokens(self) -> int:
-        return sum(unit.tokens for unit in self.reserved.values())
+    def reserve(self, unit_id: int, tokens: int, now: float) -> None:
+        self.reserved[unit_id] = _Reserved(tokens, now)
+        self.reserved_tokens += tokens
+
+    def release(self, unit_id: int) -> "_Reserved | None":
+        reserved = self.reserved.pop(unit_id, None)
+        self.reserved_tokens -= reserved.tokens if reserved else 0
+        return reserved
 
     def free_requests(self, now: float) -> int:
         own = self.minute_requests - len(self.spent)
@@ -205,7 +211,7 @@ class RateLimiter:
         """A unit goes out; its tokens are estimated until its answer comes."""
         window = self._window(model)
         tokens = min(size_bytes, int(size_bytes * window.tokens_a_byte) + 1)
-        window.reserved[unit_id] = _Reserved(tokens, self._clock())
+        window.reserve(unit_id, tokens, self._clock())
 
     def answered(
         self, model: str, unit_id: int, size_bytes: int, tokens: int, seen: RateLimits | None
@@ -213,7 +219,7 @@ class RateLimiter:
         """A unit's answer: `tokens` were billed, 0 if it was refused; `seen` is what its headers said."""
         now = self._clock()
         window = self._window(model)
-        reserved = window.reserved.pop(unit_id, None)
+        reserved = window.release(unit_id)
         window.spend(tokens, now)
         if tokens:
             ratio = min(1.0, RATIO_MARGIN * tokens / max(1, size_bytes))
@@ -226,7 +232,7 @@ class RateLimiter:
         """A unit's answer will never come; what it cost is not known and counts as estimated."""
         now = self._clock()
         window = self._window(model)
-        reserved = window.reserved.pop(unit_id, None)
+        reserved = window.release(unit_id)
         tokens = reserved.tokens if reserved else 0
         window.spend(tokens, now)
         self._learn(window, None, now, tokens)
