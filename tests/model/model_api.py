@@ -40,7 +40,10 @@ class ApiTask:
 
 
 class ModelApi:
-    """Judges as the reference task API does. Its tasks name the `models` in turn, if there are any."""
+    """Judges as the reference task API does.
+
+    Its tasks have priorities, and name the `models`, in turn, if there are any.
+    """
 
     def __init__(self, models: Sequence[str] = ()) -> None:
         self.tasks: dict[str, ApiTask] = {}
@@ -74,10 +77,12 @@ class ModelApi:
     def _item(self, task: ApiTask) -> dict[str, object]:
         if not task.known_type:
             return item(task.id, type="unheard-of")
+        number = int(task.id.removeprefix("t"))
+        priority = number // 2 % 3 - 1
         if not self._models:
-            return item(task.id)
-        model = self._models[int(task.id.removeprefix("t")) % len(self._models)]
-        return item(task.id, input_data={"text": f"text of {task.id}", "model": model})
+            return item(task.id, priority=priority)
+        model = self._models[number % len(self._models)]
+        return item(task.id, priority=priority, input_data={"text": f"text of {task.id}", "model": model})
 
     def _conclude(self, task: ApiTask, wanted: TaskStatus, body: bytes) -> int:
         if task.refusing:
