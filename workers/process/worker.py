@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from shared.errors import Blame, NonRetryableError
 from shared.logs import LogEvent, get_logger
 from shared.messages import Failure, Unit, UnitDone, UnitProgress
 from shared.models import InputPlace, Output, Task
@@ -162,8 +163,19 @@ class Worker:
             deadline=self._clock() + unit.timeout_seconds,
             log=ProcessorLog(facts),
             settings=processor.settings,
-            connect=partial(self._provider_of, unit.provider),
+            connect=partial(self._client, unit),
         )
+
+    def _client(self, unit: Unit) -> BaseProvider:
+        """Raises NonRetryableError where the processor says of its tasks that they need none."""
+        key = unit.key
+        if unit.provider == key.task_type and not (key.model or key.provider):
+            raise NonRetryableError(
+                f"the processor of {key.task_type} asks for a provider and names none: it needs a model()"
+                " or a provider()",
+                blame=Blame.PROCESSOR,
+            )
+        return self._provider_of(unit.provider)
 
     def _with_inputs(self, tasks: Sequence[Task]) -> tuple[tuple[Task, ...], dict[str, str]]:
         """The tasks with the inputs that are in files, and why others could not be read.

@@ -20,7 +20,7 @@ from tests.unit.workers.units import make_unit
 from workers.factory import ProcessorFactory
 from workers.process.pipe import receive_message
 from workers.process.worker import Worker
-from workers.processors.base import BaseProcessor, Context
+from workers.processors.base import BaseProcessor, Context, Outcome
 from workers.processors.text_embedding import (
     TEXT_EMBEDDING,
     EmbeddingInput,
@@ -271,6 +271,23 @@ def test_first_outcome_of_a_task_counts_and_those_of_strangers_do_not() -> None:
     done = worker_yielding(steps, theirs).work(make_unit(["a"]))
     assert {**outcomes_sent(ours), **done.outcomes} == {"t-0": OUTPUT}
     assert done.failure is None
+
+
+def test_processor_that_asks_for_a_provider_without_naming_one_is_told_so() -> None:
+    class Asks(BaseProcessor[str]):
+        task_type: ClassVar[str] = "asks"
+
+        def process(self, task: Task[str], context: Context) -> Outcome:
+            return str(context.provider)
+
+    processor = Asks(None)
+    calls = ProviderCalls(WorkerMetrics(), lambda: 0.0)
+    ours, theirs = multiprocessing.Pipe()
+    unit = Unit(1, (processor.make_task("a", "t-0"),), provider="asks")
+    done = worker_of(factory_of(processor), calls, lambda: 0.0, pipe=theirs).work(unit)
+    failure = {**outcomes_sent(ours), **done.outcomes}["t-0"]
+    assert isinstance(failure, Failure)
+    assert "it needs a model() or a provider()" in failure.message
 
 
 def test_outcomes_of_strangers_are_one_line_a_unit() -> None:
