@@ -10,7 +10,6 @@ from supervisor.journal.task_record import Report
 from supervisor.loop_state import LoopState
 from supervisor.pool.base import WorkerPool
 from supervisor.pool.slot_table import Slot, SlotTable
-from supervisor.provider_status import Obstacle, ProvidersView
 from supervisor.providers.registry import Providers
 from supervisor.runtime.circuit_breaker import CircuitBreaker
 from supervisor.runtime.trouble import Trouble, Troubles
@@ -33,6 +32,7 @@ from supervisor.task_api.report_pace import ReportPace
 from supervisor.task_api.responses import PollResult
 from supervisor.task_api.sender import Outbox
 from supervisor.tasks.backlog import Backlog
+from supervisor.tasks.obstacles import Obstacle, ProvidersView
 from supervisor.tasks.polling import Polling
 
 NO_POLL = "none"
