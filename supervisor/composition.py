@@ -33,7 +33,7 @@ from supervisor.status.history import History
 from supervisor.status.status import StatusBoard
 from supervisor.task_api.client import Poller
 from supervisor.task_api.gate import APIGate, CallGate
-from supervisor.task_api.poll_scheduler import PollScheduler
+from supervisor.task_api.poll_scheduler import MIN_CAPACITY, UNITS_AHEAD, PollScheduler
 from supervisor.task_api.report_pace import ReportPace
 from supervisor.task_api.sender import Outbox, PatchQueue, Sender
 from supervisor.tasks.backlog import Backlog
@@ -137,6 +137,7 @@ def _polling(
         processors=outside.processors,
         rules=IntakeRules.from_settings(settings),
         clock=outside.clock,
+        max_waiting=_max_waiting(settings),
     )
     return Polling(
         poller=outside.poller,
@@ -152,6 +153,16 @@ def _polling(
         clock=outside.clock,
         wall=outside.wall,
     )
+
+
+def _max_waiting(settings: Settings) -> dict[str, int]:
+    """Of each type that has a limit, its share of the tasks that wait here."""
+    tasks_ahead = UNITS_AHEAD * settings.batch_max_tasks
+    return {
+        task_type: max(MIN_CAPACITY // 2, units * tasks_ahead)
+        for task_type, units in settings.task_limits.items()
+        if units < settings.concurrency_limit
+    }
 
 
 def _parts(settings: Settings, outside: Outside, backlog: Backlog) -> _Parts:

@@ -70,6 +70,12 @@ class Claims:
     def __len__(self) -> int:
         return len(self.sender.outbox)
 
+    def waiting(self, task_type: str) -> int:
+        """How many tasks of the type wait to be claimed or to run."""
+        unclaimed = sum(message.record.task.task_type == task_type for message in self.sender.outbox)
+        to_run = sum(tasks for key, tasks in self.backlog.waiting.items() if key.task_type == task_type)
+        return unclaimed + to_run
+
     def order(self, tasks: Sequence[T]) -> Sequence[T]:
         """In an order of our own: replicas see the same page, and would all claim the same tasks."""
         return sorted(tasks, key=lambda _: self.draw(0.0, 1.0)) if self.enabled else tasks

@@ -2,7 +2,7 @@
 
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
@@ -104,6 +104,8 @@ class Intake:
     processors: ProcessorFactory
     rules: IntakeRules
     clock: Callable[[], float]
+    max_waiting: Mapping[str, int] = field(default_factory=dict)
+    """Tasks of a type with a limit: those that may not go would take the room of the others."""
     told: RecentIds = field(default_factory=lambda: RecentIds(TELL_AGAIN_SECONDS, MAX_TOLD))
     """What was logged of items that are left."""
 
@@ -119,6 +121,7 @@ class Intake:
             # Some of what it lists may have been reported since, and we no longer know which.
             return Taken(new=0, full=False, passed_over=0)
         taken, known = 0, page.known
+        room_by_type = {name: most - self.claims.waiting(name) for name, most in self.max_waiting.items()}
         refusals = list(page.refusals)
         tasks = self.claims.order(page.tasks)
         for task in tasks if len(tasks) <= room else most_urgent_first(tasks):
@@ -127,6 +130,9 @@ class Intake:
             if refusal := self.rules.refuse(task):
                 refusals.append(refusal)
             elif self._is_new(task.id, answer.began_at):
+                if (room_of_type := room_by_type.get(task.task_type, room)) <= 0:
+                    continue
+                room_by_type[task.task_type] = room_of_type - 1
                 record = TaskRecord(task, now)
                 self.journal.note_ready((record,))
                 self.claims.admit(record)

@@ -73,3 +73,18 @@ def test_limit_keeps_slots_free_for_what_comes() -> None:
         provider.work(1.5)
         waits.append(provider.started_at[prompt] - came_at)
     assert max(waits) <= 1.1
+
+
+def test_flood_of_a_limited_type_leaves_room_for_what_the_api_lists_behind_it() -> None:
+    """The service holds so many generations only, and looks beyond the others for embeddings."""
+    harness = Harness(
+        make_settings(concurrency_limit=4, batch_max_tasks=1, task_limits={"text-generation": 1})
+    )
+    harness.start_workers()
+    provider = SimulatedProvider(harness, lambda _, model: Reply(60.0 if model == "chat" else 0.5))
+    provider.add_generations(f"g{number}" for number in range(500))
+    provider.work(30.0)
+    provider.add(f"e{number}" for number in range(20))
+    provider.work(60.0)
+    assert {f"e{number}" for number in range(20)} <= provider.reports.keys()
+    assert len(harness.backlog) <= 50
