@@ -28,6 +28,7 @@ class _Unit(threading.local):
     deadline = math.inf
     rate_limits: RateLimits | None = None
     usage = NOTHING_BILLED
+    texts = 1
 
 
 class ProviderCalls:
@@ -68,6 +69,11 @@ class ProviderCalls:
         """What the calls of the unit at hand were billed, so far."""
         return self._unit.usage
 
+    @property
+    def texts(self) -> int:
+        """How many texts the call under way has."""
+        return self._unit.texts
+
     def left_seconds(self) -> float:
         """What the unit at hand has left for its calls; 0 or less when it is over."""
         return self._unit.deadline - self._clock()
@@ -76,6 +82,7 @@ class ProviderCalls:
     def call(self, texts: int) -> Iterator[None]:
         """Counts the code inside as one call for so many texts."""
         started = self._clock()
+        self._unit.texts = texts
         status: str = CallStatus.ERROR
         try:
             yield

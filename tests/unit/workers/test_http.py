@@ -33,17 +33,16 @@ class Body(httpx2.SyncByteStream):
 
 
 def read(body: Body) -> bytes:
-    return b"".join(BoundedBody(body))
+    return b"".join(BoundedBody(body, 100))
 
 
 def test_a_whole_body_passes_unchanged() -> None:
     assert read(Body(b"ab", b"cd")) == b"abcd"
 
 
-def test_a_body_over_the_bound_is_refused_before_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "MAX_ANSWER_BYTES", 3)
+def test_a_body_over_the_bound_is_refused_before_it_is_known() -> None:
     with pytest.raises(RetryableError, match="larger than 3 bytes") as caught:
-        read(Body(b"ab", b"cd"))
+        list(BoundedBody(Body(b"ab", b"cd"), 3))
     assert caught.value.reason is RetryReason.BAD_RESPONSE
 
 
@@ -58,26 +57,29 @@ def test_silence_within_a_body_stays_a_timeout_for_the_sdk() -> None:
         read(Body(b"ab", error=httpx2.ReadTimeout("silence")))
 
 
-def test_the_bound_counts_what_a_compressed_body_inflates_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "MAX_ANSWER_BYTES", 10**6)
+def test_the_bound_counts_what_a_compressed_body_inflates_to() -> None:
     bomb = Body(gzip.compress(bytes(10**7)))
     with pytest.raises(RetryableError, match="larger than 1000000 bytes"):
-        list(BoundedBody(bomb, "gzip"))
+        list(BoundedBody(bomb, 10**6, "gzip"))
 
 
 def test_a_refusal_that_breaks_off_keeps_what_came_of_it() -> None:
     body = Body(b"ab", error=httpx2.RemoteProtocolError("peer closed connection"))
-    assert b"".join(BoundedBody(body, is_refusal=True)) == b"ab"
+    assert b"".join(BoundedBody(body, 100, is_refusal=True)) == b"ab"
 
 
-def test_a_refusal_is_read_no_further_than_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "MAX_REFUSAL_BYTES", 3)
-    assert b"".join(BoundedBody(Body(b"ab", b"cd", b"ef"), is_refusal=True)) == b"ab"
+def test_a_refusal_is_read_no_further_than_its_bound() -> None:
+    assert b"".join(BoundedBody(Body(b"ab", b"cd", b"ef"), 3, is_refusal=True)) == b"ab"
+
+
+@pytest.mark.parametrize(("texts", "megabytes"), [(1, 16.25), (100, 41), (2048, 256)])
+def test_the_answer_to_a_few_texts_may_not_be_as_large_as_that_to_many(texts: int, megabytes: float) -> None:
+    assert http.max_answer_bytes(texts) == megabytes * 2**20
 
 
 def test_closing_reaches_the_connection() -> None:
     body = Body(b"")
-    BoundedBody(body).close()
+    BoundedBody(body, 100).close()
     assert body.closed
 
 

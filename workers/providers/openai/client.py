@@ -74,7 +74,9 @@ class OpenAIClient:
     def connect(cls, key: str, account: ProviderAccount, calls: ProviderCalls) -> Self:
         """A client with its own HTTP client. Raises ConfigurationError where that cannot be set up."""
         try:
-            http = ProviderHttp(account.timeout_seconds, time.monotonic, calls.left_seconds)
+            http = ProviderHttp(
+                account.timeout_seconds, time.monotonic, calls.left_seconds, lambda: calls.texts
+            )
             return cls(
                 key=key,
                 base_url=account.base_url,

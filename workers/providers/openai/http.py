@@ -5,7 +5,7 @@ import functools
 import math
 import ssl
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import httpcore2
@@ -18,6 +18,9 @@ from workers.providers.openai.network import Clock, Network
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 """Twice what 2,048 vectors of 3,072 numbers take as decimal text. Counted after inflation."""
+ANSWER_BYTES = 16 * 1024 * 1024
+ANSWER_BYTES_A_TEXT = 256 * 1024
+"""A vector of 11,000 numbers as decimal text. Reading an answer takes three times its size."""
 
 MAX_REFUSAL_BYTES = 4 * 1024 * 1024
 """Some servers repeat the whole input in a refusal of it."""
@@ -41,17 +44,27 @@ class ProviderHttp(openai.DefaultHttpxClient):
     errors: a ConnectError or ConnectTimeout where nothing of the request was sent.
     """
 
-    def __init__(self, timeout_seconds: float, clock: Clock, left_seconds: Clock = lambda: math.inf) -> None:
-        """A call ends after `timeout_seconds`, or before if `left_seconds()` was less when it began."""
+    def __init__(
+        self,
+        timeout_seconds: float,
+        clock: Clock,
+        left_seconds: Clock = lambda: math.inf,
+        texts: Callable[[], int] = lambda: 1,
+    ) -> None:
+        """A call ends after `timeout_seconds`, or before if `left_seconds()` was less when it began.
+
+        `texts()` is how many texts the call under way has: its answer may be so much larger.
+        """
         super().__init__(
             verify=tls_context(),
             timeout=call_timeout(timeout_seconds),
             headers={"Accept-Encoding": "identity"},
             follow_redirects=False,
-            event_hooks={"response": [_guard]},
+            event_hooks={"response": [self._guard]},
         )
         self._timeout_seconds = timeout_seconds
         self._left_seconds = left_seconds
+        self._texts = texts
         self._network = Network(clock)
         # The client makes its own transports, as the proxy variables say, and takes no backend for them.
         for transport in (self._transport, *self._mounts.values()):
@@ -77,6 +90,18 @@ class ProviderHttp(openai.DefaultHttpxClient):
             raise
         return super().send(request, **options)
 
+    def _guard(self, response: httpx2.Response) -> None:
+        if not isinstance(response.stream, httpx2.SyncByteStream):
+            return
+        encoding = response.headers.get("content-encoding", "")
+        if encoding:
+            # The client would inflate without a bound, and believe a wrong header.
+            del response.headers["content-encoding"]
+        max_bytes = max_answer_bytes(self._texts()) if response.is_success else MAX_REFUSAL_BYTES
+        response.stream = BoundedBody(
+            response.stream, max_bytes, encoding, is_refusal=not response.is_success
+        )
+
     def proxy_of(self, url: str) -> str:
         """The address of the proxy that calls to `url` go through, without its password; "" without one."""
         transport = self._transport_for_url(httpx2.URL(url))
@@ -85,6 +110,11 @@ class ProviderHttp(openai.DefaultHttpxClient):
             return ""
         proxy = pool._proxy_url
         return f"{proxy.scheme.decode()}://{proxy.host.decode()}:{proxy.port}"
+
+
+def max_answer_bytes(texts: int) -> int:
+    """How large the answer to so many texts may be."""
+    return min(MAX_ANSWER_BYTES, ANSWER_BYTES + texts * ANSWER_BYTES_A_TEXT)
 
 
 def call_timeout(timeout_seconds: float) -> httpx2.Timeout:
@@ -109,17 +139,20 @@ class BoundedBody(httpx2.SyncByteStream):
     status alone says what to do.
     """
 
-    def __init__(self, body: httpx2.SyncByteStream, encoding: str = "", *, is_refusal: bool = False) -> None:
+    def __init__(
+        self, body: httpx2.SyncByteStream, max_bytes: int, encoding: str = "", *, is_refusal: bool = False
+    ) -> None:
         self._body = body
+        self._max_bytes = max_bytes
         self._encoding = encoding
         self._is_refusal = is_refusal
 
     def __iter__(self) -> Iterator[bytes]:
         if not self._is_refusal:
-            yield from self._pieces(MAX_ANSWER_BYTES)
+            yield from self._pieces(self._max_bytes)
             return
         with contextlib.suppress(httpx2.TransportError, RetryableError):
-            yield from self._pieces(MAX_REFUSAL_BYTES)
+            yield from self._pieces(self._max_bytes)
 
     def _pieces(self, max_bytes: int) -> Iterator[bytes]:
         size_bytes = 0
@@ -139,16 +172,6 @@ class BoundedBody(httpx2.SyncByteStream):
 
     def close(self) -> None:
         self._body.close()
-
-
-def _guard(response: httpx2.Response) -> None:
-    if not isinstance(response.stream, httpx2.SyncByteStream):
-        return
-    encoding = response.headers.get("content-encoding", "")
-    if encoding:
-        # The client would inflate without a bound, and believe a wrong header.
-        del response.headers["content-encoding"]
-    response.stream = BoundedBody(response.stream, encoding, is_refusal=not response.is_success)
 
 
 def inflate(chunks: Iterable[bytes], content_encoding: str) -> Iterator[bytes]:
