@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import gc
 import os
 import signal
 import sys
@@ -53,6 +54,7 @@ def _run(_: argparse.Namespace) -> int:
     # A signal that comes while the service is being put together waits until there is a handler. All others
     # are let through: with SIGCHLD blocked by whoever started the service, no death of a worker is noticed.
     signal.pthread_sigmask(signal.SIG_SETMASK, STOP_SIGNALS)
+    gc.disable()  # until `calm_collector`: nothing that is imported here is garbage
     from supervisor.main import run  # noqa: PLC0415
 
     return run(load_settings())

