@@ -97,7 +97,7 @@ class ProcessorFactory:
         """Started. Raises RetryableError where it cannot be, and NonRetryableError where there is none."""
         processor = self._processors.get(task.task_type)
         if processor is None:
-            if reason := self._why_broken(task.task_type):
+            if reason := self.why_broken(task.task_type):
                 raise RetryableError(reason, reason=RetryReason.NOT_STARTED)
             raise NonRetryableError(f'no processor for tasks of type "{task.task_type}"')
         self._start(processor)
@@ -134,7 +134,8 @@ class ProcessorFactory:
                 ) from error
             self._started.add(processor.task_type)
 
-    def _why_broken(self, task_type: str) -> str:
+    def why_broken(self, task_type: str) -> str:
+        """What is wrong with the processor of a type that there is none for; empty where none is known."""
         reasons = (broken.reason for broken in self.broken if broken.task_type == task_type)
         return next((f"the processor of {task_type}: {reason}" for reason in reasons), "")
 
@@ -152,17 +153,19 @@ def load_processors(
     for source in find_sources(named):
         if source.path in without:
             continue
+        task_type = source.task_type
         try:
             kind = import_class(source.path)
+            task_type = kind.task_type
             settings = _settings_of(kind)
             model = default_models.get(kind.task_type, "")
             processors.append((source, _make(kind, settings, model)))
         except ConfigurationError as error:
             if source.is_built_in:
                 raise
-            broken.append(Broken(source, "; ".join(error.faults)))
+            broken.append(Broken(source, "; ".join(error.faults), task_type))
         except PluginError as error:
-            broken.append(Broken(source, str(error)))
+            broken.append(Broken(source, str(error), task_type))
     return ProcessorFactory(processors, broken)
 
 

@@ -32,6 +32,8 @@ class Source:
 
     path: str
     found: str
+    task_type: str = ""
+    """As the entry point is named, if that can be one: known even where the class is not."""
 
     @property
     def is_built_in(self) -> bool:
@@ -53,7 +55,8 @@ def find_sources(named: str | None) -> Iterator[Source]:
     for path in BUILT_IN:
         yield Source(path, "built in")
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.value, entry.name)):
-        yield Source(entry.value, f"installed with {_package(entry)}")
+        task_type = entry.name if is_task_type(entry.name) else ""
+        yield Source(entry.value, f"installed with {_package(entry)}", task_type)
     for path in filter(None, (path.strip() for path in (named or "").split(","))):
         yield Source(path, "named in PROCESSORS")
 

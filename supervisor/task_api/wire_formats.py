@@ -62,6 +62,8 @@ class RefusalReason(StrEnum):
     NOT_PENDING = "not_pending"
     AMBIGUOUS_SHAPE = "ambiguous_shape"
     UNKNOWN_TYPE = "unknown_type"
+    BROKEN_TYPE = "broken_type"
+    """There is a processor, and it cannot be used: the task waits until it is mended."""
     BAD_INPUT = "bad_input"
     TEXT_TOO_LONG = "text_too_long"
     NO_PROVIDER = "no_provider"
@@ -270,8 +272,7 @@ def _parse_task(fields: Item, address: TaskAddress, processors: ProcessorFactory
     if not any(name in fields for name in _TYPE_FIELDS):
         return Refusal(RefusalReason.AMBIGUOUS_SHAPE, "it has no type", task_id=address.id)
     if processor is None:
-        said = type_name[:80] if isinstance(type_name, str) else f"({type(type_name).__name__})"
-        return Refusal(RefusalReason.UNKNOWN_TYPE, f"unknown task type {said!a}", address, address.id)
+        return _without_processor(type_name, address, processors)
     if given is None:
         missing = "it has no input: neither input_data nor content"
         return Refusal(RefusalReason.AMBIGUOUS_SHAPE, missing, task_id=address.id)
@@ -296,6 +297,13 @@ def _check_kept(task: Task) -> None:
         raise NonRetryableError(
             f"input: what the processor of {task.task_type} makes of it cannot be kept: {what}"
         ) from error
+
+
+def _without_processor(name: JsonValue, address: TaskAddress, processors: ProcessorFactory) -> Refusal:
+    said = name[:80] if isinstance(name, str) else f"({type(name).__name__})"
+    if why := processors.why_broken(said.replace("_", "-")):
+        return Refusal(RefusalReason.BROKEN_TYPE, why, address, address.id)
+    return Refusal(RefusalReason.UNKNOWN_TYPE, f"unknown task type {said!a}", address, address.id)
 
 
 def _made(processor: AnyProcessor, fields: Item, given: JsonValue, address: TaskAddress) -> Task:

@@ -78,6 +78,8 @@ class IntakeRules:
 
     def fails(self, refusal: Refusal) -> bool:
         """Is the refused item reported as FAILED? Otherwise it is left as it is."""
+        if refusal.reason is RefusalReason.BROKEN_TYPE:
+            return False
         unknown = refusal.reason is RefusalReason.UNKNOWN_TYPE
         return refusal.address is not None and not (unknown and self.policy is UnknownTaskPolicy.LEAVE)
 
@@ -150,8 +152,7 @@ class Intake:
         """
         task = record.task
         if self.processors.find(task.task_type) is None:
-            message = f"no processor for tasks of type {task.task_type!a}; there was one when the task came"
-            refusal = _refusal(RefusalReason.UNKNOWN_TYPE, task, message)
+            refusal = self._without_processor(task)
         elif (no_provider := self.rules.refuse_model(task)) is not None:
             refusal = no_provider
         else:
@@ -161,6 +162,12 @@ class Intake:
         self._tell([refusal])
         if self.rules.fails(refusal):
             self.completion.fail(record, refusal.message, self.clock())
+
+    def _without_processor(self, task: Task) -> Refusal:
+        if why := self.processors.why_broken(task.task_type):
+            return _refusal(RefusalReason.BROKEN_TYPE, task, why)
+        message = f"no processor for tasks of type {task.task_type!a}; there was one when the task came"
+        return _refusal(RefusalReason.UNKNOWN_TYPE, task, message)
 
     def _is_new(self, task_id: str, requested_at: float) -> bool:
         return (

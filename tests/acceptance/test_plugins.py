@@ -104,20 +104,17 @@ def test_broken_ones_are_named_and_all_others_work(
     given = {"input_data": {"text": "twelve words"}}
     types = ("works", "text-embedding", "kills-its-worker", "does-not-start", "lacks-a-setting")
     ids = dict(zip(types, task_api.add_bodies(*({"type": name, **given} for name in types)), strict=True))
-    settled = [name for name in types if name != "does-not-start"]
+    settled = ("works", "text-embedding", "kills-its-worker")
     eventually(
         lambda: all(task_api.outcome(ids[name])[0].is_final for name in settled),
-        what="all but one have an end",
+        what="all that can have an end",
     )
     assert task_api.outcome(ids["works"]) == (State.SUCCEEDED, {"letters": 12})
     assert task_api.outcome(ids["text-embedding"])[0] is State.SUCCEEDED
     state, why = task_api.outcome(ids["kills-its-worker"])
     assert (state, "died 2 times on this task" in str(why)) == (State.FAILED, True)
-    assert task_api.outcome(ids["lacks-a-setting"]) == (
-        State.FAILED,
-        "unknown task type 'lacks-a-setting'",
-    )
-    assert task_api.outcome(ids["does-not-start"])[0] is State.PENDING
+    for waits in ("lacks-a-setting", "does-not-start"):
+        assert task_api.outcome(ids[waits])[0] is State.PENDING
     told = {
         line["processor"].partition(":")[0]: line["detail"] for line in service.log_lines("processor_broken")
     }
