@@ -138,6 +138,8 @@ def _polling(
         rules=IntakeRules.from_settings(settings),
         clock=outside.clock,
         max_waiting=_max_waiting(settings),
+        is_closed=parts.providers.is_closed_among_others,
+        max_closed=parts.scheduler.capacity // 2,
     )
     return Polling(
         poller=outside.poller,

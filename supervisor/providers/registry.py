@@ -69,3 +69,9 @@ class Providers:
     def open_for(self, key: BatchKey) -> ProviderState | None:
         """The one that a unit of this key may go to now; None while all that serve it are closed."""
         return next((each for each in self.serving(key) if not each.is_closed_for(key.model)), None)
+
+    def is_closed_among_others(self, key: BatchKey) -> bool:
+        """May no more than a probe of the key go out now, while there are other providers?"""
+        if len(self._by_name) == 1:
+            return False
+        return all(not each.gate.is_up or each.is_closed_for(key.model) for each in self.serving(key))

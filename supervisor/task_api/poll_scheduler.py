@@ -59,7 +59,8 @@ class PollScheduler:
     ) -> None:
         self._max_seconds = max_seconds
         self._min_seconds = min_seconds
-        self._capacity = capacity
+        self.capacity = capacity
+        """How many tasks may wait to run, while no more reports are owed."""
         self._clock = clock
         self._wait_seconds = min_seconds
         self._failing = False
@@ -118,7 +119,7 @@ class PollScheduler:
 
     def room(self, load: Load) -> int:
         """How many more tasks may be taken."""
-        bytes_an_item = self._bytes_an_item or MAX_AHEAD_BYTES / self._capacity
+        bytes_an_item = self._bytes_an_item or MAX_AHEAD_BYTES / self.capacity
         by_bytes = math.ceil((MAX_AHEAD_BYTES - load.waiting_bytes) / bytes_an_item)
         return max(0, min(self._depth(load.owed) - load.waiting, by_bytes))
 
@@ -219,7 +220,7 @@ class PollScheduler:
         A page lists tasks whose report is owed before new ones. To take as many new tasks as are owed keeps
         the cost of a task from growing with what is owed.
         """
-        return max(self._capacity, min(owed, MAX_AHEAD))
+        return max(self.capacity, min(owed, MAX_AHEAD))
 
     def _slow_down(self) -> None:
         self.next_at = self._clock() + self._wait_seconds

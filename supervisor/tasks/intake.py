@@ -8,7 +8,7 @@ from operator import itemgetter
 
 from shared.logs import LogEvent, get_logger
 from shared.metrics import SupervisorMetrics
-from shared.models import Task
+from shared.models import BatchKey, Task
 from shared.routes import Routes
 from shared.settings import Settings, UnknownTaskPolicy
 from supervisor.journal.journal import TaskJournal
@@ -108,6 +108,10 @@ class Intake:
     clock: Callable[[], float]
     max_waiting: Mapping[str, int] = field(default_factory=dict)
     """Tasks of a type with a limit: those that may not go would take the room of the others."""
+    is_closed: Callable[[BatchKey], bool] = lambda _: False
+    """May nothing of the key go to a provider now, while there are other providers?"""
+    max_closed: int = 0
+    """As many tasks of closed providers may wait here before others are looked for."""
     told: RecentIds = field(default_factory=lambda: RecentIds(TELL_AGAIN_SECONDS, MAX_TOLD))
     """What was logged of items that are left."""
 
@@ -123,6 +127,7 @@ class Intake:
             # Some of what it lists may have been reported since, and we no longer know which.
             return Taken(new=0, full=False, passed_over=0)
         taken, known = 0, page.known
+        room_of_closed = self.max_closed - self._closed_waiting()
         room_by_type = {name: most - self.claims.waiting(name) for name, most in self.max_waiting.items()}
         refusals = list(page.refusals)
         tasks = self.claims.order(page.tasks)
@@ -132,8 +137,11 @@ class Intake:
             if refusal := self.rules.refuse(task):
                 refusals.append(refusal)
             elif self._is_new(task.id, answer.began_at):
-                if (room_of_type := room_by_type.get(task.task_type, room)) <= 0:
+                room_of_type = room_by_type.get(task.task_type, room)
+                is_closed = self.is_closed(task.key)
+                if room_of_type <= 0 or (is_closed and room_of_closed <= 0):
                     continue
+                room_of_closed -= is_closed
                 room_by_type[task.task_type] = room_of_type - 1
                 record = TaskRecord(task, now)
                 self.journal.note_ready((record,))
@@ -168,6 +176,10 @@ class Intake:
             return _refusal(RefusalReason.BROKEN_TYPE, task, why)
         message = f"no processor for tasks of type {task.task_type!a}; there was one when the task came"
         return _refusal(RefusalReason.UNKNOWN_TYPE, task, message)
+
+    def _closed_waiting(self) -> int:
+        waiting = self.claims.backlog.waiting.items()
+        return sum(tasks for key, tasks in waiting if self.is_closed(key))
 
     def _is_new(self, task_id: str, requested_at: float) -> bool:
         return (

@@ -244,3 +244,33 @@ def test_failure_of_a_unit_counts_at_the_provider_it_went_to() -> None:
         "a": ("unauthorized", "PROVIDERS__A__API_KEY"),
         "b": ("server_error", ""),
     }
+
+
+def test_tasks_of_a_provider_on_hold_do_not_take_all_the_room() -> None:
+    """The API has 120 tasks for `a` and as many for `b`; the service has room for 100."""
+    harness = make_harness(concurrency_limit=2, batch_max_tasks=1)
+    listed = {
+        f"{model}{n}": item(f"{model}{n}", input_data={"text": f"{model}{n}", "model": model})
+        for n in range(120)
+        for model in "ab"
+    }
+
+    def poll() -> None:
+        if harness.poller.requests:
+            harness.list_tasks(*itertools.islice(listed.values(), harness.poller.limits[0]))
+
+    poll()
+    turns = 0
+    while any(task_id.startswith("b") for task_id in listed):
+        turns += 1
+        assert turns < 200, "the tasks for b wait"
+        for slot, unit in harness.held.items():
+            if unit.provider == "a":
+                harness.fail(slot, retry=RetryReason.UNAUTHORIZED)
+            else:
+                harness.finish(slot)
+        for job in harness.answer_all():
+            del listed[job.task_id]
+        harness.pass_time(1.0)
+        poll()
+    assert provider_of(harness, "a").waiting <= 51
