@@ -9,7 +9,7 @@ import contextlib
 import pickle
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -34,6 +34,8 @@ MAX_WORD_CHARACTERS = 200
 MAX_EXACT = 2**53
 MAX_PRIORITY = 1_000_000
 PENDING = "pending"
+UNKNOWN_TYPE = "unknown"
+"""In logs and metrics, for an item whose type no processor has."""
 NO_SHAPE = "its fields are neither status and input_data alone nor state and content alone"
 EARLIEST_EPOCH_SECONDS = 946_684_800.0
 LATEST_EPOCH_SECONDS = 4_102_444_800.0
@@ -77,6 +79,7 @@ class TaskAddress:
     id: str
     shape: WireShape
     correlation_id: str
+    task_type: str = UNKNOWN_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +276,7 @@ def _parse_task(fields: Item, address: TaskAddress, processors: ProcessorFactory
         return Refusal(RefusalReason.AMBIGUOUS_SHAPE, "it has no type", task_id=address.id)
     if processor is None:
         return _without_processor(type_name, address, processors)
+    address = replace(address, task_type=processor.task_type)
     if given is None:
         missing = "it has no input: neither input_data nor content"
         return Refusal(RefusalReason.AMBIGUOUS_SHAPE, missing, task_id=address.id)

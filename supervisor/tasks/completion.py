@@ -12,7 +12,6 @@ from supervisor.status.history import History
 from supervisor.task_api.sender import Outbox
 from supervisor.task_api.wire_formats import TaskAddress, failure_body, success_body
 
-UNKNOWN_TYPE_LABEL = "unknown"
 MAX_SHOWN_CHARACTERS = 300
 
 
@@ -46,7 +45,7 @@ class Completion:
 
     def refuse(self, address: TaskAddress, message: str) -> None:
         """Fail an item of a page that never became a task."""
-        report = Report(address.id, UNKNOWN_TYPE_LABEL, address.correlation_id, TaskStatus.FAILED)
+        report = Report(address.id, address.task_type, address.correlation_id, TaskStatus.FAILED)
         self._finish_failed(report, failure_body(address.shape, message), message)
 
     def _report(

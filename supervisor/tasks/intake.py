@@ -14,9 +14,9 @@ from shared.settings import Settings, UnknownTaskPolicy
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import TaskRecord
 from supervisor.task_api.responses import PollAnswer
-from supervisor.task_api.wire_formats import Refusal, RefusalReason, TaskAddress
+from supervisor.task_api.wire_formats import UNKNOWN_TYPE, Refusal, RefusalReason, TaskAddress
 from supervisor.tasks.claims import Claims
-from supervisor.tasks.completion import UNKNOWN_TYPE_LABEL, Completion
+from supervisor.tasks.completion import Completion
 from supervisor.tasks.reports import RecentIds, Reports
 from workers.factory import ProcessorFactory
 
@@ -219,7 +219,7 @@ class Intake:
         log.warning(
             LogEvent.TASK_REFUSED,
             task_id=first.task_id,
-            task_type=UNKNOWN_TYPE_LABEL,
+            task_type=first.address.task_type if first.address else UNKNOWN_TYPE,
             correlation_id=first.address.correlation_id if first.address else None,
             reason=first.reason,
             detail=first.message,
@@ -244,5 +244,5 @@ def _topic(refusal: Refusal) -> str:
 
 
 def _refusal(reason: RefusalReason, task: Task, message: str) -> Refusal:
-    address = TaskAddress(task.id, task.shape, task.correlation_id)
+    address = TaskAddress(task.id, task.shape, task.correlation_id, task.task_type)
     return Refusal(reason, message, address, task.id)
