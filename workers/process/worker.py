@@ -150,7 +150,8 @@ class Worker:
 
     def _output(self, unit: Unit, outcome: Outcome) -> Output | Failure:
         """As it travels. A plain result of a task that was alone is what its calls were billed for."""
-        output = as_output(outcome)
+        is_ours = self._factory.source(unit.key.task_type).is_built_in
+        output = as_output(outcome, reads_value=not is_ours)
         is_plain = isinstance(output, Output) and output is not outcome
         return replace(output, usage=self._calls.usage) if is_plain and len(unit.tasks) == 1 else output
 

@@ -19,6 +19,7 @@ from shared.messages import Failure
 from shared.models import BatchKey, JsonValue, Output, Task, TextLength, Usage, WireShape
 from shared.plain_text import safe_message, type_and_words, words_of
 from shared.settings import EnvironmentSettings
+from workers.processors.checked_outcomes import checked_failure, checked_output
 from workers.providers.base import BaseProvider, Embeddings
 from workers.providers.chat import ChatAnswer, ChatRequest, Message
 
@@ -324,24 +325,37 @@ def attempt(work: Callable[[], Result]) -> Result | Failure:
 
 
 def failure_of(error: TaskError) -> Failure:
+    words = safe_message(words_of(error))
     if isinstance(error, RetryableError):
-        return Failure(
-            safe_message(words_of(error)),
+        failure = Failure(
+            words,
             retry=error.reason,
             retry_after_seconds=error.retry_after_seconds,
             one_by_one=error.one_by_one,
         )
-    if isinstance(error, NonRetryableError):
-        return Failure(safe_message(words_of(error)), blame=error.blame, usage=error.usage)
-    return Failure(safe_message(words_of(error)))
+    elif isinstance(error, NonRetryableError):
+        failure = Failure(words, blame=error.blame, usage=error.usage)
+    else:
+        failure = Failure(words)
+    return checked_failure(failure)
 
 
-def as_output(outcome: Outcome) -> Output | Failure:
-    """The outcome as it travels to the supervisor. A result that is no JSON fails its task."""
-    if isinstance(outcome, Output | Failure):
-        return outcome
+def as_output(outcome: Outcome, *, reads_value: bool = True) -> Output | Failure:
+    """The outcome as it travels to the supervisor. One that cannot be reported fails its task alone.
+
+    `reads_value` is as in `checked_output`.
+    """
+    if isinstance(outcome, Output):
+        return checked_output(outcome, reads_value=reads_value)
+    if isinstance(outcome, Failure):
+        return checked_failure(outcome)
     if isinstance(outcome, TaskError):
         return failure_of(outcome)
+    output = attempt(partial(_plain_output, outcome))
+    return checked_output(output, reads_value=False) if isinstance(output, Output) else output
+
+
+def _plain_output(outcome: "BaseModel | JsonValue") -> Output | Failure:
     try:
         value = outcome.model_dump(mode="json") if isinstance(outcome, BaseModel) else outcome
         # orjson would write null for NaN: a number that the processor never gave.

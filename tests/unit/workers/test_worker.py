@@ -299,7 +299,10 @@ def test_outcomes_of_strangers_are_one_line_a_unit() -> None:
     assert [line["outcomes"] for line in lines if line["event"] == "outcome_ignored"] == [1000]
 
 
-@pytest.mark.parametrize("step", [("t-0", object()), ("t-0", float("nan"))])
+NO_JSON = Output("echo", b"}{", "none", Usage(1, 1))
+
+
+@pytest.mark.parametrize("step", [("t-0", object()), ("t-0", float("nan")), ("t-0", NO_JSON)])
 def test_what_is_no_outcome_fails_its_task_alone(step: object) -> None:
     ours, theirs = multiprocessing.Pipe()
     done = worker_yielding([step, ("t-1", OUTPUT)], theirs).work(make_unit(["a", "b"]))
