@@ -40,7 +40,6 @@ class ProcessorFactory:
         self._sources: dict[str, Source] = {}
         self.broken = list(broken)
         self._started: set[str] = set()
-        self._starting = threading.Lock()
         for source, processor in processors:
             task_type = processor.task_type
             if (other := self._sources.get(task_type)) is not None:
@@ -48,6 +47,8 @@ class ProcessorFactory:
                 self.broken.append(Broken(source, reason))
             else:
                 self._processors[task_type], self._sources[task_type] = processor, source
+        self._starting = {task_type: threading.Lock() for task_type in self._processors}
+        """One for each type, so that a start that takes long holds up no other type."""
 
     @property
     def task_types(self) -> tuple[str, ...]:
@@ -107,7 +108,7 @@ class ProcessorFactory:
 
     def close(self) -> None:
         """The worker ends."""
-        for task_type in self._started:
+        for task_type in tuple(self._started):
             self._processors[task_type].close()
 
     def specs(self) -> tuple[ProcessorSpec, ...]:
@@ -122,7 +123,9 @@ class ProcessorFactory:
         )
 
     def _start(self, processor: AnyProcessor) -> None:
-        with self._starting:
+        if processor.task_type in self._started:
+            return
+        with self._starting[processor.task_type]:
             if processor.task_type in self._started:
                 return
             try:

@@ -64,14 +64,21 @@ class ProviderClients:
         self._accounts = {account.name: account for account in accounts}
         self._calls = calls
         self._clients: dict[str, BaseProvider] = {}
-        self._making = threading.Lock()
+        self._making = {name: threading.Lock() for name in self._accounts}
+        """One for each provider, so that one that takes long to make holds up no other."""
 
     def connect(self, name: str) -> BaseProvider:
         """The client of the provider `name`. Raises ConfigurationError where there can be none."""
-        with self._making:
+        if (client := self._clients.get(name)) is not None:
+            return client
+        if name not in self._accounts:
+            raise ConfigurationError(
+                f'PROVIDERS: there is no provider "{name}"; add it, or change MODEL_ROUTES'
+            )
+        with self._making[name]:
             client = self._clients.get(name)
             if client is None:
-                client = self._clients[name] = self._make(name)
+                client = self._clients[name] = self._make(self._accounts[name])
             return client
 
     def client(self, name: str) -> BaseProvider:
@@ -83,15 +90,10 @@ class ProviderClients:
 
     def close(self) -> None:
         """The worker ends."""
-        for client in self._clients.values():
+        for client in tuple(self._clients.values()):
             client.close()
 
-    def _make(self, name: str) -> BaseProvider:
-        account = self._accounts.get(name)
-        if account is None:
-            raise ConfigurationError(
-                f'PROVIDERS: there is no provider "{name}"; add it, or change MODEL_ROUTES'
-            )
+    def _make(self, account: ProviderAccount) -> BaseProvider:
         setting = account.setting("kind")
         try:
             return find_provider(account.kind)(account, self._calls)

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -143,3 +144,47 @@ def test_choosing_no_provider_loads_none(module: str, absent: set[str]) -> None:
         cwd=Path(__file__).parents[3],
     )
     assert done.stdout.strip() == "[]"
+
+
+class Slow(Plugin):
+    """Starts once it may."""
+
+    task_type: ClassVar[str] = "slow"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.may_end = threading.Event(), threading.Event()
+        self.starts = 0
+
+    def start(self) -> None:
+        self.starts += 1
+        self.begun.set()
+        assert self.may_end.wait(10.0)
+
+
+def test_start_that_takes_long_holds_up_no_other_type() -> None:
+    slow, quick = Slow(), Plugin(None)
+    factory = factory_of(slow, quick)
+    starting = threading.Thread(target=factory.processor_for, args=(slow.make_task("a", "t-1"),), daemon=True)
+    starting.start()
+    assert slow.begun.wait(10.0)
+    other = threading.Thread(target=factory.processor_for, args=(quick.make_task("a", "t-2"),), daemon=True)
+    other.start()
+    other.join(5.0)
+    held_up = other.is_alive()
+    slow.may_end.set()
+    starting.join(10.0)
+    assert not held_up
+
+
+def test_threads_that_need_a_type_at_once_start_it_once() -> None:
+    slow = Slow()
+    factory = factory_of(slow)
+    task = slow.make_task("a", "t-1")
+    threads = [threading.Thread(target=factory.processor_for, args=(task,), daemon=True) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    slow.may_end.set()
+    for thread in threads:
+        thread.join(10.0)
+    assert slow.starts == 1

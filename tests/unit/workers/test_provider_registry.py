@@ -1,6 +1,7 @@
 """Kinds of providers found by entry point, and a broken one that hurts no other."""
 
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -173,3 +174,32 @@ def test_variables_of_the_sdk_hold_for_openai_alone(
     assert headers["authorization"] == "Bearer sk-1"
     sent = {"org-1", "project-1", "secret-1"} & set(headers.values())
     assert len(sent) == (3 if is_sent else 0)
+
+
+class Slow(BaseProvider):
+    """Is made once it may be."""
+
+    kind: ClassVar[str] = "slow"
+    begun = threading.Event()
+    may_end = threading.Event()
+
+    def __init__(self, settings: ProviderAccount, calls: ProviderCalls) -> None:
+        super().__init__(settings, calls)
+        self.begun.set()
+        assert self.may_end.wait(10.0)
+
+
+def test_client_that_takes_long_to_make_holds_up_no_other(install: Install) -> None:
+    install(("slow", f"{__name__}:Slow"), ("echo", f"{__name__}:Echo"))
+    accounts = (ProviderAccount("a", "slow"), ProviderAccount("b", "echo"))
+    clients = ProviderClients(accounts, ProviderCalls(WorkerMetrics(), lambda: 0.0))
+    making = threading.Thread(target=clients.connect, args=("a",), daemon=True)
+    making.start()
+    assert Slow.begun.wait(10.0)
+    other = threading.Thread(target=clients.connect, args=("b",), daemon=True)
+    other.start()
+    other.join(5.0)
+    held_up = other.is_alive()
+    Slow.may_end.set()
+    making.join(10.0)
+    assert not held_up
