@@ -133,12 +133,13 @@ class Canaries:
         if key.model not in self._asked:
             self._wanted.setdefault(key.model, key)
 
-    def take(self, may_ask: Callable[[BatchKey], bool]) -> Task | None:
-        """The next one whose model may be asked now. It is asked until `answered`."""
-        model = next((name for name, key in self._wanted.items() if may_ask(key)), None)
-        if model is None:
-            return None
-        key = self._wanted.pop(model)
+    def next(self, may_ask: Callable[[BatchKey], bool]) -> BatchKey | None:
+        """The next one whose model may be asked now."""
+        return next((key for key in self._wanted.values() if may_ask(key)), None)
+
+    def take(self, key: BatchKey) -> Task | None:
+        """Its question; None where none can be made. It is asked until `answered`."""
+        model = self._wanted.pop(key.model).model
         self._asked.add(model)
         if model not in self._names:
             self._names[model] = self._new_name()

@@ -96,11 +96,14 @@ class Dispatcher:
             return
         self._want_canary_of_hold(provider)
         while provider.canaries and places and not provider.gate.blocked():
-            task = provider.canaries.take(
+            key = provider.canaries.next(
                 lambda key: self._has_room(key.task_type) and bool(provider.limiter.max_bytes(key.model))
             )
-            if task is None:
+            if key is None:
                 break
+            if (task := provider.canaries.take(key)) is None:
+                self.outcomes.no_canary(provider, key.model)
+                continue
             log.info(LogEvent.CANARY_ASKED, provider=provider.name, model=self._models.bound(task.key.model))
             self._assign(places.take(), provider, (task,), ())
 

@@ -301,6 +301,10 @@ class OutcomeHandler:
         )
         self._end_canary(provider, key.model, answer, outcome if isinstance(outcome, Failure) else None)
 
+    def no_canary(self, provider: ProviderState, model: str) -> None:
+        """The processor made none, though it had one when it was asked for."""
+        self._end_canary(provider, model, CanaryAnswer.FAILED)
+
     def _end_canary(
         self, provider: ProviderState, model: str, answer: CanaryAnswer, said: Failure | None = None
     ) -> None:
