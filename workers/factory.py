@@ -15,6 +15,8 @@ from workers.plugins import AnyProcessor, Broken, PluginError, Source, find_sour
 from workers.processors.base import Limits
 
 _PICKLE_PROTOCOL = 5
+NAME_LIKE_OTHERS = "0a1b2c3d"
+"""Of a canary that is not sent: a processor may take no other words than it expects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class ProcessorFactory:
         return replace(task, key=BatchKey(key.task_type, key.model, provider=key.provider))
 
     def has_canary(self, key: BatchKey) -> bool:
-        return self.canary(key, "") is not None
+        return self.canary(key, NAME_LIKE_OTHERS) is not None
 
     def processor_for(self, task: Task) -> AnyProcessor:
         """Started. Raises RetryableError where it cannot be, and NonRetryableError where there is none."""
@@ -185,8 +187,7 @@ def processors_of(specs: Iterable[ProcessorSpec]) -> ProcessorFactory:
     for spec in specs:
         try:
             kind = import_class(spec.source.path)
-            settings = pickle.loads(spec.settings)  # noqa: S301  pickled by our supervisor
-            processors.append((spec.source, _make(kind, settings, spec.default_model)))
+            processors.append((spec.source, _make(kind, _unpickled(spec.settings), spec.default_model)))
         except PluginError as error:
             broken.append(Broken(spec.source, str(error), spec.task_type))
     return ProcessorFactory(processors, broken)
@@ -203,6 +204,13 @@ def _settings_of(kind: type[AnyProcessor]) -> EnvironmentSettings | None:
     except (Exception, SystemExit) as error:
         raise PluginError(f"its settings cannot be used: {type_and_words(error)}") from error
     return settings
+
+
+def _unpickled(settings: bytes) -> object:
+    try:
+        return pickle.loads(settings)  # noqa: S301  pickled by our supervisor
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"its settings cannot go to a worker: {type_and_words(error)}") from error
 
 
 def _make(kind: type[AnyProcessor], settings: object, default_model: str) -> AnyProcessor:

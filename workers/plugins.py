@@ -51,7 +51,15 @@ class Broken:
 
 
 def find_sources(named: str | None) -> Iterator[Source]:
-    """Built in first, then by package. `named` is what PROCESSORS holds."""
+    """Built in first, then by package. `named` is what PROCESSORS holds. What is there twice counts once."""
+    seen: set[str] = set()
+    for source in _all_sources(named):
+        if source.path not in seen:
+            seen.add(source.path)
+            yield source
+
+
+def _all_sources(named: str | None) -> Iterator[Source]:
     for path in BUILT_IN:
         yield Source(path, "built in")
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.value, entry.name)):

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -15,10 +16,10 @@ from shared.settings import EnvironmentSettings
 from tests.unit.workers.units import make_task
 from tests.worker_configs import make_config
 from workers.config import WorkerConfig
-from workers.factory import ProcessorFactory, load_processors
-from workers.plugins import AnyProcessor, Source
+from workers.factory import ProcessorFactory, ProcessorSpec, load_processors, processors_of
+from workers.plugins import BUILT_IN, AnyProcessor, Source
 from workers.processors.base import BaseProcessor, Context, Outcome
-from workers.processors.text_embedding import EmbeddingInput, TextEmbeddingProcessor
+from workers.processors.text_embedding import EmbeddingInput, EmbeddingSettings, TextEmbeddingProcessor
 from workers.providers.base import BaseProvider
 from workers.providers.calls import ProviderCalls
 from workers.providers.openai.http import tls_context
@@ -144,6 +145,35 @@ def test_choosing_no_provider_loads_none(module: str, absent: set[str]) -> None:
         cwd=Path(__file__).parents[3],
     )
     assert done.stdout.strip() == "[]"
+
+
+class FindsNoWords(Plugin):
+    """Makes a canary of a word that it knows, and of no other."""
+
+    def canary(self, word: str, model: str) -> str | None:
+        return word if word.isalpha() else None
+
+
+def test_canary_that_is_made_of_some_words_alone_is_none() -> None:
+    assert not factory_of(FindsNoWords(None)).has_canary(BatchKey("plug-in", "m"))
+
+
+def test_settings_that_no_worker_can_read_break_their_type_alone() -> None:
+    path = f"{__name__}:Plugin"
+    own = factory_of(TextEmbeddingProcessor(EmbeddingSettings.model_construct(None))).specs()
+    others = [replace(own[0], source=Source(BUILT_IN[0], "built in"))]
+    spec = ProcessorSpec(Source(path, "here"), "plug-in", b"cno_such_module\nThing\n.", "")
+    factory = processors_of([spec, *others])
+    assert factory.task_types == ("text-embedding",)
+    assert [(each.task_type, "no_such_module" in each.reason) for each in factory.broken] == [
+        ("plug-in", True)
+    ]
+
+
+def test_class_that_is_named_twice_is_there_once() -> None:
+    processors = load_processors(f"{__name__}:Plugin, {BUILT_IN[0]}, {__name__}:Plugin", {})
+    assert "plug-in" in processors.task_types
+    assert not processors.broken
 
 
 class Slow(Plugin):
