@@ -55,7 +55,7 @@ ODD_OUTPUTS: list[Output] = [
 ]
 
 
-@pytest.mark.parametrize("output", ODD_OUTPUTS, ids=repr)
+@pytest.mark.parametrize("output", ODD_OUTPUTS, ids=map(str, range(len(ODD_OUTPUTS))))
 def test_output_that_cannot_be_reported_fails_its_task_alone(output: Output) -> None:
     failure = as_output(output)
     assert isinstance(failure, Failure)
