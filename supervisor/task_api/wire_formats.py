@@ -18,10 +18,18 @@ from pydantic_core import to_jsonable_python
 
 from shared.errors import InputTooLongError, NonRetryableError
 from shared.models import JsonValue, Output, Task, WireShape
-from shared.plain_text import MAX_ERROR_MESSAGE_CHARACTERS, one_line, type_and_words
+from shared.plain_text import (
+    MAX_ERROR_MESSAGE_CHARACTERS,
+    one_line,
+    safe_message,
+    type_and_words,
+    words_of,
+)
 from supervisor.task_api.lenient_json import MAX_ITEMS, UNREADABLE, NoListError, read_items
 from workers.factory import ProcessorFactory
 from workers.plugins import AnyProcessor
+from workers.process.redaction import without_quotes
+from workers.processors.base import strings_in
 
 LARGE_PAGE_BYTES = 4 * 2**20
 """The parser of whole pages sets aside twelve times a page's size."""
@@ -90,6 +98,12 @@ class Refusal:
     message: str
     address: TaskAddress | None = None
     task_id: str | None = None
+    shown: str = ""
+    """The message for logs and status, where the message itself may quote a text."""
+
+    @property
+    def shown_message(self) -> str:
+        return self.shown or self.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,15 +294,27 @@ def _parse_task(fields: Item, address: TaskAddress, processors: ProcessorFactory
     if given is None:
         missing = "it has no input: neither input_data nor content"
         return Refusal(RefusalReason.AMBIGUOUS_SHAPE, missing, task_id=address.id)
+    is_built_in = processors.source(processor.task_type).is_built_in
     try:
         task = _made(processor, fields, fields[given], address)
-        if not processors.source(processor.task_type).is_built_in:
+        if not is_built_in:
             _check_kept(task)
-    except InputTooLongError as error:
-        return Refusal(RefusalReason.TEXT_TOO_LONG, str(error), address, address.id)
     except NonRetryableError as error:
-        return Refusal(RefusalReason.BAD_INPUT, str(error), address, address.id)
+        too_long = isinstance(error, InputTooLongError)
+        reason = RefusalReason.TEXT_TOO_LONG if too_long else RefusalReason.BAD_INPUT
+        message = safe_message(words_of(error))
+        shown = "" if is_built_in else _without_texts(message, fields[given])
+        return Refusal(reason, message, address, address.id, shown)
     return task
+
+
+def _without_texts(message: str, given: JsonValue) -> str:
+    """What a plug-in says of an input may quote it."""
+    try:
+        texts = list(strings_in(given))
+    except RecursionError:
+        return "input: it is nested too deeply to be looked through for what may be shown"
+    return without_quotes([message], texts)[message]
 
 
 def _check_kept(task: Task) -> None:
@@ -296,7 +322,7 @@ def _check_kept(task: Task) -> None:
     try:
         orjson.dumps(task.input, default=to_jsonable_python)
         pickle.dumps(task.input)
-    except Exception as error:
+    except BaseException as error:  # a SystemExit would end the polls
         what = type_and_words(error)
         raise NonRetryableError(
             f"input: what the processor of {task.task_type} makes of it cannot be kept: {what}"

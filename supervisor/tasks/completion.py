@@ -43,10 +43,10 @@ class Completion:
         report = self._report(record, TaskStatus.FAILED, started_at, usage)
         self._finish_failed(report, failure_body(record.task.shape, message), shown or message)
 
-    def refuse(self, address: TaskAddress, message: str) -> None:
-        """Fail an item of a page that never became a task."""
+    def refuse(self, address: TaskAddress, message: str, shown: str) -> None:
+        """Fail an item of a page that never became a task. `shown` are the words for logs."""
         report = Report(address.id, address.task_type, address.correlation_id, TaskStatus.FAILED)
-        self._finish_failed(report, failure_body(address.shape, message), message)
+        self._finish_failed(report, failure_body(address.shape, message), shown)
 
     def _report(
         self, record: TaskRecord, status: TaskStatus, started_at: float, usage: Usage = NOTHING_BILLED

@@ -196,7 +196,7 @@ class Intake:
             address, fails = refusal.address, self.rules.fails(refusal)
             if address is not None and fails:
                 if failed < room and self._is_new(address.id, began_at):
-                    self.completion.refuse(address, refusal.message)
+                    self.completion.refuse(address, refusal.message, refusal.shown_message)
                     failed += 1
                     news[refusal.reason, fails].append(refusal)
             elif self._is_news(refusal):
@@ -222,7 +222,7 @@ class Intake:
             task_type=first.address.task_type if first.address else UNKNOWN_TYPE,
             correlation_id=first.address.correlation_id if first.address else None,
             reason=first.reason,
-            detail=first.message,
+            detail=first.shown_message,
             items=len(refusals),
         )
 

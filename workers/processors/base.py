@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, get_args, get_origin
@@ -17,7 +18,7 @@ from shared.errors import Blame, ConfigurationError, NonRetryableError, Retryabl
 from shared.logs import LogEvent, get_logger
 from shared.messages import Failure
 from shared.models import BatchKey, JsonValue, Output, Task, TextLength, Usage, WireShape
-from shared.plain_text import safe_message, type_and_words, words_of
+from shared.plain_text import one_line, safe_message, type_and_words, words_of
 from shared.settings import EnvironmentSettings
 from workers.processors.checked_outcomes import checked_failure, checked_output
 from workers.providers.base import BaseProvider, Embeddings
@@ -54,6 +55,10 @@ MAX_NAME_CHARACTERS = 10_000
 """Of a model, a provider, or a batch key."""
 MAX_SIZE_BYTES = 2**40
 MAX_FAULTS_TOLD = 3
+MAX_FAULT_CHARACTERS = 300
+MAX_PLACE_CHARACTERS = 60
+MAX_PLACE_DEPTH = 10
+"""Where a fault is may be told by names that came with the input."""
 QUESTION_BYTES = 16
 """Of a digest. Long enough that no two different inputs get the same, by chance or by design."""
 RESULT_NAME = "result"
@@ -300,11 +305,12 @@ class BaseProcessor(Generic[InputT]):
         return hashlib.blake2b(whole, digest_size=QUESTION_BYTES).hexdigest()
 
     def _words(self, error: ValidationError) -> str:
-        faults = [_fault(fault) for fault in error.errors(include_url=False, include_input=False)]
+        errors = error.errors(include_url=False, include_input=False)
+        faults = [_fault(fault) for fault in errors[:MAX_FAULTS_TOLD]]
         if faults[0].startswith("must be an object") and self.bare_string:
             faults[0] += f', or a string, which is the "{self.bare_string}"'
-        more = f"; and {len(faults) - MAX_FAULTS_TOLD} more" if len(faults) > MAX_FAULTS_TOLD else ""
-        return "input: " + "; ".join(faults[:MAX_FAULTS_TOLD]) + more
+        more = f"; and {len(errors) - MAX_FAULTS_TOLD} more" if len(errors) > MAX_FAULTS_TOLD else ""
+        return "input: " + "; ".join(faults) + more
 
 
 def attempt(work: Callable[[], Result]) -> Result | Failure:
@@ -373,14 +379,14 @@ def strings_in(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, BaseModel):
-        for each in value.__dict__.values():
-            yield from strings_in(each)
+        yield from strings_in((*value.__dict__.values(), *(value.__pydantic_extra__ or {}).values()))
     elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from strings_in(each)
-    elif isinstance(value, list | tuple | set | frozenset):
+        yield from strings_in(tuple(value.values()))
+    elif isinstance(value, list | tuple | set | frozenset | deque):
         for each in value:
             yield from strings_in(each)
+    elif is_dataclass(value):
+        yield from strings_in([getattr(value, field.name, None) for field in fields(value)])
 
 
 def _unusable(given: JsonValue) -> str | None:
@@ -428,11 +434,14 @@ def _fault(fault: ErrorDetails) -> str:
             words = "is not a field of this type"
         case "int_from_float" | "int_type":
             words = "must be a whole number"
+        case "union_tag_invalid":
+            context = fault.get("ctx", {})
+            words = f"must have as {context.get('discriminator')} one of {context.get('expected_tags')}"
         case _:
             words = fault["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
             words = words.replace("Input should be", "must be").replace(" a valid ", " a ")
-    place = ".".join(str(part) for part in fault["loc"])
-    return f'"{place}" {words}' if place else words
+    place = ".".join(one_line(str(part), MAX_PLACE_CHARACTERS) for part in fault["loc"][:MAX_PLACE_DEPTH])
+    return one_line(f'"{place}" {words}' if place else words, MAX_FAULT_CHARACTERS)
 
 
 def _where(error: Exception) -> str:

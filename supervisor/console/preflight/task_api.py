@@ -193,7 +193,7 @@ def _tasks(answer: PollAnswer, rules: IntakeRules, room: int) -> Finding:
         (len(refusals) - failed, "to be left as they are"),
     )
     parts = ", ".join(f"{count:,} {what}" for count, what in counts if count)
-    reasons = Counter(refusal.message for refusal in refusals).most_common(MAX_REASONS)
+    reasons = Counter(refusal.shown_message for refusal in refusals).most_common(MAX_REASONS)
     why = "".join(f"; {count:,} x {message}" for message, count in reasons)
     mark = Mark.WARNING if refusals else Mark.OK
     return Finding(mark, "tasks", f"{page.items:,} listed ({asked}): {parts}{why}")

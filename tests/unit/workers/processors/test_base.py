@@ -1,9 +1,11 @@
 """A processor's code runs, whatever it raises."""
 
+from collections import deque
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from structlog.testing import capture_logs
 
 from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason, TaskError
@@ -135,6 +137,31 @@ def test_an_error_that_was_yielded_concerns_its_task_alone() -> None:
 def test_strings_of_an_input_are_found_wherever_they_are() -> None:
     given = {"text": "a", "more": ["b", {"c": "d"}, 3, None], "model": Say(text="e", tags=["f"])}
     assert list(strings_in(given)) == ["a", "b", "d", "e", "f"]
+
+
+@dataclass(slots=True)
+class Saying:
+    text: str
+    more: list[str]
+
+
+class Open(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [Saying("a", ["b"]), Open(first="a", then=["b"]), deque(["a", "b"]), {"x": Saying("a", ["b"])}],
+    ids=["dataclass", "extra fields", "deque", "dataclass within"],
+)
+def test_strings_are_found_in_whatever_an_input_may_be(given: object) -> None:
+    assert list(strings_in(given)) == ["a", "b"]
+
+
+def test_many_faults_are_told_in_bounded_words() -> None:
+    with pytest.raises(NonRetryableError, match="and 4997 more") as raised:
+        Echo().parse({"text": "a", "tags": [1] * 5000})
+    assert len(str(raised.value)) < 1100
 
 
 def raising(error: BaseException) -> Failure | None:
