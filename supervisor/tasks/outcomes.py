@@ -205,6 +205,8 @@ class OutcomeHandler:
         if done.failure is None:
             over = replace(over, outcomes={**over.outcomes, **{each.task.id: NO_OUTCOME for each in without}})
             over = self.progressed(over, {})
+        if not over.served and not over.records:
+            self._undecided(over)  # each task ended by a fault of its own
         self._decide_failures(over)
         if done.failure is not None and without:
             self._failed(over, without, done.failure)

@@ -144,3 +144,25 @@ def test_canary_may_be_answered_before_its_unit_ends() -> None:
     harness.progress(0, **{canary: make_output()})
     end(harness)
     assert told(harness) == {"a": "it broke (gave up after 1 attempt)"}
+
+
+@pytest.mark.parametrize("comes_early", [True, False])
+@pytest.mark.parametrize("blame", Blame)
+def test_unit_whose_tasks_are_all_at_fault_holds_up_no_later_one(blame: Blame, comes_early: bool) -> None:
+    """It is the one call that goes first after a pause: the others wait for its end."""
+    harness = make_harness("a", "b")
+    harness.fail(0, "slow down", retry=RetryReason.RATE_LIMIT, retry_after_seconds=1.0)
+    harness.pass_time(1.1)
+    outcomes = {task.id: Failure(f"no {task.id}", blame=blame) for task in harness.held[0].tasks}
+    assert outcomes.keys() == {"a", "b"}
+    if comes_early:
+        harness.progress(0, **outcomes)
+        end(harness)
+    else:
+        end(harness, **outcomes)
+    assert told(harness) == {"a": "no a", "b": "no b"}
+    while not harness.poller.requests:
+        harness.pass_time(1.0)
+    harness.list_tasks("c")
+    harness.pass_time(1.0)
+    assert [task.id for task in harness.held[0].tasks] == ["c"]
