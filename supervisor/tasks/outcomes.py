@@ -79,7 +79,7 @@ class OutcomeHandler:
                 served.append(record)
             if isinstance(outcome, Output):
                 self.completion.succeed(record, outcome, assignment.started_at)
-            elif outcome is not None and (outcome.is_answered or (outcome.retry is None and not alone)):
+            elif outcome is not None and (outcome.is_answered or (_is_of_task(outcome) and not alone)):
                 started_at, usage = assignment.started_at, outcome.usage
                 self.completion.fail(record, outcome.message, started_at, outcome.shown, usage)
             else:
@@ -489,6 +489,11 @@ def _with_setback(group: Group) -> Group:
 
 def _is_served(outcome: Output | Failure) -> bool:
     return isinstance(outcome, Output) or outcome.is_answered
+
+
+def _is_of_task(failure: Failure) -> bool:
+    """Final, and said of this one task. That nothing is at the address concerns them all."""
+    return failure.retry is None and failure.blame is not Blame.MODEL_OR_ADDRESS
 
 
 def _words(outcome: Output | Failure) -> str | None:

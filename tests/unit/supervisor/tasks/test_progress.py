@@ -6,6 +6,7 @@ from shared.errors import Blame, RetryReason
 from shared.messages import Failure, UnitDone, UnitProgress
 from supervisor.pool.base import UnitFinished, UnitProgressed, WorkerDied
 from supervisor.runtime.circuit_breaker import BreakerState
+from supervisor.status.status import Idle
 from tests.builders import make_output
 from tests.fakes.harness import Harness
 from tests.readings import reading
@@ -147,7 +148,7 @@ def test_canary_may_be_answered_before_its_unit_ends() -> None:
 
 
 @pytest.mark.parametrize("comes_early", [True, False])
-@pytest.mark.parametrize("blame", Blame)
+@pytest.mark.parametrize("blame", [blame for blame in Blame if blame is not Blame.MODEL_OR_ADDRESS])
 def test_unit_whose_tasks_are_all_at_fault_holds_up_no_later_one(blame: Blame, comes_early: bool) -> None:
     """It is the one call that goes first after a pause: the others wait for its end."""
     harness = make_harness("a", "b")
@@ -166,3 +167,18 @@ def test_unit_whose_tasks_are_all_at_fault_holds_up_no_later_one(blame: Blame, c
     harness.list_tasks("c")
     harness.pass_time(1.0)
     assert [task.id for task in harness.held[0].tasks] == ["c"]
+
+
+@pytest.mark.parametrize("comes_early", [True, False])
+def test_wrong_address_that_each_task_meets_by_itself_fails_none(comes_early: bool) -> None:
+    harness = make_harness("a", "b", "c")
+    nothing_there = Failure("status 404", blame=Blame.MODEL_OR_ADDRESS)
+    outcomes = {task.id: nothing_there for task in harness.held[0].tasks}
+    if comes_early:
+        harness.progress(0, **outcomes)
+        end(harness)
+    else:
+        end(harness, **outcomes)
+    assert told(harness) == {}
+    assert len(harness.backlog) == 3
+    assert harness.status.idle is Idle.PROVIDER_HOLD
