@@ -187,6 +187,8 @@ class Settings(ServiceLocation, TaskTypeSettings, FurtherProviders):
     circuit_breaker_recovery_seconds: Seconds = 60.0
     openai_requests_per_minute: Count = 0
     openai_tokens_per_minute: Count = 0
+    rate_share: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 1.0
+    """This replica's part of every provider's limits, of stated ones and of ceilings."""
 
     worker_max_tasks: Count = 0
     worker_max_rss_mb: Count = 0

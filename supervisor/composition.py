@@ -285,7 +285,9 @@ def _provider(account: ProviderAccount, settings: Settings, outside: Outside) ->
     return ProviderState(
         name=account.name,
         gate=ProviderGate(breaker, trouble, clock, _settings_to_check(account)),
-        limiter=RateLimiter(account.requests_per_minute, account.tokens_per_minute, clock),
+        limiter=RateLimiter(
+            account.requests_per_minute, account.tokens_per_minute, clock, settings.rate_share
+        ),
         limits=ModelLimits(settings.openai_timeout, settings.concurrency_limit, clock, log_learned),
         evidence=Evidence(clock),
         canaries=Canaries(outside.processors.canary, lambda: secrets.token_hex(4)),

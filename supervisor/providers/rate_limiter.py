@@ -3,6 +3,8 @@
 What the provider's headers state counts. The settings, and a limit that is stated without what is left of
 it, count a minute: what was sent within the last one never exceeds them. An entry is dated when its answer
 came, so that it leaves our window no earlier than the provider's.
+
+Of each limit this replica takes its share. Replicas whose shares sum up to 1 stay within it together.
 """
 
 from collections import deque
@@ -10,12 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from shared.messages import RateLimits
+from supervisor.providers.stated_limit import UNLIMITED, StatedLimit, share_of
 from supervisor.status.status import RateLimitStatus
 
-UNSTATED_WINDOW_SECONDS = 60.0
-UNLIMITED = 10**12
-STEP_MARGIN_SECONDS = 1.0
-"""Providers round to whole seconds, so a smaller difference between two moments says nothing."""
 WINDOW_SECONDS = 60.0
 MARGIN_SECONDS = 0.1
 STATED_MARGIN_SECONDS = 0.01
@@ -29,80 +28,6 @@ RATIO_WEIGHT = 0.2
 MAX_MODELS = 200
 
 
-@dataclass(slots=True)
-class _StatedLimit:
-    """One limit of one model, as the provider's headers state it. All of it is back at `full_at`.
-
-    Until then it comes back evenly, as a bucket fills, or all at once, as a window ends. Which of the two
-    it is shows from one statement to the next. The length of the window does not matter.
-    """
-
-    limit: int = UNLIMITED
-    used: float = 0.0
-    at: float = 0.0
-    full_at: float = 0.0
-    sent_at: float = float("-inf")
-    """When the call was sent whose answer stated this."""
-    returns_at_once: bool = False
-
-    @property
-    def is_known(self) -> bool:
-        return self.limit < UNLIMITED
-
-    def used_at(self, now: float) -> float:
-        if now >= self.full_at:
-            return 0.0
-        if self.returns_at_once:
-            return self.used
-        return self.used * (self.full_at - now) / (self.full_at - self.at)
-
-    def free_at(self, now: float) -> float:
-        return self.limit - self.used_at(now)
-
-    def state(
-        self, limit: int | None, remaining: int, reset_seconds: float | None, *, sent_at: float, now: float
-    ) -> None:
-        """Take over what the answer to a call of `sent_at` says.
-
-        Without a stated limit, the most that was ever left counts as the limit.
-        """
-        known = self.limit if self.is_known else 0
-        limit = max(limit or known, remaining, 1)
-        used = float(limit - remaining)
-        if sent_at < self.sent_at and used < self.used_at(now):
-            return  # a late answer does not count the calls after it
-        seconds = UNSTATED_WINDOW_SECONDS if reset_seconds is None else reset_seconds
-        self._compare(used, now + seconds, now)
-        self.limit, self.used, self.at, self.full_at = limit, used, now, now + seconds
-        self.sent_at = sent_at
-
-    def spend(self, amount: int, now: float) -> None:
-        """Something was used up that no header has stated."""
-        used = self.used_at(now) + amount
-        if self.returns_at_once or self.full_at <= now or self.used <= 0:
-            full_at = max(self.full_at, now + UNSTATED_WINDOW_SECONDS)
-        else:
-            full_at = now + used * (self.full_at - self.at) / self.used
-        self.used, self.at, self.full_at = used, now, full_at
-
-    def allows_at(self, amount: float, now: float) -> float:
-        """When so much is free if nothing more is used. `amount` may be more than the limit."""
-        may_be_used = self.limit - amount
-        if self.used_at(now) <= may_be_used:
-            return now
-        if self.returns_at_once or may_be_used <= 0:
-            return max(now, self.full_at)
-        return self.full_at - (self.full_at - self.at) * may_be_used / self.used
-
-    def _compare(self, used: float, full_at: float, now: float) -> None:
-        """Note whether `full_at` has moved on with what was used since, or stands still."""
-        if now >= self.full_at or self.used <= 0:
-            return
-        would_move_to = now + used * (self.full_at - self.at) / self.used
-        if abs(would_move_to - self.full_at) > STEP_MARGIN_SECONDS:
-            self.returns_at_once = abs(full_at - self.full_at) < abs(full_at - would_move_to)
-
-
 @dataclass(frozen=True, slots=True)
 class _Reserved:
     """A call that is out: its tokens are estimated until its answer comes."""
@@ -113,12 +38,15 @@ class _Reserved:
 
 @dataclass(slots=True)
 class _Window:
-    """What one model was sent: reserved while a call is out, spent for a minute after it."""
+    """What one model was sent: reserved while a call is out, spent for a minute after it.
+
+    The limits a minute are this replica's share.
+    """
 
     minute_requests: int
     minute_tokens: int
-    requests: _StatedLimit = field(default_factory=_StatedLimit)
-    tokens: _StatedLimit = field(default_factory=_StatedLimit)
+    requests: StatedLimit
+    tokens: StatedLimit
     spent: deque[tuple[float, int]] = field(default_factory=deque)
     spent_tokens: int = 0
     reserved: dict[int, _Reserved] = field(default_factory=dict)
@@ -152,11 +80,11 @@ class _Window:
 
     @property
     def limit_requests(self) -> int:
-        return min(self.minute_requests, self.requests.limit)
+        return min(self.minute_requests, self.requests.limit_of_share)
 
     @property
     def limit_tokens(self) -> int:
-        return min(self.minute_tokens, self.tokens.limit)
+        return min(self.minute_tokens, self.tokens.limit_of_share)
 
     @property
     def enough_tokens(self) -> int:
@@ -166,7 +94,7 @@ class _Window:
     def untouched(self) -> bool:
         return not self.spent and not self.reserved
 
-    def resets_at(self, stated: _StatedLimit) -> float | None:
+    def resets_at(self, stated: StatedLimit) -> float | None:
         """When all of a limit is free again if nothing more is sent."""
         own = self.spent[-1][0] + WINDOW_SECONDS if self.spent else None
         return stated.full_at if stated.is_known else own
@@ -186,11 +114,21 @@ class _Window:
 
 
 class RateLimiter:
-    """Owned by the loop; `clock` is monotonic. The ceilings are the settings; 0 = what the provider says."""
+    """Owned by the loop; `clock` is monotonic. The ceilings are the settings; 0 = what the provider says.
 
-    def __init__(self, requests_per_minute: int, tokens_per_minute: int, clock: Callable[[], float]) -> None:
-        self._ceiling_requests = requests_per_minute or UNLIMITED
-        self._ceiling_tokens = tokens_per_minute or UNLIMITED
+    `share` is the part of ceilings and stated limits that is this replica's: above 0, up to 1.
+    """
+
+    def __init__(
+        self,
+        requests_per_minute: int,
+        tokens_per_minute: int,
+        clock: Callable[[], float],
+        share: float = 1.0,
+    ) -> None:
+        self._share = share
+        self._ceiling_requests = share_of(requests_per_minute or UNLIMITED, share)
+        self._ceiling_tokens = share_of(tokens_per_minute or UNLIMITED, share)
         self._clock = clock
         self._windows: dict[str, _Window] = {}
 
@@ -274,7 +212,12 @@ class RateLimiter:
         if window is None:
             if len(self._windows) >= MAX_MODELS:
                 self._windows = {name: kept for name, kept in self._windows.items() if not kept.untouched}
-            window = _Window(self._ceiling_requests, self._ceiling_tokens)
+            window = _Window(
+                self._ceiling_requests,
+                self._ceiling_tokens,
+                StatedLimit(self._share),
+                StatedLimit(self._share),
+            )
             self._windows[model] = window
         window.roll(self._clock())
         return window
@@ -286,14 +229,15 @@ class RateLimiter:
             (window.requests, 1, said.limit_requests, said.remaining_requests, said.reset_requests_seconds),
             (window.tokens, tokens, said.limit_tokens, said.remaining_tokens, said.reset_tokens_seconds),
         ):
+            stated.spend_of_share(amount, now)
             if remaining is not None:
                 stated.state(limit, remaining, reset, sent_at=sent_at, now=now)
             elif stated.is_known:
                 stated.spend(amount, now)
         if seen is not None:
             requests, tokens = _minute_limits(seen)
-            window.minute_requests = min(self._ceiling_requests, requests)
-            window.minute_tokens = min(self._ceiling_tokens, tokens)
+            window.minute_requests = min(self._ceiling_requests, share_of(requests, self._share))
+            window.minute_tokens = min(self._ceiling_tokens, share_of(tokens, self._share))
 
 
 def _minute_limits(seen: RateLimits) -> tuple[int, int]:

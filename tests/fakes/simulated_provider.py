@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from shared.messages import Failure, UnitDone
+from shared.messages import Failure, RateLimits, UnitDone
 from shared.models import Task
 from supervisor.pool.base import UnitFinished
 from tests.builders import make_output
@@ -24,6 +24,7 @@ class Reply:
 
     seconds: float = 0.1
     failure: Failure | None = None
+    rate_limits: RateLimits | None = None
 
 
 Server = Callable[[Sequence[str], str], Reply]
@@ -112,7 +113,13 @@ class SimulatedProvider:
                     self.started_at.setdefault(text, self.harness.clock())
                 self.paid.update(texts if reply.failure is None else ())
             outcomes = {} if reply.failure else {task.id: make_output() for task in unit.tasks}
-            done = UnitDone(unit.id, outcomes, reply.failure, duration_seconds=reply.seconds)
+            done = UnitDone(
+                unit.id,
+                outcomes,
+                reply.failure,
+                duration_seconds=reply.seconds,
+                rate_limits=reply.rate_limits,
+            )
             heapq.heappush(
                 self._answers, (self.harness.clock() + reply.seconds, next(self._order), slot, done)
             )

@@ -47,6 +47,7 @@ DEFAULTS: dict[str, object] = {
     "CIRCUIT_BREAKER_RECOVERY_SECONDS": 60.0,
     "OPENAI_REQUESTS_PER_MINUTE": 0,
     "OPENAI_TOKENS_PER_MINUTE": 0,
+    "RATE_SHARE": 1.0,
     "WORKER_MAX_TASKS": 0,
     "WORKER_MAX_RSS_MB": 0,
     "WORKER_CRASH_LIMIT": 3,
@@ -68,6 +69,7 @@ DEFAULTS: dict[str, object] = {
 REQUIRED = {"API_BASE_URL", "OPENAI_API_KEY"}
 SECONDS = {name for name, value in DEFAULTS.items() if isinstance(value, float)} - {
     "RETRY_BACKOFF_FACTOR",
+    "RATE_SHARE",
     "POLL_WAIT_SECONDS",
 }
 A_LINE = re.compile(r"[A-Z_]+: .+")
@@ -150,6 +152,7 @@ def test_seconds_may_be_fractions(complete: Surroundings, name: str) -> None:
         ("CIRCUIT_BREAKER_THRESHOLD", ["0"]),
         ("OPENAI_REQUESTS_PER_MINUTE", ["-1"]),
         ("OPENAI_TOKENS_PER_MINUTE", ["-1"]),
+        ("RATE_SHARE", ["0", "-0.5", "1.01", "50", "25%", "nan", "inf"]),
         ("WORKER_MAX_TASKS", ["-1"]),
         ("WORKER_MAX_RSS_MB", ["-1"]),
         ("WORKER_CRASH_LIMIT", ["0"]),

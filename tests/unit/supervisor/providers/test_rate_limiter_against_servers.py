@@ -4,15 +4,15 @@
 
 import heapq
 import itertools
-from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import pytest
 
 from shared.messages import RateLimits
 from supervisor.providers.rate_limiter import RateLimiter
 from tests.fakes.clock import Clock
+from tests.fakes.limited_server import Count, Fixed, Refilled, Server, Sliding
 
 MODEL = "m"
 LATENCY_SECONDS = 0.5
@@ -21,143 +21,65 @@ WORKERS = 5
 DAY = 86_400.0
 
 
-class Count(Protocol):
-    """How a server counts one kind of thing."""
-
-    limit: int
-
-    def left(self, now: float) -> float: ...
-
-    def full_in(self, now: float) -> float: ...
-
-    def take(self, amount: int, now: float) -> None: ...
-
-
 @dataclass
-class Refilled:
-    """OpenAI and Groq: what was used comes back evenly."""
+class Replica:
+    """Sends as much as its limiter allows, as the supervisor does: a 429 holds all its workers back."""
 
-    limit: int
-    window: float
-    _used: float = 0.0
-    _at: float = 0.0
+    clock: Clock
+    server: Server
+    limiter: RateLimiter
+    workers: int
+    unit_tokens: int
+    starts_at: float = 0.0
+    _out: list[tuple[float, int, int, int, RateLimits | None]] = field(default_factory=list)
+    _unit_ids: Iterator[int] = field(default_factory=itertools.count)
+    _held_until: float = 0.0
+    _refusals: int = 0
 
-    def left(self, now: float) -> float:
-        self._used = max(0.0, self._used - (now - self._at) * self.limit / self.window)
-        self._at = now
-        return self.limit - self._used
-
-    def full_in(self, now: float) -> float:
-        return (self.limit - self.left(now)) * self.window / self.limit
-
-    def take(self, amount: int, now: float) -> None:
-        self.left(now)
-        self._used += amount
-
-
-@dataclass
-class Fixed:
-    """Many gateways: all of it comes back when the minute is over."""
-
-    limit: int
-    window: float
-    _used: int = 0
-    _number: int = 0
-
-    def left(self, now: float) -> float:
-        if int(now // self.window) != self._number:
-            self._number, self._used = int(now // self.window), 0
-        return self.limit - self._used
-
-    def full_in(self, now: float) -> float:
-        return self.window - now % self.window
-
-    def take(self, amount: int, now: float) -> None:
-        self.left(now)
-        self._used += amount
-
-
-@dataclass
-class Sliding:
-    """What was used comes back a minute later."""
-
-    limit: int
-    window: float
-    _taken: deque[tuple[float, int]] = field(default_factory=deque)
-
-    def left(self, now: float) -> float:
-        while self._taken and self._taken[0][0] <= now - self.window:
-            self._taken.popleft()
-        return self.limit - sum(amount for _, amount in self._taken)
-
-    def full_in(self, now: float) -> float:
-        self.left(now)
-        return self._taken[-1][0] + self.window - now if self._taken else 0.0
-
-    def take(self, amount: int, now: float) -> None:
-        self._taken.append((now, amount))
-
-
-@dataclass
-class Server:
-    requests: Count
-    tokens: Count
-    says_retry_after: bool = True
-    says_limit: bool = True
-    says_reset: bool = True
-    refused: int = 0
-    served_requests: int = 0
-    served_tokens: int = 0
-
-    def ask(self, tokens: int, now: float) -> tuple[bool, RateLimits, float | None]:
-        """Is it served, what do the headers say, and what Retry-After?"""
-        served = self.requests.left(now) >= 1 and self.tokens.left(now) >= tokens
-        if served:
-            self.requests.take(1, now)
-            self.tokens.take(tokens, now)
-            self.served_requests += 1
-            self.served_tokens += tokens
-        else:
-            self.refused += 1
-        headers = RateLimits(
-            self.requests.limit if self.says_limit else None,
-            self.tokens.limit if self.says_limit else None,
-            max(0, int(self.requests.left(now))),
-            max(0, int(self.tokens.left(now))),
-            self.requests.full_in(now) if self.says_reset else None,
-            self.tokens.full_in(now) if self.says_reset else None,
-        )
-        return served, headers, 1.0 if self.says_retry_after and not served else None
-
-
-def run(server: Server, seconds: float, unit_tokens: int, workers: int = WORKERS) -> None:
-    """Send as much as the limiter allows, as the supervisor does: a 429 holds all workers back."""
-    clock = Clock(0.0)
-    limiter = RateLimiter(0, 0, clock)
-    unit_ids = itertools.count()
-    out: list[tuple[float, int, int, int, RateLimits | None, float | None]] = []
-    held_until, refusals = 0.0, 0
-    while clock() < seconds:
-        while out and out[0][0] <= clock():
-            _, unit_id, size, billed, seen, wait = heapq.heappop(out)
-            limiter.answered(MODEL, unit_id, size, billed, seen)
-            refusals = 0 if billed else refusals + 1
-            if not billed:
-                held_until = max(held_until, clock() + (wait or min(60.0, 2.0 ** (refusals - 1))))
-        while len(out) < workers and clock() >= held_until and (most := limiter.max_bytes(MODEL)):
-            unit_id, size = next(unit_ids), min(unit_tokens, most)
-            limiter.reserve(MODEL, unit_id, size)
-            served, headers, wait = server.ask(size, clock())
-            # As the worker does: a Retry-After says more than what the headers say is left.
-            seen = None if wait is not None else headers
-            heapq.heappush(out, (clock() + LATENCY_SECONDS, unit_id, size, size if served else 0, seen, wait))
-        moments = [out[0][0]] if out else []
-        moments += [held_until] if held_until > clock() else []
-        opens_at = limiter.opens_at()
+    def work(self) -> float:
+        """What is to be done now; when there is more to do."""
+        now = self.clock()
+        while self._out and self._out[0][0] <= now:
+            _, unit_id, size, billed, seen = heapq.heappop(self._out)
+            self.limiter.answered(MODEL, unit_id, size, billed, seen)
+        if now < self.starts_at:
+            return self.starts_at
+        while len(self._out) < self.workers and now >= self._held_until:
+            most = self.limiter.max_bytes(MODEL)
+            if not most:
+                break
+            self._send(min(self.unit_tokens, most), now)
+        moments = [self._out[0][0]] if self._out else []
+        moments += [self._held_until] if self._held_until > now else []
+        opens_at = self.limiter.opens_at()
         moments += [opens_at] if opens_at is not None else []
         assert moments, "nothing will ever be sent again"
+        return min(moments)
+
+    def _send(self, size: int, now: float) -> None:
+        unit_id = next(self._unit_ids)
+        self.limiter.reserve(MODEL, unit_id, size)
+        served, headers, wait = self.server.ask(size, now)
+        self._refusals = 0 if served else self._refusals + 1
+        if not served:
+            wait_seconds = wait or min(60.0, 2.0 ** (self._refusals - 1))
+            self._held_until = max(self._held_until, now + LATENCY_SECONDS + wait_seconds)
+        # As the worker does: a Retry-After says more than what the headers say is left.
+        seen = None if wait is not None else headers
+        heapq.heappush(self._out, (now + LATENCY_SECONDS, unit_id, size, size if served else 0, seen))
+
+
+def run(server: Server, seconds: float, unit_tokens: int, shares: Sequence[float] = (1.0,)) -> None:
+    """A replica for each share, all of them on one server. They start five seconds apart."""
+    clock = Clock(0.0)
+    replicas = [
+        Replica(clock, server, RateLimiter(0, 0, clock, share), WORKERS, unit_tokens, 5.0 * number)
+        for number, share in enumerate(shares)
+    ]
+    while clock() < seconds:
+        soonest = min(replica.work() for replica in replicas)
         # The loop turns for other reasons, too.
-        clock.seconds = max(clock() + 1e-6, min(*moments, clock() + TICK_SECONDS))
+        clock.seconds = max(clock() + 1e-6, min(soonest, clock() + TICK_SECONDS))
 
 
 PLENTY = 10**9
@@ -209,3 +131,51 @@ def test_tokens_are_used_up_and_hardly_ever_refused(
     run(server, seconds, unit_tokens)
     assert server.served_tokens >= 0.8 * ideal_tokens
     assert server.refused <= 3
+
+
+SHARES = [(0.5, 0.5), (0.75, 0.25), (0.25, 0.25, 0.25, 0.25)]
+COUNTS = [Refilled, Fixed, Sliding]
+
+
+@pytest.mark.parametrize("shares", SHARES, ids=str)
+@pytest.mark.parametrize("make_count", COUNTS)
+def test_replicas_use_up_requests_by_their_shares(
+    make_count: Callable[[int, float], Count], shares: tuple[float, ...]
+) -> None:
+    server = Server(make_count(60, 60.0), make_count(PLENTY, 60.0))
+    run(server, 600.0, 10, shares)
+    assert server.served_requests >= 0.9 * 600
+    assert server.refused <= 1
+
+
+@pytest.mark.parametrize("shares", SHARES, ids=str)
+@pytest.mark.parametrize("make_count", COUNTS)
+def test_replicas_use_up_tokens_by_their_shares(
+    make_count: Callable[[int, float], Count], shares: tuple[float, ...]
+) -> None:
+    server = Server(make_count(PLENTY, 60.0), make_count(60_000, 60.0))
+    run(server, 600.0, 1000, shares)
+    assert server.served_tokens >= 0.9 * 600_000
+    assert server.refused == 0
+
+
+def test_without_shares_replicas_are_refused() -> None:
+    server = Server(Refilled(60, 60.0), Refilled(PLENTY, 60.0))
+    run(server, 600.0, 10, (1.0, 1.0))
+    assert server.refused > 10
+
+
+@pytest.mark.parametrize("make_count", COUNTS)
+def test_replica_alone_leaves_what_is_not_its_share(make_count: Callable[[int, float], Count]) -> None:
+    requests = make_count(60, 60.0)
+    server = Server(requests, make_count(PLENTY, 60.0))
+    run(server, 600.0, 10, (0.25,))
+    assert server.least_left >= 0.75 * 60 - 1
+    assert server.served_requests >= 0.9 * 0.25 * 600
+
+
+@pytest.mark.parametrize("share", [0.001, 1 / 3])
+def test_smallest_share_of_the_smallest_limit_still_sends(share: float) -> None:
+    server = Server(Fixed(1, 60.0), Fixed(PLENTY, 60.0))
+    run(server, 600.0, 10, (share,))
+    assert server.served_requests >= 9
