@@ -411,8 +411,12 @@ def _unusable(given: JsonValue) -> str | None:
 
 def _check_name(method: str, name: object) -> None:
     """What a processor gives as a name is kept with each task, and is a key of many tables."""
-    if not isinstance(name, str) or len(name) > MAX_NAME_CHARACTERS or not _encodable(name):
-        raise ValueError(f"{method} must be a text of at most {MAX_NAME_CHARACTERS:,} characters")
+    if not isinstance(name, str):
+        raise TypeError(f"{method} must be a text")
+    if len(name) > MAX_NAME_CHARACTERS or not _encodable(name):
+        raise NonRetryableError(
+            f"input: its {method} must be a text of at most {MAX_NAME_CHARACTERS:,} characters"
+        )
 
 
 def _encodable(value: str) -> bool:

@@ -260,5 +260,5 @@ def test_timeout_of_limits_is_a_time_that_comes(seconds: float) -> None:
 )
 def test_method_that_returns_what_the_service_cannot_use_is_named(method: str, value: Any) -> None:
     kind = type("Odd", (Echo,), {method: lambda _self, _given: value})
-    with pytest.raises((ValueError, TypeError), match=f"{method} must be"):
+    with pytest.raises((ValueError, TypeError, NonRetryableError), match=f"{method} must be"):
         kind().make_task(Say(text="a"), "t")
