@@ -6,7 +6,7 @@ import threading
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from shared.errors import ConfigurationError, NonRetryableError, RetryableError, RetryReason
+from shared.errors import Blame, ConfigurationError, NonRetryableError, RetryableError, RetryReason
 from shared.loading import load_group
 from shared.models import BatchKey, Task
 from shared.plain_text import type_and_words
@@ -102,10 +102,12 @@ class ProcessorFactory:
         if processor is None:
             if reason := self.why_broken(task.task_type):
                 raise RetryableError(reason, reason=RetryReason.NOT_STARTED)
-            raise NonRetryableError(f'no processor for tasks of type "{task.task_type}"')
+            words = f'no processor for tasks of type "{task.task_type}"'
+            raise NonRetryableError(words, blame=Blame.PROCESSOR)
         self._start(processor)
         if not processor.can_process(task):
-            raise NonRetryableError(f"the processor of {task.task_type} does not take this task")
+            words = f"the processor of {task.task_type} does not take this task"
+            raise NonRetryableError(words, blame=Blame.PROCESSOR)
         return processor
 
     def close(self) -> None:

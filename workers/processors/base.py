@@ -332,18 +332,23 @@ def attempt(work: Callable[[], Result]) -> Result | Failure:
 
 def failure_of(error: TaskError) -> Failure:
     words = safe_message(words_of(error))
+    try:
+        return checked_failure(_failure_of(error, words))
+    except AttributeError:  # a subclass whose __init__ calls no other one
+        return Failure(words, blame=Blame.PROCESSOR)
+
+
+def _failure_of(error: TaskError, words: str) -> Failure:
     if isinstance(error, RetryableError):
-        failure = Failure(
+        return Failure(
             words,
             retry=error.reason,
             retry_after_seconds=error.retry_after_seconds,
             one_by_one=error.one_by_one,
         )
-    elif isinstance(error, NonRetryableError):
-        failure = Failure(words, blame=error.blame, usage=error.usage)
-    else:
-        failure = Failure(words)
-    return checked_failure(failure)
+    if isinstance(error, NonRetryableError):
+        return Failure(words, blame=error.blame, usage=error.usage)
+    return Failure(words)
 
 
 def as_output(outcome: Outcome, *, reads_value: bool = True) -> Output | Failure:

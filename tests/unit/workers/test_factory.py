@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 import pytest
 from pydantic import BaseModel, model_validator
 
-from shared.errors import ConfigurationError, NonRetryableError
+from shared.errors import Blame, ConfigurationError, NonRetryableError
 from shared.metrics import WorkerMetrics
 from shared.models import BatchKey, Task
 from shared.provider_accounts import LOCAL, OPENAI
@@ -95,13 +95,15 @@ def test_a_task_goes_to_the_processor_of_its_type() -> None:
 
 
 def test_a_type_without_a_processor_is_a_final_error() -> None:
-    with pytest.raises(NonRetryableError, match="text-embedding"):
+    with pytest.raises(NonRetryableError, match="text-embedding") as raised:
         factory_of().processor_for(make_task())
+    assert raised.value.blame is Blame.PROCESSOR
 
 
 def test_a_processor_may_decline_a_task() -> None:
-    with pytest.raises(NonRetryableError):
+    with pytest.raises(NonRetryableError) as raised:
         factory_of(Picky()).processor_for(make_task("disliked"))
+    assert raised.value.blame is Blame.PROCESSOR, "no provider has refused it, and none is put on hold"
 
 
 def connect(config: WorkerConfig) -> BaseProvider:

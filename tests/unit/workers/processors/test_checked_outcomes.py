@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, model_serializer
 
-from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason
+from shared.errors import Blame, NonRetryableError, RetryableError, RetryReason, TaskError
 from shared.messages import Failure, UnitDone
 from shared.models import NOTHING_BILLED, Output, Usage
 from shared.retry import MAX_RETRY_AFTER_SECONDS
@@ -118,6 +118,21 @@ def test_bill_and_blame_that_are_none_are_replaced() -> None:
 
 def test_reason_to_retry_that_is_none_makes_the_failure_final() -> None:
     assert as_output(Failure("no", "foo")) == Failure("no", blame=Blame.PROCESSOR)  # type: ignore[arg-type]
+
+
+class BareRetryableError(RetryableError):
+    def __init__(self) -> None:
+        Exception.__init__(self, "half made")
+
+
+class BareNonRetryableError(NonRetryableError):
+    def __init__(self) -> None:
+        Exception.__init__(self, "half made")
+
+
+@pytest.mark.parametrize("error", [BareRetryableError(), BareNonRetryableError()])
+def test_error_that_is_half_made_fails_its_task_and_no_worker(error: TaskError) -> None:
+    assert attempt(_raiser(error)) == Failure("half made", blame=Blame.PROCESSOR)
 
 
 def _raiser(error: Exception) -> Any:
