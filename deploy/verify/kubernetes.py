@@ -13,29 +13,37 @@ from deploy.verify.children import CHECKOUT
 from deploy.verify.node_tools import node_workspace
 
 MANIFESTS = CHECKOUT / "deploy" / "kubernetes"
-OPERATOR = "monitoring.coreos.com"
+FOLDERS = (MANIFESTS, MANIFESTS / "fleet")
+SCHEMAS_OF_NODE = {"monitoring.coreos.com": "service_monitor.js", "keda.sh": "keda.js"}
+"""The program that knows the kinds of a group, by group."""
 KUSTOMIZE = "kustomize.config.k8s.io"
 
 
 def check_kubernetes(checklist: Checklist) -> None:
     need("kubernetes-validate", package="(no package; pip install kubernetes-validate)")
-    listed = set(yaml.safe_load((MANIFESTS / "kustomization.yaml").read_text())["resources"])
-    for file in sorted(MANIFESTS.glob("*.yaml")):
+    for folder in FOLDERS:
+        _check_folder(folder, checklist)
+    _find_mistake(checklist)
+    _find_mistake_for_keda(checklist)
+
+
+def _check_folder(folder: Path, checklist: Checklist) -> None:
+    listed = set(yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"])
+    for file in sorted(folder.glob("*.yaml")):
         manifest = yaml.safe_load(file.read_text())
         group = manifest["apiVersion"].split("/")[0]
         if group == KUSTOMIZE:
             continue  # it has no published schema in a package; what it lists is checked below
-        if group == OPERATOR:
-            _ask_operator(manifest)
+        if group in SCHEMAS_OF_NODE:
+            _ask_node(SCHEMAS_OF_NODE[group], manifest)
         else:
             _validate(file)
-        kind = f"{manifest['kind']} {file.name}"
+        kind = f"{manifest['kind']} {file.relative_to(MANIFESTS)}"
         checklist.require(
             file.name in listed or "example" in file.name, f"{kind} is valid and in the kustomization"
         )
-    missing = {name for name in listed if not (MANIFESTS / name).is_file()}
+    missing = {name for name in listed if not (folder / name).is_file()}
     checklist.require(not missing, "the kustomization lists nothing that is not there", missing)
-    _find_mistake(checklist)
 
 
 def _validate(file: Path) -> None:
@@ -56,9 +64,21 @@ def _find_mistake(checklist: Checklist) -> None:
             raise CheckFailedError("an unknown key was taken")
 
 
-def _ask_operator(manifest: object) -> None:
-    done = subprocess.run(
-        ["node", "service_monitor.js"],  # noqa: S607  from PATH
+def _find_mistake_for_keda(checklist: Checklist) -> None:
+    """Its schema takes unknown keys, as Kubernetes does for it, but no wrong types."""
+    manifest = yaml.safe_load((MANIFESTS / "fleet" / "scaled-object.yaml").read_text())
+    manifest["spec"]["maxReplicaCount"] = "many"
+    try:
+        _ask_node("keda.js", manifest)
+    except CheckFailedError:
+        checklist.ok("a mistake put in is found by KEDA's schema")
+    else:
+        raise CheckFailedError("KEDA's schema took a text for a number")
+
+
+def _ask_node(program: str, manifest: object) -> None:
+    done = subprocess.run(  # noqa: S603  a program of our own
+        ["node", program],  # noqa: S607  from PATH
         cwd=node_workspace(),
         input=json.dumps(manifest),
         capture_output=True,
@@ -66,7 +86,7 @@ def _ask_operator(manifest: object) -> None:
         check=False,
     )
     if done.returncode:
-        raise CheckFailedError(f"ServiceMonitor: {done.stderr[-1000:]}")
+        raise CheckFailedError(f"{program}: {done.stderr[-1000:]}")
 
 
 if __name__ == "__main__":

@@ -185,7 +185,9 @@ def test_commands_and_options_in_the_documents_exist(help_of: Help) -> None:
 
 
 def test_targets_of_make_in_the_documents_exist() -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    files = (ROOT / "Makefile", ROOT / "deploy" / "targets.mk")
+    rules = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    targets = set(re.findall(r"^([a-z-]+):", rules, re.MULTILINE))
     named = {
         target
         for document in documents()
