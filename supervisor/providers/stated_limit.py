@@ -6,6 +6,8 @@ UNSTATED_WINDOW_SECONDS = 60.0
 UNLIMITED = 10**12
 STEP_MARGIN_SECONDS = 1.0
 """Providers round to whole seconds, so a smaller difference between two moments says nothing."""
+ROUNDING = 1e-6
+"""So little does not count: a time computed from it may be no later than now."""
 
 
 def share_of(limit: int, share: float) -> int:
@@ -68,7 +70,7 @@ class StatedLimit:
         of_what_is_left = self._part * left
         if own_used < 1:
             of_what_is_left = max(of_what_is_left, min(left, 1.0))
-        return min(of_what_is_left, self.limit_of_share - own_used)
+        return min(of_what_is_left, self.limit_of_share - own_used) + ROUNDING
 
     def state(
         self, limit: int | None, remaining: int, reset_seconds: float | None, *, sent_at: float, now: float
@@ -121,7 +123,7 @@ class StatedLimit:
 
     def _own_left_at(self, amount: float, now: float) -> float:
         too_much = self._own_used_at(now) - max(0.0, self.limit_of_share - amount)
-        if too_much <= 0:
+        if too_much <= ROUNDING:
             return now
         return max(now, self.full_at) if self.returns_at_once else now + too_much / self._own_pace
 

@@ -174,6 +174,13 @@ def test_replica_alone_leaves_what_is_not_its_share(make_count: Callable[[int, f
     assert server.served_requests >= 0.9 * 0.25 * 600
 
 
+@pytest.mark.parametrize("window", [1.0, 10.0])
+def test_more_replicas_than_a_limit_has_requests_go_on(window: float) -> None:
+    server = Server(Refilled(3, window), Refilled(PLENTY, 60.0))
+    run(server, 200.0, 10, (0.25, 0.25, 0.25, 0.25))
+    assert server.served_requests >= 0.5 * 3 * min(200 / window, 100)
+
+
 @pytest.mark.parametrize("share", [0.001, 1 / 3])
 def test_smallest_share_of_the_smallest_limit_still_sends(share: float) -> None:
     server = Server(Fixed(1, 60.0), Fixed(PLENTY, 60.0))
