@@ -166,7 +166,7 @@ def load_processors(
             task_type = kind.task_type
             settings = _settings_of(kind)
             model = default_models.get(kind.task_type, "")
-            processors.append((source, _make(kind, settings, model)))
+            processors.append((source, _described(_make(kind, settings, model))))
         except ConfigurationError as error:
             if source.is_built_in:
                 raise
@@ -217,8 +217,15 @@ def _unpickled(settings: bytes) -> object:
 
 def _make(kind: type[AnyProcessor], settings: object, default_model: str) -> AnyProcessor:
     try:
-        processor = kind(settings, default_model)
-        processor.schema()
+        return kind(settings, default_model)
     except (Exception, SystemExit) as error:
         raise PluginError(f"cannot be made: {type_and_words(error)}") from error
+
+
+def _described(processor: AnyProcessor) -> AnyProcessor:
+    """The same, if its input has a schema. Workers do not ask: it takes them 6 MB each."""
+    try:
+        processor.schema()
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"says no input that can be described: {type_and_words(error)}") from error
     return processor
