@@ -20,7 +20,7 @@ test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.installed-dev style  ## lint, types, imports and all tests
 	@said=$$(mktemp); trap 'rm -f "$$said"' EXIT; \
 	$(BIN)/mypy >"$$said" 2>&1 & mypy=$$!; \
-	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal; tests=$$?; \
+	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal; tests=$$?; \
 	wait $$mypy; types=$$?; cat "$$said"; exit $$((tests || types))
 
 coverage: $(VENV)/.installed-dev  ## the same tests, and which lines and branches they reach

@@ -122,6 +122,7 @@ def test_a_ca_of_ones_own_is_trusted_by_both(launch: StartService, settings: dic
         eventually(lambda: api.done, 20, "both tasks are done")
 
 
+@pytest.mark.slow  # test_provider_network shows both ends
 def test_a_provider_that_only_a_proxy_reaches_is_reached_by_both(
     tmp_path: Path, launch: StartService, settings: dict[str, str], provider: StubProvider
 ) -> None:

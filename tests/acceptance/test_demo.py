@@ -25,7 +25,9 @@ def test_demo_succeeds_with_plain_lines_and_a_summary(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tasks", "some"), [(1000, False), (8000, True)], ids=["at its first line", "once some tasks are done"]
+    ("tasks", "some"),
+    [(1000, False), pytest.param(8000, True, marks=pytest.mark.slow)],
+    ids=["at its first line", "once some tasks are done"],
 )
 def test_ctrl_c_drains_the_demo(tmp_path: Path, tasks: int, some: bool) -> None:
     demo = subprocess.Popen(

@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.acceptance.command import run_command
 from tests.acceptance.conftest import StartService
@@ -66,6 +67,7 @@ def test_service_whose_open_files_run_out_goes_on_as_soon_as_there_are_some(
     assert service.stop() == 0
 
 
+@pytest.mark.slow  # test_input_files shows it within one process
 def test_texts_that_are_too_large_for_the_journal_outlive_the_service_and_leave_no_file(
     launch: StartService, provider: StubProvider, gate: Gate
 ) -> None:

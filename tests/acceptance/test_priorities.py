@@ -4,6 +4,8 @@ import threading
 import time
 from collections.abc import Sequence
 
+import pytest
+
 from tests.acceptance.conftest import StartService
 from tests.acceptance.task_api import Peer
 from tests.eventually import eventually
@@ -40,6 +42,7 @@ def generation(place: int) -> dict[str, object]:
     return {"type": "text-generation", "input_data": {"prompt": f"say {place}"}, "priority": 1}
 
 
+@pytest.mark.slow  # the same in simulated time: test_fair_shares
 def test_generations_do_not_wait_behind_a_flood_of_embeddings(
     start_service: StartService, task_api: Peer, provider: StubProvider
 ) -> None:

@@ -16,7 +16,9 @@ SHARDS = [{"SHARD_COUNT": "2", "SHARD_INDEX": str(index)} for index in range(2)]
 CLAIMS = [{"CLAIM_TASKS": "true"}] * 2
 
 
-@pytest.mark.parametrize("replicas", [CLAIMS, SHARDS], ids=["claims", "shards"])
+@pytest.mark.parametrize(
+    "replicas", [CLAIMS, pytest.param(SHARDS, marks=pytest.mark.slow)], ids=["claims", "shards"]
+)
 def test_replicas_do_each_task_once(
     start_service: StartService, task_api: Peer, provider: StubProvider, replicas: list[dict[str, str]]
 ) -> None:

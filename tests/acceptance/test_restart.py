@@ -65,7 +65,11 @@ def test_stopped_workers_do_not_outlive_a_killed_supervisor(
     assert_all_end(workers)
 
 
-@pytest.mark.parametrize("end", [drain_in_vain, ServiceProcess.kill9], ids=["drain", "kill -9"])
+@pytest.mark.parametrize(
+    "end",
+    [pytest.param(drain_in_vain, marks=pytest.mark.slow), ServiceProcess.kill9],
+    ids=["drain", "kill -9"],
+)
 def test_results_are_reported_after_a_restart_without_calling_the_provider_again(
     start_service: StartService,
     task_api: Peer,

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import orjson
 import psutil
+import pytest
 
 from tests.acceptance.conftest import StartService
 from tests.acceptance.pace import Gate, slow
@@ -21,6 +22,7 @@ KILLS = 10
 POISON = "poison"
 
 
+@pytest.mark.slow  # chaos kills workers at random too
 def test_run_ends_the_same_though_a_random_worker_is_killed_ten_times(
     start_service: StartService, task_api: Peer, provider: StubProvider
 ) -> None:

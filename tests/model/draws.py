@@ -34,7 +34,7 @@ ANSWERS = st.sampled_from(
 )
 """What a thread hears of its request; None for what the API really did."""
 LIMITS = settings(
-    max_examples=100,
+    max_examples=60,
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -76,6 +76,7 @@ def test_a01_task_that_is_gone_and_no_longer_listed_is_forgotten_without_being_b
     assert wild.provider.paid_again(["text 2"]) == {}
 
 
+@pytest.mark.slow  # test_gone_reports shows it in simulated time
 def test_a01_task_that_is_called_gone_but_listed_is_kept_for_a_person_after_three_times(wild: Wild) -> None:
     wild.api.add(3)
 
