@@ -24,3 +24,8 @@ def closed_journals() -> Iterator[None]:
     """From Python 3.13 on a database that is left open is a warning, and a warning fails the test."""
     yield
     close_disks()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests begin first, or the last of them runs alone."""
+    items.sort(key=lambda item: not item.nodeid.startswith(("tests/chaos/", "tests/model/")))
