@@ -110,6 +110,11 @@ class ProcessorFactory:
             raise NonRetryableError(words, blame=Blame.PROCESSOR)
         return processor
 
+    def why_broken(self, task_type: str) -> str:
+        """What is wrong with the processor of a type that there is none for; empty where none is known."""
+        reasons = (broken.reason for broken in self.broken if broken.task_type == task_type)
+        return next((f"the processor of {task_type}: {reason}" for reason in reasons), "")
+
     def close(self) -> None:
         """The worker ends."""
         for task_type in tuple(self._started):
@@ -140,11 +145,6 @@ class ProcessorFactory:
                     reason=RetryReason.NOT_STARTED,
                 ) from error
             self._started.add(processor.task_type)
-
-    def why_broken(self, task_type: str) -> str:
-        """What is wrong with the processor of a type that there is none for; empty where none is known."""
-        reasons = (broken.reason for broken in self.broken if broken.task_type == task_type)
-        return next((f"the processor of {task_type}: {reason}" for reason in reasons), "")
 
 
 def load_processors(

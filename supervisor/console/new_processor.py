@@ -1,6 +1,5 @@
 """`run.py new-processor`: a package with one processor, its entry point and its test, ready to run."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,9 +8,9 @@ from supervisor.runtime.process import ExitCode
 from workers.plugins import is_task_type
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-MODEL = CHECKOUT / "examples" / "plugins" / "word-count"
+EXAMPLE = CHECKOUT / "examples" / "plugins" / "word-count"
 """What is written is this example, by another name."""
-CHECKOUT_IN_MODEL = '"../../.."'
+CHECKOUT_IN_EXAMPLE = '"../../.."'
 
 
 def new_processor(name: str, directory: str | None, say: Callable[[str], None] = print) -> ExitCode:
@@ -25,7 +24,7 @@ def new_processor(name: str, directory: str | None, say: Callable[[str], None] =
         target.mkdir(parents=True, exist_ok=True)
         if any(target.iterdir()):
             raise ConfigurationError(f"{target}: is not empty; name another directory")
-        for path in sorted(MODEL.iterdir()):
+        for path in sorted(EXAMPLE.iterdir()):
             if path.is_file():
                 written = target / _renamed(path.name, name)
                 written.write_text(_renamed(path.read_text(encoding="utf-8"), name), encoding="utf-8")
@@ -40,7 +39,7 @@ def new_processor(name: str, directory: str | None, say: Callable[[str], None] =
 
 
 def _renamed(text: str, name: str) -> str:
-    words = re.split("-", name)
+    words = name.split("-")
     class_name = "".join(word.capitalize() for word in words)
     module = "_".join(words)
     if module[0].isdigit():
@@ -50,5 +49,5 @@ def _renamed(text: str, name: str) -> str:
         text.replace("word-count", name)
         .replace("word_count", module)
         .replace("WordCount", class_name)
-        .replace(CHECKOUT_IN_MODEL, f'"{CHECKOUT}"')
+        .replace(CHECKOUT_IN_EXAMPLE, f'"{CHECKOUT}"')
     )

@@ -113,7 +113,7 @@ class Context:
     """1 for the first."""
     deadline: float
     """When (`time.monotonic`) the worker is killed if the unit still runs."""
-    log: "ProcessorLog"
+    log: ProcessorLog
     settings: Any
     """The processor's own settings; None without a `settings_type`."""
     connect: Callable[[], BaseProvider]
@@ -219,7 +219,7 @@ class BaseProcessor(Generic[InputT]):
         """
         return self._one_by_one(tasks, context)
 
-    # What follows by itself. Nothing of it is to be overridden.
+    # What the service calls. A processor extends `parse` where it must, and leaves the rest alone.
 
     @property
     def takes_batches(self) -> bool:
