@@ -32,7 +32,7 @@ from supervisor.task_api.report_pace import ReportPace
 from supervisor.task_api.responses import PollResult
 from supervisor.task_api.sender import Outbox
 from supervisor.tasks.backlog import Backlog
-from supervisor.tasks.obstacles import Obstacle, ProvidersView
+from supervisor.tasks.obstacles import Obstacle, ProvidersView, seconds_until
 from supervisor.tasks.polling import Polling
 
 NO_POLL = "none"
@@ -99,8 +99,8 @@ class Observer:
             uptime_seconds=now - self._started_at,
             not_ready=tuple(self._not_ready()),
             idle=idle,
-            wait_seconds=_until(None if idle is None else self._ends_at(idle, obstacle), now),
-            drain_seconds_left=_until(self.state.drain_deadline, now),
+            wait_seconds=seconds_until(None if idle is None else self._ends_at(idle, obstacle), now),
+            drain_seconds_left=seconds_until(self.state.drain_deadline, now),
             backlog=len(self.backlog),
             in_flight=in_flight,
             outbox=len(self.outbox),
@@ -248,14 +248,10 @@ class Observer:
 
 
 def _breaker(service: str, breaker: CircuitBreaker, now: float) -> BreakerStatus:
-    return BreakerStatus(service, breaker.state, _until(breaker.reopens_at, now))
+    return BreakerStatus(service, breaker.state, seconds_until(breaker.reopens_at, now))
 
 
 def _model_of(slot: Slot) -> str:
     """The model of what the slot's worker holds; empty where there are several."""
     models = {assignment.unit.model_label for assignment in slot.assignments.values()}
     return models.pop() if len(models) == 1 else ""
-
-
-def _until(moment: float | None, now: float) -> float | None:
-    return None if moment is None else max(0.0, moment - now)

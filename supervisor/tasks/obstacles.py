@@ -103,7 +103,7 @@ class ProvidersView:
             ProviderStatus(
                 name=each.name,
                 blocked=each.gate.blocked(),
-                opens_in_seconds=_until(each.gate.opens_at(), now),
+                opens_in_seconds=seconds_until(each.gate.opens_at(), now),
                 waiting=waiting[each.name],
                 in_flight=in_flight.get(each.name, 0),
             )
@@ -114,7 +114,7 @@ class ProvidersView:
         now = self.clock()
         for each in self.providers:
             breaker = each.gate.breaker
-            yield BreakerStatus(each.name, breaker.state, _until(breaker.reopens_at, now))
+            yield BreakerStatus(each.name, breaker.state, seconds_until(breaker.reopens_at, now))
 
     def holds(self) -> Iterator[HoldStatus]:
         """The holds of whole providers first, then those of single models."""
@@ -122,11 +122,11 @@ class ProvidersView:
         for each in self.providers:
             gate = each.gate
             if gate.hold is not None:
-                yield _hold(each.name, gate.hold, "", gate.trouble, _until(gate.opens_at(), now))
+                yield _hold(each.name, gate.hold, "", gate.trouble, seconds_until(gate.opens_at(), now))
         models = ((each, hold) for each in self.providers for hold in each.gate.model_holds)
         for (each, hold), _ in zip(models, range(MAX_MODELS_SHOWN), strict=False):
             model = hold.key.model
-            retry_in_seconds = _until(each.gate.model_retry_at(model), now)
+            retry_in_seconds = seconds_until(each.gate.model_retry_at(model), now)
             yield _hold(each.name, hold, model, each.gate.model_trouble(model), retry_in_seconds)
 
     def troubles(self) -> Iterator[TroubleRecord]:
@@ -168,5 +168,5 @@ def _hold(
     )
 
 
-def _until(moment: float | None, now: float) -> float | None:
+def seconds_until(moment: float | None, now: float) -> float | None:
     return None if moment is None else max(0.0, moment - now)

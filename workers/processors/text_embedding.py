@@ -11,14 +11,15 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from shared.errors import InputTooLongError
 from shared.messages import Failure
 from shared.models import JsonValue, Output, Task, TextLength, Usage
 from shared.settings import EnvironmentSettings
 from workers.processors.base import BaseProcessor, Context
-from workers.providers.base import MAX_DIMENSIONS, MAX_MODEL_CHARACTERS, BadVector, Embeddings
+from workers.processors.input_fields import ModelName, Words
+from workers.providers.base import MAX_DIMENSIONS, BadVector, Embeddings
 
 TEXT_EMBEDDING = "text-embedding"
 OUTPUT_NAME = "embedding"
@@ -41,25 +42,13 @@ class LongText(StrEnum):
     MEAN = "mean"
 
 
-def _with_words(value: str) -> str:
-    if not value or value.isspace():
-        raise ValueError("is empty")
-    return value
-
-
-def _nameable(value: str) -> str:
-    if not value.strip() or len(value) > MAX_MODEL_CHARACTERS:
-        raise ValueError(f"must be a name of 1 to {MAX_MODEL_CHARACTERS} characters")
-    return value
-
-
 class EmbeddingInput(BaseModel):
     """`{"text", "model"?, "dimensions"?}`. What else it holds is left unread."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
-    text: Annotated[str, AfterValidator(_with_words)]
-    model: Annotated[str, AfterValidator(_nameable)] | None = None
+    text: Words
+    model: ModelName | None = None
     dimensions: Annotated[int, Field(ge=1, le=MAX_DIMENSIONS)] | None = None
 
 

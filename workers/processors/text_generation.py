@@ -12,10 +12,10 @@ from shared.models import JsonValue, Output, Task, Usage
 from workers.processors.answer_schema import MismatchError, check_schema, read_answer
 from workers.processors.base import BaseProcessor, Context
 from workers.processors.bounded_validator import UncheckableError
+from workers.processors.input_fields import ModelName, Words
 from workers.providers.chat import ChatAnswer, ChatRequest, Message, unusable_answer
 
 TEXT_GENERATION: Final = "text-generation"
-MAX_MODEL_CHARACTERS = 256
 MAX_MESSAGES = 1000
 MAX_TOKENS = 10_000_000
 CANARY_TOKENS = 512
@@ -24,18 +24,6 @@ CANARY_TOKENS = 512
 _MISMATCH = 'the answer does not match "response_schema"'
 
 Chat = Callable[[ChatRequest], ChatAnswer]
-
-
-def _said(value: str) -> str:
-    if not value or value.isspace():
-        raise ValueError("is empty")
-    return value
-
-
-def _named(value: str) -> str:
-    if not value.strip() or len(value) > MAX_MODEL_CHARACTERS:
-        raise ValueError(f"must be a name of 1 to {MAX_MODEL_CHARACTERS} characters")
-    return value
 
 
 def _joined(content: object) -> object:
@@ -51,9 +39,6 @@ def _joined(content: object) -> object:
 def _schema(value: dict[str, Any]) -> dict[str, Any]:
     check_schema(value)
     return value
-
-
-Said = Annotated[str, AfterValidator(_said)]
 
 
 class GivenMessage(BaseModel):
@@ -74,10 +59,10 @@ class GenerationInput(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True)
 
-    prompt: Said | None = None
+    prompt: Words | None = None
     messages: Annotated[list[GivenMessage], AfterValidator(_countable)] | None = None
-    system: Said | None = None
-    model: Annotated[str, AfterValidator(_named)] | None = None
+    system: Words | None = None
+    model: ModelName | None = None
     max_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = None
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     response_schema: Annotated[dict[str, Any], AfterValidator(_schema)] | None = None
