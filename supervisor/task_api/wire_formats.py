@@ -9,7 +9,7 @@ import contextlib
 import pickle
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -201,8 +201,13 @@ def parse_item(
         return Refusal(RefusalReason.AMBIGUOUS_SHAPE, NO_SHAPE, task_id=task_id)
     if state_fault := _state_fault(fields, shape):
         return Refusal(RefusalReason.NOT_PENDING, state_fault, task_id=task_id)
-    address = TaskAddress(task_id, shape, _correlation_id(fields) or new_correlation_id())
-    return _parse_task(fields, address, processors)
+    type_name = next((fields[name] for name in _TYPE_FIELDS if name in fields), None)
+    processor = _processor(type_name, processors)
+    task_type = processor.task_type if processor else UNKNOWN_TYPE
+    address = TaskAddress(task_id, shape, _correlation_id(fields) or new_correlation_id(), task_type)
+    if processor is None:
+        return _without_processor(fields, type_name, address, processors)
+    return _parse_task(fields, address, processor, processors)
 
 
 def is_pending(item: object, processors: ProcessorFactory) -> bool:
@@ -282,15 +287,10 @@ def _state_fault(fields: Item, shape: WireShape | None) -> str | None:
     return None
 
 
-def _parse_task(fields: Item, address: TaskAddress, processors: ProcessorFactory) -> Task | Refusal:
-    type_name = next((fields[name] for name in _TYPE_FIELDS if name in fields), None)
-    processor = _processor(type_name, processors)
+def _parse_task(
+    fields: Item, address: TaskAddress, processor: AnyProcessor, processors: ProcessorFactory
+) -> Task | Refusal:
     given = _given(fields, address.shape)
-    if not any(name in fields for name in _TYPE_FIELDS):
-        return Refusal(RefusalReason.AMBIGUOUS_SHAPE, "it has no type", task_id=address.id)
-    if processor is None:
-        return _without_processor(type_name, address, processors)
-    address = replace(address, task_type=processor.task_type)
     if given is None:
         missing = "it has no input: neither input_data nor content"
         return Refusal(RefusalReason.AMBIGUOUS_SHAPE, missing, task_id=address.id)
@@ -329,7 +329,11 @@ def _check_kept(task: Task) -> None:
         ) from error
 
 
-def _without_processor(name: JsonValue, address: TaskAddress, processors: ProcessorFactory) -> Refusal:
+def _without_processor(
+    fields: Item, name: JsonValue, address: TaskAddress, processors: ProcessorFactory
+) -> Refusal:
+    if not any(field in fields for field in _TYPE_FIELDS):
+        return Refusal(RefusalReason.AMBIGUOUS_SHAPE, "it has no type", task_id=address.id)
     said = name[:80] if isinstance(name, str) else f"({type(name).__name__})"
     if why := processors.why_broken(said.replace("_", "-")):
         return Refusal(RefusalReason.BROKEN_TYPE, why, address, address.id)
@@ -338,14 +342,16 @@ def _without_processor(name: JsonValue, address: TaskAddress, processors: Proces
 
 def _made(processor: AnyProcessor, fields: Item, given: JsonValue, address: TaskAddress) -> Task:
     """Raises NonRetryableError, whatever a processor that is not ours raises."""
-    created = (_epoch_seconds(fields.get(name)) for name in ("created_at", "createdAt"))
+    created_at_seconds = _epoch_seconds(fields.get("created_at"))
+    if created_at_seconds is None:
+        created_at_seconds = _epoch_seconds(fields.get("createdAt"))
     try:
         return processor.make_task(
             processor.parse(given),
             address.id,
             address.shape,
             address.correlation_id,
-            created_at_seconds=next((moment for moment in created if moment is not None), None),
+            created_at_seconds=created_at_seconds,
             priority=_priority(fields.get("priority")),
         )
     except NonRetryableError:

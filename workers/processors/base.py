@@ -400,15 +400,16 @@ def _unusable(given: JsonValue) -> str | None:
     seen = 0
     while left:
         value = left.pop()
-        if isinstance(value, dict):
+        if isinstance(value, str):
+            if not _encodable(value):
+                return "has a lone surrogate and is no valid Unicode"
+        elif isinstance(value, dict):
             seen += len(value)
             left.extend(value)
             left.extend(value.values())
         elif isinstance(value, list):
             seen += len(value)
             left.extend(value)
-        elif isinstance(value, str) and not _encodable(value):
-            return "has a lone surrogate and is no valid Unicode"
         if seen > MAX_INPUT_VALUES:
             return f"has more than {MAX_INPUT_VALUES:,} values"
     return None
@@ -416,6 +417,8 @@ def _unusable(given: JsonValue) -> str | None:
 
 def _check_name(method: str, name: object) -> None:
     """What a processor gives as a name is kept with each task, and is a key of many tables."""
+    if type(name) is str and len(name) <= MAX_NAME_CHARACTERS and name.isascii():
+        return  # as nearly all are
     if not isinstance(name, str):
         raise TypeError(f"{method} must be a text")
     if len(name) > MAX_NAME_CHARACTERS or not _encodable(name):
@@ -425,6 +428,8 @@ def _check_name(method: str, name: object) -> None:
 
 
 def _encodable(value: str) -> bool:
+    if value.isascii():
+        return True
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -26,6 +26,8 @@ OUTPUT_NAME = "embedding"
 DEFAULT_MODEL = "text-embedding-3-small"
 MAX_TEXT_TOKENS = 8192
 """Source: OpenAI's API reference, "Create embeddings", `input`."""
+MAX_BYTES_A_CHARACTER = 4
+"""Of UTF-8."""
 MAX_TOKEN_CHARACTERS = 256
 """Twice the longest of cl100k_base: 128 spaces."""
 LIMITED_MODELS = frozenset({"text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002"})
@@ -72,14 +74,7 @@ class TextEmbeddingProcessor(BaseProcessor[EmbeddingInput]):
 
     def parse(self, given: JsonValue) -> EmbeddingInput:
         """With the model and dimensions that hold for it. A text too long for the model is refused."""
-        parsed = super().parse(given)
-        if parsed.model is None or parsed.dimensions is None:
-            # Its parts are checked; a copy would take ten times as long.
-            parsed = EmbeddingInput.model_construct(
-                text=parsed.text,
-                model=parsed.model or self._model_of_others(),
-                dimensions=parsed.dimensions or self.settings.embedding_dimensions,
-            )
+        parsed = super().parse(self._with_defaults(given))
         if self.settings.long_text is LongText.FAIL and self.length(parsed) is TextLength.OVER:
             raise InputTooLongError(
                 f"the text is longer than the {MAX_TEXT_TOKENS:,} tokens that {parsed.model} takes;"
@@ -112,6 +107,15 @@ class TextEmbeddingProcessor(BaseProcessor[EmbeddingInput]):
             else outcome
             for task, outcome in zip(tasks, self._embed(tasks, context), strict=True)
         }
+
+    def _with_defaults(self, given: JsonValue) -> JsonValue:
+        """They go in before the check: a checked model would have to be copied."""
+        if isinstance(given, str):
+            given = {self.bare_string: given}
+        if not isinstance(given, dict):
+            return given
+        defaults = {"model": self._model_of_others(), "dimensions": self.settings.embedding_dimensions}
+        return given | {name: value for name, value in defaults.items() if given.get(name) is None}
 
     def _model_of_others(self) -> str:
         """The model of tasks that name none."""
@@ -149,7 +153,9 @@ def _pieces(text: str, model: str) -> list[str]:
 
 def judge_length(text: str, model: str) -> TextLength:
     """Certain for OVER, and for FITS below 8,193 bytes. Other providers' models have limits of their own."""
-    if model not in LIMITED_MODELS or len(text.encode()) <= MAX_TEXT_TOKENS:
+    if model not in LIMITED_MODELS or len(text) * MAX_BYTES_A_CHARACTER <= MAX_TEXT_TOKENS:
+        return TextLength.FITS
+    if len(text.encode()) <= MAX_TEXT_TOKENS:
         return TextLength.FITS
     if len(text) > MAX_TEXT_TOKENS * MAX_TOKEN_CHARACTERS:
         return TextLength.OVER
