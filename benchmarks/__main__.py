@@ -11,19 +11,23 @@ from enum import StrEnum
 from benchmarks.bulk import Bulk, Memory, run_bulk
 from benchmarks.contenders import Contender
 from benchmarks.course import FAST, REAL, RunFailedError
+from benchmarks.fleet import Fleet, run_fleets
 from benchmarks.limits import Limits, run_limits
 from benchmarks.load import Load, run_load
 from benchmarks.pickup import Pickup, Way, run_pickup
 from benchmarks.process_tree import adopt_orphans
 from benchmarks.reports import (
+    fleet_table,
     limits_table,
     load_table,
     memory_table,
     pickup_table,
     rest_table,
     scale_table,
+    simulated_table,
 )
 from benchmarks.rest import Rest, run_rest
+from benchmarks.simulated_fleet import Simulated, run_simulations
 
 PEERS = (Contender.SERVICE, Contender.THREAD_POOL, Contender.FLOOR)
 SIZES = (1_000, 10_000)
@@ -40,6 +44,8 @@ class Scenario(StrEnum):
     SCALE = "scale"
     REST = "rest"
     BULK = "bulk"
+    FLEET = "fleet"
+    SIMULATED_FLEET = "simulated-fleet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,7 @@ class Wanted:
     as_json: bool
 
 
-Run = Load | Pickup | Limits | Rest | Memory
+Run = Load | Pickup | Limits | Rest | Memory | Fleet | Simulated
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -83,10 +89,11 @@ def main(arguments: Sequence[str]) -> int:
 def _runs(scenario: Scenario, wanted: Wanted) -> Iterator[Run]:
     """Repeats are outside: what the machine does meanwhile hits all contenders alike."""
     alone = (Contender.SERVICE,)
-    for repeat in range(wanted.repeat):
+    repeats = 1 if scenario is Scenario.SIMULATED_FLEET else wanted.repeat
+    for repeat in range(repeats):
         for contender in wanted.contenders or (PEERS if scenario in _LATENCIES else alone):
             for run in _one(scenario, contender, wanted):
-                print(f"{scenario} {contender} {repeat + 1}/{wanted.repeat}", file=sys.stderr, flush=True)
+                print(f"{scenario} {contender} {repeat + 1}/{repeats}", file=sys.stderr, flush=True)
                 yield run
 
 
@@ -106,6 +113,10 @@ def _one(scenario: Scenario, contender: Contender, wanted: Wanted) -> Iterator[R
     elif scenario is Scenario.BULK:
         for bulk in Bulk:
             yield run_bulk(contender, bulk)
+    elif scenario is Scenario.FLEET:
+        yield from run_fleets(wanted.tasks)
+    elif scenario is Scenario.SIMULATED_FLEET:
+        yield from run_simulations()
     else:
         for size in (*SIZES, *((LONG_SIZE,) if wanted.long else ())):
             yield run_load(contender, FAST, size)
@@ -121,6 +132,10 @@ def _table(scenario: Scenario, runs: Sequence[Run]) -> str:
         return rest_table([run for run in runs if isinstance(run, Rest)])
     if scenario is Scenario.BULK:
         return memory_table([run for run in runs if isinstance(run, Memory)])
+    if scenario is Scenario.FLEET:
+        return fleet_table([run for run in runs if isinstance(run, Fleet)])
+    if scenario is Scenario.SIMULATED_FLEET:
+        return simulated_table([run for run in runs if isinstance(run, Simulated)])
     return scale_table(loads) if scenario is Scenario.SCALE else load_table(loads)
 
 
@@ -129,7 +144,7 @@ def parse(arguments: Sequence[str]) -> Wanted:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     names = ", ".join((*Scenario, *Contender))
     parser.add_argument("names", nargs="+", metavar="NAME", help=f"scenarios and contenders: {names}")
-    parser.add_argument("--tasks", type=_positive, default=2000, help="of throughput and overhead")
+    parser.add_argument("--tasks", type=_positive, default=2000, help="of throughput, overhead and fleet")
     parser.add_argument("--repeat", type=_positive, default=3, help="runs; the median is shown")
     parser.add_argument("--seconds", type=float, default=30.0, help="of pickup and rest")
     parser.add_argument("--minutes", type=_positive, default=3, help="of limits")

@@ -64,12 +64,13 @@ def _trickle(running: Course, way: Way, seconds: float) -> int:
         time.sleep(max(0.0, start + tasks * EVERY_SECONDS - time.monotonic()))
         running.api.post("seed?count=1")
         if way is Way.WAKE:
-            _ring(running.settings["METRICS_PORT"])
+            wake(running.settings["METRICS_PORT"])
         tasks += 1
     return tasks
 
 
-def _ring(port: str) -> None:
+def wake(port: str) -> None:
+    """Tell a service with this TOKEN on this port that there is work. RuntimeError if it refuses."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     request = Request(f"http://127.0.0.1:{port}/wake", method="POST", headers=headers)
     try:

@@ -97,6 +97,11 @@ class ProcessTree:
         return found
 
 
+def cpu_seconds_of(pid: int) -> float:
+    """User and system time so far of one process; 0 if it is gone."""
+    return sum(int(ticks) for ticks in _stat(pid)[11:13]) / TICKS_A_SECOND
+
+
 def _stat(pid: int) -> list[str]:
     """The fields of /proc/PID/stat from the state on; empty if the process is gone."""
     try:

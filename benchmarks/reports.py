@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from benchmarks.bulk import Memory
 from benchmarks.contenders import Contender
 from benchmarks.figures import Cell, markdown_table, median_of, median_ratio
+from benchmarks.fleet import Fleet, Way
 from benchmarks.limits import Limits
 from benchmarks.load import Load
 from benchmarks.pickup import Pickup
 from benchmarks.rest import Rest
+from benchmarks.simulated_fleet import Simulated
 
 LOAD_HEAD = (
     "contender",
@@ -40,6 +42,29 @@ SCALE_HEAD = (
 )
 
 REST_HEAD = ("contender", "first poll s", "slot again s", "idle CPU %", "PSS MB", "MB a worker")
+FLEET_HEAD = (
+    "way",
+    "replicas",
+    "tasks/s",
+    "polls/task",
+    "claims/task",
+    "reports/task",
+    "API CPU ms/task",
+    "lost claims",
+    "repeated",
+    "paid twice",
+)
+SIMULATED_HEAD = (
+    "way",
+    "replicas",
+    "tasks",
+    "polls/task",
+    "listed/task",
+    "claims/task",
+    "reports/task",
+    "lost claims",
+    "repeated",
+)
 MEMORY_HEAD = ("contender", "much of", "reported", "peak MB", "bad", "paid twice", "repeated")
 
 
@@ -158,3 +183,45 @@ def memory_table(runs: Sequence[Memory]) -> str:
         for run in runs
     ]
     return markdown_table(MEMORY_HEAD, rows)
+
+
+def fleet_table(runs: Sequence[Fleet]) -> str:
+    """Medians of each way and number of replicas; of faults, the most."""
+    groups: dict[tuple[Way, int], list[Fleet]] = {}
+    for run in runs:
+        groups.setdefault((run.way, run.replicas), []).append(run)
+    rows: list[list[Cell]] = [
+        [
+            way.value,
+            replicas,
+            median_of(mine, lambda run: run.tasks_per_second),
+            median_of(mine, lambda run: run.polls_a_task),
+            median_of(mine, lambda run: run.claims_a_task),
+            median_of(mine, lambda run: run.reports_a_task),
+            median_of(mine, lambda run: run.api_cpu_ms_a_task),
+            round(median_of(mine, lambda run: run.lost_claims)),
+            max(run.repeated for run in mine),
+            max(run.paid_twice for run in mine),
+        ]
+        for (way, replicas), mine in groups.items()
+    ]
+    return markdown_table(FLEET_HEAD, rows)
+
+
+def simulated_table(runs: Sequence[Simulated]) -> str:
+    """One line a run: in simulated time each is like the others."""
+    rows: list[list[Cell]] = [
+        [
+            run.way.value,
+            run.replicas,
+            run.tasks,
+            run.polls_a_task,
+            run.listed_a_task,
+            run.claims_a_task,
+            run.reports_a_task,
+            run.lost_claims,
+            run.repeated,
+        ]
+        for run in runs
+    ]
+    return markdown_table(SIMULATED_HEAD, rows)

@@ -1,8 +1,8 @@
 """The endpoints."""
 
 import hmac
-import math
-import re
+import time
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
@@ -12,9 +12,12 @@ from flask import Blueprint, Flask, Response, abort, current_app, render_templat
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter, ValidationError
 
+from examples.task_api.optional import ALL_OPERATIONS, BLUEPRINTS, Operation
+from examples.task_api.request import claimant, limit, refusal, reply, store, wait_seconds
 from examples.task_api.store import DuplicateTaskError, Store
-from examples.task_api.task import Verdict
+from examples.task_api.task import Report
 from examples.task_api.wire import (
+    CORRELATION_ID_MAX_CHARACTERS,
     WORDS_OF_THE_API,
     InvalidBodyError,
     changed_to_wire,
@@ -30,15 +33,8 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-LIMIT_DEFAULT = 100
-LIMIT_MAX = 10_000
-LIMIT_DIGITS = 9
-"""So many are above the maximum, and more need not be read."""
-WAIT_MAX_SECONDS = 30
 BODY_MAX_BYTES = 64 * 1024 * 1024
-CORRELATION_ID_MAX_CHARACTERS = 200
 PAGE_TASKS = 200
-PREFER_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,6})\b", re.IGNORECASE)
 
 api = Blueprint("tasks", __name__)
 
@@ -71,79 +67,83 @@ class TaskIdConverter(BaseConverter):
             raise ValidationError from error
 
 
-def create_app(database: Path, token: str | None) -> Flask:
+def create_app(
+    database: Path,
+    token: str | None,
+    operations: Collection[Operation] = ALL_OPERATIONS,
+    clock: Callable[[], float] = time.time,
+) -> Flask:
     """The task API on `database`; with a `token`, only for those who send it.
 
-    The store is `app.extensions["task_store"]`; who made the app closes it.
+    Without one of `operations` it answers 404 or 405 to it, as an API that does not know it. `clock` is the
+    store's. The store is `app.extensions["task_store"]`; who made the app closes it.
     """
     app = TaskApi(__name__)
     app.config.update(TOKEN=token or None, MAX_CONTENT_LENGTH=BODY_MAX_BYTES)
-    app.extensions["task_store"] = Store(database)
+    app.extensions["task_store"] = Store(database, clock)
     app.url_map.merge_slashes = False
     app.url_map.converters["task_id"] = TaskIdConverter
+    app.before_request(check_token)
     app.register_blueprint(api)
-    app.register_error_handler(InvalidBodyError, lambda error: _reply({"error": str(error)}, 400))
-    app.register_error_handler(DuplicateTaskError, lambda error: _reply({"error": str(error)}, 409))
+    for operation in operations:
+        app.register_blueprint(BLUEPRINTS[operation])
+    app.register_error_handler(InvalidBodyError, lambda error: reply({"error": str(error)}, 400))
+    app.register_error_handler(DuplicateTaskError, lambda error: reply({"error": str(error)}, 409))
     app.register_error_handler(HTTPException, _http_error)
     return app
 
 
-@api.before_request
 def check_token() -> Response | None:
     """Bearer for programs; Basic with the token as password, so that a browser can open the page."""
     token = current_app.config["TOKEN"]
-    if token is None or request.endpoint == "tasks.health":
+    if token is None or request.endpoint in (None, "tasks.health"):
         return None
     sent = request.authorization
     given = (sent.token or sent.password or "") if sent else ""
     if hmac.compare_digest(given.encode(), token.encode()):
         return None
-    response = _reply({"error": "send 'Authorization: Bearer' with the API's token"}, 401)
+    response = reply({"error": "send 'Authorization: Bearer' with the API's token"}, 401)
     response.headers["WWW-Authenticate"] = "Basic" if request.path == "/" else "Bearer"
     return response
 
 
 @api.get("/api/ai-tasks/pending")
 def list_pending() -> Response:
-    return _reply([to_wire(task) for task in _store().pending(_limit(), _wait_seconds())])
+    return reply([to_wire(task) for task in store().pending(limit(), wait_seconds())])
 
 
 @api.patch("/api/ai-tasks/<task_id:task_id>")
 def update_task(task_id: str) -> Response:
     change = parse_change(parse_json(request.get_data()))
     correlation_id = request.headers.get("X-Correlation-ID", "")[:CORRELATION_ID_MAX_CHARACTERS]
-    changed = _store().change(task_id, change, correlation_id or None)
-    if changed is None:
-        abort(404, "there is no such task")
-    task, verdict = changed
-    if verdict is Verdict.WRONG_SHAPE:
-        abort(400, f"this is a {task.shape} task, and the body is that of a {change.shape} task")
-    if verdict is Verdict.CONFLICT:
-        abort(409, f"the task is already {task.state}")
-    return _reply(changed_to_wire(task, change.state))
+    report = Report(task_id, change, correlation_id or None)
+    [outcome] = store().change([report], claimant())
+    if refused := refusal(report, outcome):
+        abort(*refused)
+    return reply(changed_to_wire(report))
 
 
 @api.post("/api/ai-tasks")
 def create_tasks() -> Response:
     body = parse_json(request.get_data())
     tasks = [parse_new_task(item) for item in (body if isinstance(body, list) else [body])]
-    _store().add(tasks)
+    store().add(tasks)
     created = [to_wire(task) for task in tasks]
-    return _reply(created if isinstance(body, list) else created[0], 201)
+    return reply(created if isinstance(body, list) else created[0], 201)
 
 
 @api.get("/api/ai-tasks/<task_id:task_id>")
 def show_task(task_id: str) -> Response:
-    task = _store().get(task_id)
+    task = store().get(task_id)
     if task is None:
         abort(404, "there is no such task")
-    return _reply(to_wire_with_outcome(task))
+    return reply(to_wire_with_outcome(task))
 
 
 @api.get("/api/ai-tasks/summary")
 def summarize() -> Response:
-    summary = _store().summary()
-    return _reply(
+    summary = store().summary()
+    return reply(
         {
             "total": sum(summary.by_state.values()),
             "by_status": {str(state): count for state, count in summary.by_state.items()},
@@ -154,43 +154,14 @@ def summarize() -> Response:
 
 @api.get("/health")
 def health() -> Response:
-    return _reply({"status": "ok"})
+    return reply({"status": "ok"})
 
 
 @api.get("/")
 def page() -> Response:
-    html = render_template("tasks.html", summary=_store().summary(), tasks=_store().newest(PAGE_TASKS))
+    html = render_template("tasks.html", summary=store().summary(), tasks=store().newest(PAGE_TASKS))
     policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
     return Response(html, mimetype="text/html", headers=policy)
-
-
-def _limit() -> int:
-    text = request.args.get("limit", str(LIMIT_DEFAULT))
-    digits = text.lstrip("0")
-    if not re.fullmatch("[0-9]+", digits):
-        abort(400, "'limit' must be a whole number from 1")
-    return min(int(digits[:LIMIT_DIGITS]), LIMIT_MAX)
-
-
-def _wait_seconds() -> float:
-    """How long the client would like to wait. A bad `Prefer` is ignored, as its RFC wants it."""
-    preferred = PREFER_WAIT.search(request.headers.get("Prefer", ""))
-    text = request.args.get("wait", preferred[1] if preferred else "0")
-    try:
-        wait_seconds = float(text)
-    except ValueError:
-        wait_seconds = math.nan
-    if not 0 <= wait_seconds < math.inf:
-        abort(400, "'wait' must be a number of seconds from 0")
-    return min(wait_seconds, WAIT_MAX_SECONDS)
-
-
-def _store() -> Store:
-    return cast("Store", current_app.extensions["task_store"])
-
-
-def _reply(body: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(body), status, mimetype="application/json")
 
 
 def _http_error(error: HTTPException) -> Response:

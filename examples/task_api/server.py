@@ -2,6 +2,8 @@
 
 import socket
 import threading
+import time
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Self, cast
 
@@ -9,6 +11,7 @@ from waitress import wasyncore
 from waitress.server import BaseWSGIServer, create_server
 
 from examples.task_api.app import BODY_MAX_BYTES, create_app
+from examples.task_api.optional import ALL_OPERATIONS, Operation
 from examples.task_api.store import LONG_POLLS_AT_ONCE, Store
 
 ORDINARY_THREADS = 8
@@ -19,13 +22,21 @@ class TaskApiServer:
     """Serves from `start()` to `close()`, or inside a `with`. Port 0 takes a free one; see `url`."""
 
     def __init__(
-        self, database: Path, token: str | None = None, host: str = "127.0.0.1", port: int = 0
+        self,
+        database: Path,
+        token: str | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        operations: Collection[Operation] = ALL_OPERATIONS,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """Raises OSError where the port cannot be had, `sqlite3.Error` for a bad database."""
+        """`operations` and `clock` are as in `create_app`.
+
+        Raises OSError where the port cannot be had, `sqlite3.Error` for a bad database."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family)
         try:
-            app = create_app(database, token)
+            app = create_app(database, token, operations, clock)
         except BaseException:
             listener.close()
             raise

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import orjson
 
 from examples.task_api.store import timestamp
-from examples.task_api.task import Change, Shape, State, Task
+from examples.task_api.task import Change, Report, Shape, State, Task
 
 ID_MAX_BYTES = 16_384
 PRIORITY_MAX = 1_000_000
-WORDS_OF_THE_API = ("pending", "summary")
+IDS_MAX = 10_000
+CORRELATION_ID_MAX_CHARACTERS = 200
+WORDS_OF_THE_API = ("pending", "summary", "claim", "renew")
 """A request for a task of such a name would reach something else."""
 
 
@@ -129,6 +131,31 @@ def parse_change(body: object) -> Change:
     return Change(words.shape, state, error=error or None, output=None if output is None else _json(output))
 
 
+def parse_report(item: object) -> Report:
+    """One of a list of reports: the body of a single one, with the id that would be in the path."""
+    task_id = id_of(item)
+    if not isinstance(item, dict) or task_id is None:
+        raise InvalidBodyError("expected a JSON object with an 'id' or '_id', a string")
+    correlation_id = _text(item, "correlation_id") or _text(item, "correlationId") or ""
+    return Report(task_id, parse_change(item), correlation_id[:CORRELATION_ID_MAX_CHARACTERS] or None)
+
+
+def id_of(item: object) -> str | None:
+    """Whose report it is; None if it does not say."""
+    if not isinstance(item, dict):
+        return None
+    task_id = item.get("id") or item.get("_id")
+    return task_id if isinstance(task_id, str) else None
+
+
+def parse_ids(body: object) -> list[str]:
+    """The ids of the claims to renew."""
+    ids = body.get("ids") if isinstance(body, dict) else None
+    if not isinstance(ids, list) or len(ids) > IDS_MAX or not all(isinstance(each, str) for each in ids):
+        raise InvalidBodyError(f"expected a JSON object with 'ids', a list of at most {IDS_MAX} strings")
+    return ids
+
+
 def to_wire(task: Task) -> dict[str, object]:
     """A task as a page of pending tasks lists it."""
     words = DIALECTS[task.shape]
@@ -159,10 +186,10 @@ def to_wire_with_outcome(task: Task) -> dict[str, object]:
     }
 
 
-def changed_to_wire(task: Task, state: State) -> dict[str, object]:
+def changed_to_wire(report: Report) -> dict[str, object]:
     """The answer to a PATCH: which task is now in which state."""
-    words = DIALECTS[task.shape]
-    return {words.id: task.id, words.state: _state(state, words)}
+    words = DIALECTS[report.change.shape]
+    return {words.id: report.task_id, words.state: _state(report.change.state, words)}
 
 
 def _state(state: State, words: Dialect) -> str:

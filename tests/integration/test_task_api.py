@@ -489,7 +489,14 @@ def test_close_answers_long_polls_first(tmp_path: Path) -> None:
 def test_token_is_asked_of_everything_but_health(tmp_path: Path) -> None:
     with TaskApiServer(tmp_path / "tasks.sqlite3", token="sesame") as server:
         api = Client(server.url)
-        for method, path in [("GET", "/api/ai-tasks/pending"), ("PATCH", "/api/ai-tasks/x"), ("GET", "/")]:
+        for method, path in [
+            ("GET", "/api/ai-tasks/pending"),
+            ("PATCH", "/api/ai-tasks/x"),
+            ("PATCH", "/api/ai-tasks"),
+            ("POST", "/api/ai-tasks/claim"),
+            ("POST", "/api/ai-tasks/renew"),
+            ("GET", "/"),
+        ]:
             assert api.call(method, path).status == 401
             assert api.call(method, path, headers={"Authorization": "Bearer wrong"}).status == 401
             assert api.call(method, path, headers={"Authorization": "Bearer ségame"}).status == 401
@@ -534,7 +541,8 @@ def test_faults_of_the_request_are_json_too(api: Client) -> None:
         ("/api/ai-tasks/pending", {"GET", "HEAD", "OPTIONS"}),
         ("/api/ai-tasks/summary", {"GET", "HEAD", "OPTIONS"}),
         ("/api/ai-tasks/17", {"GET", "HEAD", "OPTIONS", "PATCH"}),
-        ("/api/ai-tasks", {"OPTIONS", "POST"}),
+        ("/api/ai-tasks", {"OPTIONS", "PATCH", "POST"}),
+        ("/api/ai-tasks/claim", {"OPTIONS", "POST"}),
     ],
 )
 def test_what_is_allowed_is_listed_and_no_more(api: Client, path: str, methods: set[str]) -> None:
@@ -598,6 +606,14 @@ def test_examples_of_the_description_work(api: Client) -> None:
     for body in examples("/api/ai-tasks/{task_id}", "patch"):
         assert isinstance(body, dict)
         assert api.patch(api.create(FLAT if "status" in body else NESTJS), body).status == 200
+    [reports] = examples("/api/ai-tasks", "patch")
+    assert isinstance(reports, list)
+    api.create(NESTJS | {"_id": reports[1]["_id"]})
+    answers = api.call("PATCH", "/api/ai-tasks", reports)
+    assert (answers.status, [answer["status"] for answer in answers.tasks]) == (207, [200, 200])
+    [renewal] = examples("/api/ai-tasks/renew", "post")
+    leased = {"X-Worker-ID": "replica-0", "X-Lease-Seconds": "60"}
+    assert api.call("POST", "/api/ai-tasks/renew", renewal, leased).json == {"ids": []}
     page = paths["/api/ai-tasks/pending"]["get"]["responses"]["200"]["content"]["application/json"]
     for shown, task in zip(page["examples"]["both"]["value"], (FLAT, NESTJS), strict=True):
         assert shown.keys() == api.call("POST", "/api/ai-tasks", task).fields.keys()
