@@ -56,6 +56,16 @@ class UnknownTaskPolicy(StrEnum):
     LEAVE = "leave"
 
 
+class ClaimMode(StrEnum):
+    """How the task API is told that a task is ours before work starts."""
+
+    OFF = "off"
+    EACH = "each"
+    """By a PATCH for each task."""
+    BATCH = "batch"
+    """The poll itself claims what it brings."""
+
+
 class LogLevel(StrEnum):
     DEBUG = "DEBUG"
     INFO = "INFO"
@@ -199,6 +209,11 @@ class Settings(ServiceLocation, TaskTypeSettings, FurtherProviders):
     unknown_task_policy: UnknownTaskPolicy = UnknownTaskPolicy.FAIL
     max_text_bytes: Annotated[int, Field(ge=1, le=64_000_000)] = 10_000_000
     claim_tasks: bool = False
+    """The same as CLAIM_MODE=each."""
+    claim_mode: ClaimMode = ClaimMode.OFF
+    claim_lease_seconds: Annotated[float, Field(ge=15, le=86_400, allow_inf_nan=False)] = 300.0
+    bulk_reports: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Results in one PATCH at most; 0 and 1 report each alone."""
     shard_count: Positive = 1
     shard_index: Count = 0
 
@@ -251,7 +266,7 @@ class Settings(ServiceLocation, TaskTypeSettings, FurtherProviders):
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
-    @field_validator("embedding_provider", "unknown_task_policy", "log_format", mode="before")
+    @field_validator("embedding_provider", "unknown_task_policy", "claim_mode", "log_format", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
@@ -293,6 +308,12 @@ class Settings(ServiceLocation, TaskTypeSettings, FurtherProviders):
         if count is not None and value >= count:
             raise ValueError(f"must be below SHARD_COUNT ({count})")
         return value
+
+    @property
+    def claims(self) -> ClaimMode:
+        """CLAIM_MODE; CLAIM_TASKS is its older name."""
+        claims_each = self.claim_tasks and self.claim_mode is ClaimMode.OFF
+        return ClaimMode.EACH if claims_each else self.claim_mode
 
     @property
     def workers(self) -> int:
@@ -339,6 +360,8 @@ def faults_of_groups(settings: Settings) -> Iterator[str]:
             yield f"API_TOKEN: cannot be used together with {given[0].upper()}; unset one of them"
     if settings.api_client_key is not None and settings.api_client_cert is None:
         yield "API_CLIENT_CERT: is required but not set, as API_CLIENT_KEY is set"
+    if settings.claims is ClaimMode.BATCH and settings.shard_count > 1:
+        yield "CLAIM_MODE: batch cannot be used together with SHARD_COUNT, as it claims tasks of every shard"
 
 
 def _known_providers(info: ValidationInfo) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from shared.metrics import SupervisorMetrics
 from shared.provider_accounts import ProviderAccount
 from shared.retry import Backoff
 from shared.routes import Routes
-from shared.settings import Settings
+from shared.settings import ClaimMode, Settings
 from shared.version import VERSION
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.task_record import MAX_BYTES_IN_MEMORY, Report
@@ -31,9 +31,16 @@ from supervisor.runtime.events import Inbox
 from supervisor.runtime.trouble import Cause, TroubleRecord, Troubles
 from supervisor.status.history import History
 from supervisor.status.status import StatusBoard
+from supervisor.task_api.bulk import BulkCalls, BulkQueue
 from supervisor.task_api.client import Poller
 from supervisor.task_api.gate import APIGate, CallGate
-from supervisor.task_api.poll_scheduler import MIN_CAPACITY, UNITS_AHEAD, PollScheduler
+from supervisor.task_api.optional import OptionalOperation
+from supervisor.task_api.poll_scheduler import (
+    CLAIMED_UNITS_AHEAD,
+    MIN_CAPACITY,
+    UNITS_AHEAD,
+    PollScheduler,
+)
 from supervisor.task_api.report_pace import ReportPace
 from supervisor.task_api.sender import Outbox, PatchQueue, Sender
 from supervisor.tasks.backlog import Backlog
@@ -42,14 +49,17 @@ from supervisor.tasks.completion import Completion
 from supervisor.tasks.dispatcher import Dispatcher
 from supervisor.tasks.gone_reports import GoneReports
 from supervisor.tasks.intake import Intake, IntakeRules
+from supervisor.tasks.leases import Leases, RenewQueue
 from supervisor.tasks.outcomes import OutcomeHandler
 from supervisor.tasks.polling import Polling
 from supervisor.tasks.reports import Reports
 from workers.factory import ProcessorFactory
 
-CLAIMED_UNITS_AHEAD = 2
 OUTBOX_LIMIT = 50_000
 REPORTS_A_CONNECTION = 8
+MIN_BULK_REPORTS = 2
+BULK_CALLS_AHEAD = 2
+"""One under way, and one that is ready to go."""
 API_BACKOFF_FACTOR = 2.0
 
 log = get_logger("composition")
@@ -64,6 +74,8 @@ class Outside:
     poller: Poller
     report_queue: PatchQueue
     claim_queue: PatchQueue
+    bulk_calls: BulkCalls
+    renew_queue: RenewQueue
     pool: WorkerPool
     metrics: SupervisorMetrics
     board: StatusBoard
@@ -80,6 +92,7 @@ class _Parts:
 
     backlog: Backlog
     reports: Sender[Report]
+    bulk: BulkQueue | None
     claims: Sender[ClaimMessage]
     table: SlotTable
     api_gate: APIGate
@@ -96,9 +109,9 @@ def compose(
     """The loop, with everything it owns and uses. `max_bytes_in_memory` are of inputs that wait."""
     clock, journal, metrics = outside.clock, outside.journal, outside.metrics
     parts = _parts(settings, outside, Backlog(max_bytes_in_memory))
-    gone_reports = GoneReports(clock, claimed=settings.claim_tasks)
+    gone_reports = GoneReports(clock, claimed=settings.claims is not ClaimMode.OFF)
     completion = Completion(journal, parts.reports.outbox, metrics, parts.history, clock)
-    reports = Reports(journal, parts.reports, gone_reports, metrics, clock, outside.wall)
+    reports = Reports(journal, parts.reports, gone_reports, metrics, clock, outside.wall, parts.bulk)
     claims = _claims(settings, outside, parts)
     polling = _polling(settings, outside, parts, completion, reports, claims)
     return Supervisor(
@@ -109,6 +122,7 @@ def compose(
         table=parts.table,
         polling=polling,
         claims=claims,
+        leases=_leases(settings, outside, parts, claims),
         dispatcher=_dispatcher(settings, outside, parts, completion),
         reports=reports,
         api_gate=parts.api_gate,
@@ -152,6 +166,12 @@ def _polling(
         journal=outside.journal,
         metrics=outside.metrics,
         shard_count=settings.shard_count,
+        claim_operation=OptionalOperation(
+            "claim",
+            "each task is claimed alone",
+            outside.clock,
+            wanted=settings.claims is ClaimMode.BATCH,
+        ),
         clock=outside.clock,
         wall=outside.wall,
     )
@@ -169,7 +189,8 @@ def _max_waiting(settings: Settings) -> dict[str, int]:
 
 def _parts(settings: Settings, outside: Outside, backlog: Backlog) -> _Parts:
     clock = outside.clock
-    window = settings.report_concurrency * REPORTS_A_CONNECTION
+    bulk = _bulk(settings, outside)
+    window = max(settings.report_concurrency * REPORTS_A_CONNECTION, BULK_CALLS_AHEAD * settings.bulk_reports)
     api_gate = APIGate(
         polls=_call_gate(settings, outside, "polls"), reports=_call_gate(settings, outside, "reports")
     )
@@ -177,7 +198,8 @@ def _parts(settings: Settings, outside: Outside, backlog: Backlog) -> _Parts:
     backoff = Backoff(API_BACKOFF_FACTOR, outside.draw)
     return _Parts(
         backlog=backlog,
-        reports=Sender(Outbox(backoff, window), outside.report_queue, api_gate.reports, pace, clock),
+        reports=Sender(Outbox(backoff, window), bulk or outside.report_queue, api_gate.reports, pace, clock),
+        bulk=bulk,
         claims=Sender(Outbox(backoff, window), outside.claim_queue, api_gate.reports, pace, clock),
         table=SlotTable(settings.concurrency_limit, clock(), settings.worker_threads),
         api_gate=api_gate,
@@ -199,7 +221,7 @@ def _processor_troubles(outside: Outside) -> Troubles:
 
 def _claims(settings: Settings, outside: Outside, parts: _Parts) -> Claims:
     return Claims(
-        enabled=settings.claim_tasks,
+        enabled=settings.claims is not ClaimMode.OFF,
         ahead=CLAIMED_UNITS_AHEAD * settings.concurrency_limit * settings.batch_max_tasks,
         journal=outside.journal,
         backlog=parts.backlog,
@@ -207,6 +229,28 @@ def _claims(settings: Settings, outside: Outside, parts: _Parts) -> Claims:
         clock=outside.clock,
         draw=outside.draw,
     )
+
+
+def _leases(settings: Settings, outside: Outside, parts: _Parts, claims: Claims) -> Leases:
+    is_wanted = settings.claims is not ClaimMode.OFF
+    return Leases(
+        lease_seconds=settings.claim_lease_seconds,
+        operation=OptionalOperation("renew", "claims have no end", outside.clock, wanted=is_wanted),
+        journal=outside.journal,
+        backlog=parts.backlog,
+        claims=claims,
+        queue=outside.renew_queue,
+        gate=parts.api_gate.reports,
+        clock=outside.clock,
+    )
+
+
+def _bulk(settings: Settings, outside: Outside) -> BulkQueue | None:
+    """None where each report goes alone."""
+    if settings.bulk_reports < MIN_BULK_REPORTS:
+        return None
+    operation = OptionalOperation("bulk reports", "one report a call", outside.clock, wanted=True)
+    return BulkQueue(outside.report_queue, outside.bulk_calls, operation, settings.bulk_reports)
 
 
 def _dispatcher(settings: Settings, outside: Outside, parts: _Parts, completion: Completion) -> Dispatcher:

@@ -21,12 +21,15 @@ from supervisor.runtime.events import (
 )
 from supervisor.runtime.process import ExitCode
 from supervisor.runtime.trouble import Cause
+from supervisor.task_api.bulk import BulkReportDone
 from supervisor.task_api.gate import APIGate
+from supervisor.task_api.renewal import LeasesAnswered
 from supervisor.task_api.responses import ClaimDone, ReportDone, TasksPolled
 from supervisor.task_api.sender import Outbox
 from supervisor.tasks.backlog import Backlog
 from supervisor.tasks.claims import Claims
 from supervisor.tasks.dispatcher import Dispatcher
+from supervisor.tasks.leases import Leases
 from supervisor.tasks.polling import Polling
 from supervisor.tasks.reports import Reports
 
@@ -47,6 +50,7 @@ class Supervisor:
     table: SlotTable
     polling: Polling
     claims: Claims
+    leases: Leases
     dispatcher: Dispatcher
     reports: Reports
     api_gate: APIGate
@@ -89,7 +93,8 @@ class Supervisor:
         self.state.outbox_full = len(self.outbox) + self.journal.rejected >= self.outbox_limit
         if self.state.may_start_work:
             self.claims.plan()
-            self.dispatcher.plan()
+            if self.leases.are_sure:
+                self.dispatcher.plan()
         elif self.state.draining:
             self.claims.give_back()
             self.claims.plan()
@@ -98,6 +103,7 @@ class Supervisor:
             self.claims.act()
             self.reports.check_journal()
             self.reports.send()
+            self.leases.renew_if_due()
             self.polling.poll_if_due(may_take_tasks=self.state.may_start_work)
         self.observer.refresh()
         self.notify("WATCHDOG=1")
@@ -109,14 +115,8 @@ class Supervisor:
                 self.dispatcher.finished(event)
             case UnitProgressed():
                 self.dispatcher.progressed(event)
-            case ReportDone():
-                self.reports.answered(event.task_id, event.answer)
-            case ClaimDone():
-                self.claims.answered(event.task_id, event.answer)
-            case TasksPolled():
-                may_take_tasks = not self.state.draining
-                self.polling.answered(event.answer, may_take_tasks=may_take_tasks)
-                self.journal.inputs.end_page(event.answer.page.tasks)
+            case ReportDone() | BulkReportDone() | ClaimDone() | LeasesAnswered() | TasksPolled():
+                self._api_answered(event)
             case WorkerStarted():
                 self._note_ready()
                 self.dispatcher.started(event)
@@ -132,6 +132,23 @@ class Supervisor:
             case ThreadCrashed():
                 log.error(LogEvent.THREAD_CRASHED, thread=event.thread)
                 raise event.error
+
+    def _api_answered(
+        self, event: ReportDone | BulkReportDone | ClaimDone | LeasesAnswered | TasksPolled
+    ) -> None:
+        match event:
+            case ReportDone():
+                self.reports.answered(event.task_id, event.answer)
+            case BulkReportDone():
+                self.reports.bulk_answered(event)
+            case ClaimDone():
+                self.claims.answered(event.task_id, event.answer)
+            case LeasesAnswered():
+                self.leases.answered(event)
+            case TasksPolled():
+                may_take_tasks = not self.state.draining
+                self.polling.answered(event.answer, may_take_tasks=may_take_tasks)
+                self.journal.inputs.end_page(event.answer.page.tasks)
 
     def _send_what_waited(self) -> None:
         """Reports are accepted again: nothing waits for the API's trouble any longer."""
@@ -171,6 +188,7 @@ class Supervisor:
     def _exit_code(self) -> ExitCode | None:
         if self.state.draining:
             owed = bool(self.table.busy() or len(self.outbox) or len(self.claims))
+            owed = owed or self.polling.awaits_claimed_tasks
             if not owed and self.state.journal_writable:
                 return ExitCode.DRAINED
             if self.state.drain_ended:
@@ -193,6 +211,7 @@ class Supervisor:
         moments = [self.observer.next_at(), self.table.next_deadline(), self.state.drain_deadline]
         if self.state.journal_writable:
             moments.append(self.reports.sender.next_at())
+            moments.append(self.leases.next_at())
             moments.append(self.polling.next_at(may_take_tasks=self.state.may_start_work))
         if self.state.may_start_work:
             moments += [self.dispatcher.next_at(), self.claims.next_at()]

@@ -42,7 +42,7 @@ from supervisor.runtime.process import (
     take_open_files,
 )
 from supervisor.status.status import StatusBoard
-from supervisor.task_api.client import Poller, WirePatchQueue, connect
+from supervisor.task_api.client import Poller, WireBulkCalls, WirePatchQueue, WireRenewals, connect
 from supervisor.task_api.http.wire import Wire
 from supervisor.task_api.responses import ClaimDone, ReportDone
 from workers.config import WorkerConfig
@@ -51,6 +51,8 @@ from workers.process.forkserver import check_socket_directory
 
 PROCESS_NAME = "supervisor"
 CLAIMS_AT_ONCE = 4
+BULK_CALLS_AT_ONCE = 1
+"""What is finished meanwhile makes the next call larger."""
 
 log = get_logger("main")
 
@@ -161,7 +163,9 @@ def _build(
         allowed_hosts=(settings.metrics_allowed_hosts or "").split(","),
     )
     journal = TaskJournal(state.journal, BodyFiles(state.bodies), time.time)
-    wire, api = connect(settings, inbox.post, metrics, processors, _new_correlation_id, journal.holds)
+    wire, api = connect(
+        settings, inbox.post, metrics, processors, _new_correlation_id, journal.holds, state.worker_id
+    )
     outside = Outside(
         inbox=inbox,
         journal=journal,
@@ -175,7 +179,10 @@ def _build(
             api,
             wire.new_queue(CLAIMS_AT_ONCE),
             lambda task_id, answer: inbox.post(ClaimDone(task_id, answer)),
+            claims=True,
         ),
+        bulk_calls=WireBulkCalls(api, wire.new_queue(BULK_CALLS_AT_ONCE), inbox.post),
+        renew_queue=WireRenewals(api, inbox.post),
         pool=LocalPool(
             settings.workers,
             WorkerConfig.from_settings(settings, processors.specs(), state.metrics),

@@ -2,7 +2,9 @@
 
 import fcntl
 import os
+import re
 import stat
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +13,10 @@ from shared.errors import ConfigurationError
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
 JOURNAL_FILE = "journal.sqlite3"
+WORKER_ID_FILE = "worker-id"
 BODIES_DIRECTORY = "bodies"
 ROOT = 0
+_WORKER_ID = re.compile(r"[\x21-\x7e]{1,100}")
 
 
 class StateDirectory:
@@ -35,6 +39,7 @@ class StateDirectory:
         try:
             self._keep_to_one_service()
             _try_to_sync(self.path)
+            self.worker_id = _worker_id(self.path / WORKER_ID_FILE)
         except ConfigurationError:
             self.close()
             raise
@@ -87,6 +92,21 @@ class StateDirectory:
             raise ConfigurationError(
                 f"STATE_DIR: files in {self.path} cannot be locked: {error.strerror}; use a local disk"
             ) from error
+
+
+def _worker_id(path: Path) -> str:
+    """What tells this service from its replicas at the task API: made once, and kept."""
+    try:
+        found = path.read_text(encoding="ascii").strip() if path.exists() else ""
+        if _WORKER_ID.fullmatch(found):
+            return found
+        made = uuid.uuid4().hex
+        path.write_text(made, encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"STATE_DIR: {path} cannot be used: {error}; remove it, and the service makes another"
+        ) from error
+    return made
 
 
 def sync_directory(directory: Path) -> None:

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from shared.logs import LogEvent, get_logger
-from shared.settings import Settings
+from shared.settings import ClaimMode, Settings
 from supervisor.runtime.learned_limit import LearnedLimit
 from supervisor.task_api.responses import PollAnswer, PollRequest
 
 UNITS_AHEAD = 4
+CLAIMED_UNITS_AHEAD = 2
+"""Of tasks that no other replica can take."""
 MIN_CAPACITY = 100
 MAX_TASKS_ASKED = 100_000
 MAX_AHEAD = 10_000
@@ -85,10 +87,11 @@ class PollScheduler:
     @classmethod
     def from_settings(cls, settings: Settings, clock: Callable[[], float]) -> "PollScheduler":
         tasks_at_once = settings.concurrency_limit * settings.batch_max_tasks
+        ahead = max(MIN_CAPACITY, UNITS_AHEAD * tasks_at_once)
         return cls(
             settings.polling_interval_seconds,
             settings.min_poll_seconds,
-            max(MIN_CAPACITY, UNITS_AHEAD * tasks_at_once),
+            CLAIMED_UNITS_AHEAD * tasks_at_once if settings.claims is ClaimMode.BATCH else ahead,
             clock,
             settings.poll_wait_seconds,
         )

@@ -13,6 +13,7 @@ from supervisor.runtime.events import Event
 from supervisor.runtime.trouble import Cause
 from supervisor.task_api.foreign import foreign_sign
 from supervisor.task_api.http.exchange import Authorization, Exchange, FailedStep, NoResponse, Response
+from supervisor.task_api.optional import is_missing
 from supervisor.task_api.wire_formats import Page
 
 EMPTY_PAGE = Page()
@@ -82,12 +83,13 @@ class ReportOutcome(StrEnum):
 class PollRequest:
     """Asks for up to `limit` tasks, and which of the tasks in `sought` are listed.
 
-    The API may hold its answer for `wait_seconds`.
+    The API may hold its answer for `wait_seconds`. Where it `claims`, the tasks of the page are ours.
     """
 
     limit: int
     wait_seconds: float = 0.0
     sought: frozenset[str] = frozenset()
+    claims: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,10 @@ class PollAnswer:
     retry_after_seconds: float | None = None
     too_much: bool = False
     """The limit may be more than the API can take."""
+    is_claimed: bool = False
+    """The tasks of the page are ours."""
+    lacks_claim: bool = False
+    """The API cannot claim what it lists."""
 
     @property
     def asks_for_less(self) -> bool:
@@ -169,9 +175,10 @@ def classify_poll(got: Exchange, request: PollRequest, url: str, authorization: 
         page_bytes, retry_after_seconds = len(got.body), parse_retry_after(got.headers, time.time())
         too_much = got.status in _TOO_MUCH or not got.complete
         result, health, detail = _poll_status(got, cut_off, url, authorization)
+    lacks_claim = request.claims and is_missing(got)
     return PollAnswer(
         result,
-        health,
+        Health.UNKNOWN if lacks_claim else health,
         request.limit,
         got.began_at,
         got.took_seconds,
@@ -179,6 +186,8 @@ def classify_poll(got: Exchange, request: PollRequest, url: str, authorization: 
         detail=detail,
         retry_after_seconds=retry_after_seconds,
         too_much=too_much,
+        is_claimed=request.claims,
+        lacks_claim=lacks_claim,
     )
 
 

@@ -3,7 +3,7 @@
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
@@ -210,10 +210,14 @@ class Outbox(Generic[M]):
         heapq.heappush(self._ready, (*place, entry))
 
 
+Entry = tuple[PatchMessage, bytes]
+"""A message and the body that it is sent with."""
+
+
 class PatchQueue(Protocol):
     """PATCHes on their way to the API, in order, a few at once. Each answer comes back as an event."""
 
-    def put(self, message: PatchMessage, body: bytes) -> None: ...
+    def put(self, entries: Sequence[Entry]) -> None: ...
 
     def take_back(self) -> list[str]:
         """Take back what is not begun: the ids of those tasks, in order."""
@@ -244,33 +248,39 @@ class Sender(Generic[M]):
         self.pace.sent(len(taken))
         return taken
 
-    def send(self, message: M, body: bytes) -> None:
-        """Hand over a message that was taken. Call after the commit: what is sent must be on disk."""
-        self.gate.begin()
-        self.queue.put(message, body)
+    def send(self, entries: Sequence[tuple[M, bytes]]) -> None:
+        """Hand over messages that were taken. Call after the commit: what is sent must be on disk."""
+        if entries:
+            self.gate.begin()
+            self.queue.put(entries)
 
-    def answered(self, task_id: str, answer: ReportAnswer) -> bool:
+    def answered(self, task_id: str, answer: ReportAnswer, *, in_bulk: bool = False) -> bool:
         """The API answered a message, or did not. False: the message waits to be sent again.
 
-        If True, the caller settles the message or sets it aside.
+        If True, the caller settles the message or sets it aside. What was sent `in_bulk` is answered
+        together: `call_answered` tells the gate of it once.
         """
         shed = self.pace.is_refusal_for_load(answer)
         self.pace.on_response(answer)
         taken = answer.outcome not in NOT_TAKEN
-        tells_output = self.outbox.sent(task_id).tells_output
-        self.gate.on_response(
-            Health.UNKNOWN if shed else answer.health,
-            answer.began_at,
-            answer.retry_after_seconds,
-            None if taken else cause_of_report(answer, tells_output=tells_output),
-            refused=answer.is_refusal_of_all,
-        )
+        if not in_bulk:
+            self._tell_gate(answer, shed=shed, tells_output=self.outbox.sent(task_id).tells_output)
         if not taken:
             put_off = self.outbox.defer if shed else self.outbox.postpone
             put_off(task_id, self.clock(), answer.retry_after_seconds)
         if shed or not self.gate.allows():
             self.outbox.put_back(self.queue.take_back())
         return taken
+
+    def call_answered(self, answer: ReportAnswer, *, refused: bool) -> None:
+        """A call with several messages was answered, or not. Call before its messages are answered.
+
+        Where it was `refused` for being such a call, that says nothing of others.
+        """
+        if refused:
+            self.gate.on_response(Health.UNKNOWN, answer.began_at, None)
+        else:
+            self._tell_gate(answer, shed=self.pace.is_refusal_for_load(answer), tells_output=True)
 
     def resume(self) -> None:
         """The API accepts messages again: nothing waits for its trouble any longer."""
@@ -284,3 +294,13 @@ class Sender(Generic[M]):
         sendable = self.outbox.sendable and room > 0
         moments = [self.outbox.next_due_at, self.pace.next_at() if sendable else None]
         return min((moment for moment in moments if moment is not None), default=None)
+
+    def _tell_gate(self, answer: ReportAnswer, *, shed: bool, tells_output: bool) -> None:
+        taken = answer.outcome not in NOT_TAKEN
+        self.gate.on_response(
+            Health.UNKNOWN if shed else answer.health,
+            answer.began_at,
+            answer.retry_after_seconds,
+            None if taken else cause_of_report(answer, tells_output=tells_output),
+            refused=answer.is_refusal_of_all,
+        )

@@ -41,7 +41,9 @@ MAX_WORD_CHARACTERS = 200
 """No type, state, time or correlation id is longer."""
 MAX_EXACT = 2**53
 MAX_PRIORITY = 1_000_000
-PENDING = "pending"
+PENDING = frozenset({"pending"})
+CLAIMED = PENDING | {"processing", "in_progress"}
+"""States of a task that is to be run: in a page that is listed, and in one that is claimed."""
 UNKNOWN_TYPE = "unknown"
 """In logs and metrics, for an item whose type no processor has."""
 NO_SHAPE = "its fields are neither status and input_data alone nor state and content alone"
@@ -130,18 +132,22 @@ def parse_page(
     max_items: int = MAX_ITEMS,
     is_known: Callable[[str], bool] = lambda _: False,
     sought: frozenset[str] = frozenset(),
+    *,
+    claimed: bool = False,
 ) -> Page:
     """Parse each item alone, so that a bad one costs the others nothing; read at most `max_items`.
 
     Items that are known are only counted, as they can be most of a page. `sought` tasks are known ones.
+    A page that was `claimed` lists its tasks as being worked on.
     """
+    states = CLAIMED if claimed else PENDING
     tasks: list[Task] = []
     refusals: list[Refusal] = []
     known = 0
     listed: set[str] = set()
     try:
         for item in _items(body, max_items):
-            parsed = parse_item(item, processors, new_correlation_id, is_known)
+            parsed = parse_item(item, processors, new_correlation_id, is_known, states)
             if isinstance(parsed, Task):
                 tasks.append(parsed)
             elif isinstance(parsed, Refusal):
@@ -181,8 +187,12 @@ def parse_item(
     processors: ProcessorFactory,
     new_correlation_id: Callable[[], str],
     is_known: Callable[[str], bool],
+    states: frozenset[str] = PENDING,
 ) -> Task | Refusal | str:
-    """A task, why the item is none, or the id of a task that is known. Anything may come in."""
+    """A task, why the item is none, or the id of a task that is known. Anything may come in.
+
+    A task is to be run where its state is one of `states`.
+    """
     if item is UNREADABLE:
         return Refusal(
             RefusalReason.BAD_JSON,
@@ -199,7 +209,7 @@ def parse_item(
     shape = _shape(fields)
     if shape is None:
         return Refusal(RefusalReason.AMBIGUOUS_SHAPE, NO_SHAPE, task_id=task_id)
-    if state_fault := _state_fault(fields, shape):
+    if state_fault := _state_fault(fields, shape, states):
         return Refusal(RefusalReason.NOT_PENDING, state_fault, task_id=task_id)
     type_name = next((fields[name] for name in _TYPE_FIELDS if name in fields), None)
     processor = _processor(type_name, processors)
@@ -215,7 +225,7 @@ def is_pending(item: object, processors: ProcessorFactory) -> bool:
     if not isinstance(item, dict):
         return False
     fields = _flattened(item, processors)
-    return _state_fault(fields, _shape(fields)) is None
+    return _state_fault(fields, _shape(fields), PENDING) is None
 
 
 def _flattened(item: Item, processors: ProcessorFactory) -> Item:
@@ -275,12 +285,12 @@ def _usable_id(task_id: str) -> bool:
     return True
 
 
-def _state_fault(fields: Item, shape: WireShape | None) -> str | None:
-    """Why the task is not to be run; None if it is pending. A state that is not there is pending."""
+def _state_fault(fields: Item, shape: WireShape | None, states: frozenset[str]) -> str | None:
+    """Why the task is not to be run; None if its state is one of `states`, or is not there."""
     names = [_STATE_FIELDS[shape]] if shape is not None else list(_STATE_FIELDS.values())
     for name in names:
         state = fields.get(name)
-        if state is None or (isinstance(state, str) and _cut(state).strip().lower() == PENDING):
+        if state is None or (isinstance(state, str) and _cut(state).strip().lower() in states):
             continue
         said = state[:40] if isinstance(state, str) else f"({type(state).__name__})"
         return f"the page lists it as {said!a}, not as pending"

@@ -4,7 +4,7 @@ import heapq
 import itertools
 from bisect import insort_left, insort_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from shared.messages import Failure
@@ -110,6 +110,29 @@ class Backlog:
         for kept in (self._ready, self._suspects, self._exclusive, self._delayed, self._aside):
             kept.clear()
         return records
+
+    def remove(self, task_ids: Container[str]) -> list[TaskRecord]:
+        """Take out those of the tasks that wait, for whatever reason. It takes as long as all that wait."""
+        removed = [record for record in self.records() if record.task.id in task_ids]
+        if not removed:
+            return removed
+
+        def kept(records: Iterable[TaskRecord]) -> Group:
+            return tuple(record for record in records if record.task.id not in task_ids)
+
+        self._ready.keep(kept)
+        self._suspects = list(kept(self._suspects))
+        self._exclusive = list(kept(self._exclusive))
+        delayed = ((due_at, order, kept(group)) for due_at, order, group in self._delayed)
+        self._delayed = [row for row in delayed if row[2]]
+        heapq.heapify(self._delayed)
+        for asks_about, aside in list(self._aside.items()):
+            left = [replace(each, group=kept(each.group)) for each in aside]
+            self._aside[asks_about] = [each for each in left if each.group]
+            if not self._aside[asks_about]:
+                del self._aside[asks_about]
+        self._let_go(removed)
+        return removed
 
     def add(self, record: TaskRecord) -> None:
         """The task may run now, after those that came before it."""

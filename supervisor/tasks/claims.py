@@ -47,6 +47,11 @@ class ClaimMessage:
     def tells_output(self) -> bool:
         return False
 
+    @property
+    def body(self) -> bytes:
+        shape = self.record.task.shape
+        return give_back_body(shape) if self.give_back else claim_body(shape)
+
 
 @dataclass(slots=True)
 class Claims:
@@ -100,9 +105,7 @@ class Claims:
             # A full disk held them back, and the API has been in trouble since.
             self.sender.outbox.put_back(message.task_id for message in planned)
             return
-        for message in planned:
-            shape = message.record.task.shape
-            self.sender.send(message, give_back_body(shape) if message.give_back else claim_body(shape))
+        self.sender.send([(message, message.body) for message in planned])
 
     def answered(self, task_id: str, answer: ReportAnswer) -> None:
         """The API answered a claim or its return, or did not."""

@@ -12,7 +12,7 @@ from shared.models import BatchKey, Task
 from shared.routes import Routes
 from shared.settings import Settings, UnknownTaskPolicy
 from supervisor.journal.journal import TaskJournal
-from supervisor.journal.task_record import TaskRecord
+from supervisor.journal.task_record import Claim, TaskRecord
 from supervisor.task_api.responses import PollAnswer
 from supervisor.task_api.wire_formats import UNKNOWN_TYPE, Refusal, RefusalReason, TaskAddress
 from supervisor.tasks.claims import Claims
@@ -123,6 +123,8 @@ class Intake:
         """
         page = answer.page
         now = self.clock()
+        if answer.is_claimed:
+            return self._take_claimed(answer)
         if not self.reports.remembers_since(answer.began_at):
             # Some of what it lists may have been reported since, and we no longer know which.
             return Taken(new=0, full=False, passed_over=0)
@@ -152,6 +154,29 @@ class Intake:
         new = taken + self._refuse(refusals, answer.began_at, room - taken)
         full = page.items >= answer.limit or new >= room
         return Taken(new=new, full=full, passed_over=0 if new >= room else page.items - new - known)
+
+    @property
+    def must_choose(self) -> bool:
+        """Do tasks that may not go now take up their share of the room? Then others are to be looked for."""
+        if self._closed_waiting() >= self.max_closed > 0:
+            return True
+        return any(self.claims.waiting(name) >= most for name, most in self.max_waiting.items())
+
+    def _take_claimed(self, answer: PollAnswer) -> Taken:
+        """All of the page: what is left out would be nobody's until its lease ends."""
+        page = answer.page
+        refusals = list(page.refusals)
+        taken = 0
+        for task in page.tasks:
+            if refusal := self.rules.refuse(task):
+                refusals.append(refusal)
+            elif self._is_new(task.id, answer.began_at):
+                record = TaskRecord(task, self.clock(), claim=Claim.HELD)
+                self.journal.note_ready((record,))
+                self.claims.admit(record)
+                taken += 1
+        new = taken + self._refuse(refusals, answer.began_at, len(refusals))
+        return Taken(new=new, full=page.items >= answer.limit, passed_over=0)
 
     def take_again(self, record: TaskRecord) -> None:
         """A task that an earlier run left. Where its processor is gone, it is FAILED or left as it is.

@@ -8,6 +8,7 @@ from shared.metrics import SupervisorMetrics
 from supervisor.journal.journal import TaskJournal
 from supervisor.task_api.client import Poller
 from supervisor.task_api.gate import APIGate
+from supervisor.task_api.optional import OptionalOperation
 from supervisor.task_api.poll_scheduler import MAX_TASKS_ASKED, Load, PollScheduler
 from supervisor.task_api.responses import PAGES, Health, PollAnswer, PollRequest, PollResult, cause_of_poll
 from supervisor.tasks.backlog import Backlog
@@ -16,6 +17,8 @@ from supervisor.tasks.intake import Intake
 from supervisor.tasks.reports import Reports
 
 RESULTS_OF_CUT_OFF = frozenset({PollResult.SERVER_ERROR, PollResult.UNREACHABLE, PollResult.TIMEOUT})
+MAX_CLAIM_SECONDS = 5.0
+"""A drain waits no longer for a claim. What it would have brought comes back when its lease ends."""
 PROXY_SLACK_SECONDS = 1.0
 """A poll that ends without an answer no later than this after its wait was cut off for waiting."""
 
@@ -25,6 +28,8 @@ log = get_logger("polling")
 @dataclass(slots=True)
 class Polling:
     """One poll at a time. Owned by the loop; `clock` is monotonic, `wall` gives epoch seconds.
+
+    Where `claim_operation` is in use, polls for tasks claim what they bring.
 
     A page brings new tasks. It also decides about reports that were answered as if their tasks were gone: for
     these a poll goes out even while no tasks may be taken.
@@ -40,6 +45,7 @@ class Polling:
     journal: TaskJournal
     metrics: SupervisorMetrics
     shard_count: int
+    claim_operation: OptionalOperation
     clock: Callable[[], float]
     wall: Callable[[], float]
     last_result: PollResult | None = field(init=False, default=None)
@@ -48,6 +54,7 @@ class Polling:
     _passed_over: int = field(init=False, default=0)
     """Items of the last page that were neither new nor ours: the next page lists them again."""
     _request: PollRequest = field(init=False, default=PollRequest(0))
+    _asked_at: float = field(init=False, default=float("-inf"))
     _takes_tasks: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
@@ -69,6 +76,12 @@ class Polling:
         moments = [self._next_at_for_tasks() if may_take_tasks else None, self._next_at_for_reports()]
         return min((moment for moment in moments if moment is not None), default=None)
 
+    @property
+    def awaits_claimed_tasks(self) -> bool:
+        """Is a claim under way that is soon to be answered? A drain waits, to give its tasks back."""
+        asked = self.scheduler.polling and self._request.claims
+        return asked and self.clock() < self._asked_at + MAX_CLAIM_SECONDS
+
     def next_at_with_room(self) -> float:
         """When the next poll goes out if there is room for tasks."""
         return max(self.scheduler.next_at, self.api_gate.polls.opens_at() or 0.0)
@@ -80,30 +93,45 @@ class Polling:
         self.api_gate.polls.on_response(answer.health, answer.began_at, answer.retry_after_seconds, cause)
         if answer.result in PAGES:
             self._paged(answer, may_take_tasks=may_take_tasks)
+        elif answer.lacks_claim and self.claim_operation.failed_as_missing(answer.detail):
+            self.scheduler.failed(None)
+            self.scheduler.poll_now()
         else:
             self._failed(answer)
 
     def _poll(self, *, takes_tasks: bool, for_reports: bool) -> None:
+        claims_pages = self.claim_operation.in_use and not self.intake.must_choose
+        claims = takes_tasks and claims_pages and not for_reports
+        takes_tasks = claims or (takes_tasks and not claims_pages)
         # What is in the journal is pending to the API until it is reported, so the page lists it again.
-        wanted = len(self.journal) + self._passed_over
+        listed_again = 0 if claims else len(self.journal)
+        wanted = 0 if claims else listed_again + self._passed_over
         room = self.scheduler.room(self._load()) * self.shard_count if takes_tasks else 0
         gone_reports = self.reports.gone_reports
         wanted += max(room, gone_reports.limit) if for_reports else room
         limit = self.scheduler.limit(min(wanted, MAX_TASKS_ASKED))
         wait_seconds = 0.0 if len(gone_reports) else self.scheduler.long_poll_seconds
-        self._request = PollRequest(limit, wait_seconds, gone_reports.seek())
+        sought = frozenset() if claims else gone_reports.seek()
+        self._request = PollRequest(limit, wait_seconds, sought, claims=claims)
+        self._asked_at = self.clock()
         self._takes_tasks = takes_tasks
-        self.scheduler.started(len(self.journal), self._request, wanted)
+        self.scheduler.started(listed_again, self._request, wanted)
         self.api_gate.polls.begin()
         self.poller.poll(self._request)
 
     def _paged(self, answer: PollAnswer, *, may_take_tasks: bool) -> None:
         self.last_result = answer.result
         self.last_success_at_seconds = self.wall()
-        self.reports.paged(answer)
         self.scheduler.learn_item_size(answer)
+        if answer.is_claimed:
+            self.claim_operation.worked()
+            may_take_tasks = True  # in a drain they are given back
+        else:
+            self.reports.paged(answer)
         if not self._takes_tasks or not may_take_tasks:
             self.scheduler.found(0, full=False, answer=answer)
+            if self.claim_operation.in_use:
+                self.scheduler.poll_now()  # this page was for reports, and tells of no tasks
             return
         taken = self.intake.take(answer, self.scheduler.room(self._load()))
         log.debug(LogEvent.POLL_FINISHED, listed=answer.page.items, new=taken.new, full=taken.full)
@@ -135,11 +163,12 @@ class Polling:
         )
 
     def _load(self) -> Load:
+        claims_pages = self.claim_operation.in_use  # then no page lists again what is in the journal
         return Load(
             waiting=len(self.backlog) + len(self.claims),
             waiting_bytes=self.backlog.size_bytes + self.claims.size_bytes,
-            owed=len(self.reports.sender.outbox),
-            known=len(self.journal),
+            owed=0 if claims_pages else len(self.reports.sender.outbox),
+            known=0 if claims_pages else len(self.journal),
         )
 
     def _allows_new_tasks(self) -> bool:

@@ -165,6 +165,17 @@ class ReadyTasks:
         self._lanes.clear()
         self._priorities.clear()
 
+    def keep(self, kept: Callable[[Iterable[TaskRecord]], Group]) -> None:
+        """Only those that are `kept`, each at its place."""
+        groups = [group for lane in self._all_lanes() for pieces in lane.pieces.values() for group in pieces]
+        records = [record for queue in self._keys.values() for same in queue for record in same]
+        self.clear()
+        for record in kept(records):
+            self.add(record)
+        for group in groups:
+            if left := kept(group):
+                self.add_piece(left)
+
     def add(self, record: TaskRecord, *, at_front: bool = False) -> None:
         key = record.task.key
         queue = self._keys.get(key)

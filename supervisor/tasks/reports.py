@@ -9,6 +9,7 @@ from shared.logs import LogEvent, get_logger
 from shared.metrics import SupervisorMetrics
 from supervisor.journal.journal import TaskJournal, Waiting
 from supervisor.journal.task_record import Report
+from supervisor.task_api.bulk import BulkQueue, BulkReportDone
 from supervisor.task_api.responses import PollAnswer, ReportAnswer, ReportOutcome, loggable_detail
 from supervisor.task_api.sender import OutboxEntry, Sender
 from supervisor.tasks.gone_reports import GoneReports
@@ -85,6 +86,8 @@ class Reports:
     metrics: SupervisorMetrics
     clock: Callable[[], float]
     wall: Callable[[], float]
+    bulk: BulkQueue | None = None
+    """Where reports go out several at once."""
     accepted: RecentIds = field(default_factory=lambda: RecentIds(REMEMBER_SECONDS))
     gone: RecentIds = field(default_factory=lambda: RecentIds(REMEMBER_GONE_SECONDS))
     _journal_checked_at: float = field(init=False, default=NEVER)
@@ -109,20 +112,32 @@ class Reports:
 
     def send(self) -> None:
         """Hand over what may be reported now. Call after the commit: what is sent must be on disk."""
+        readable: list[tuple[Report, bytes]] = []
         for report in self.sender.take():
             try:
-                body = self.journal.body(report.task_id)
+                readable.append((report, self.journal.body(report.task_id)))
             except OSError as error:
                 # Its disk has a bad spot, or no file can be opened: the other reports go out.
                 log.error(LogEvent.REPORT_UNREADABLE, task_id=report.task_id, detail=str(error))
                 self.sender.outbox.defer(report.task_id, self.clock())
-            else:
-                self.sender.send(report, body)
+        self.sender.send(readable)
 
-    def answered(self, task_id: str, answer: ReportAnswer) -> None:
+    def bulk_answered(self, done: BulkReportDone) -> None:
+        """The API answered a call with several reports, or did not."""
+        answer = done.answer
+        refused = self.bulk is not None and self.bulk.is_refused(answer)
+        self.sender.call_answered(answer.call, refused=refused)
+        left_out = [task_id for task_id in done.task_ids if task_id not in answer.each]
+        if refused:
+            self.sender.outbox.put_back(left_out)
+            left_out = []
+        for task_id, said in (*answer.each.items(), *((task_id, answer.call) for task_id in left_out)):
+            self.answered(task_id, said, in_bulk=True)
+
+    def answered(self, task_id: str, answer: ReportAnswer, *, in_bulk: bool = False) -> None:
         """The API answered a report, or did not."""
         report = self.sender.outbox.sent(task_id)
-        taken = self.sender.answered(task_id, answer)
+        taken = self.sender.answered(task_id, answer, in_bulk=in_bulk)
         if taken and answer.outcome is not ReportOutcome.GONE:
             self._end(task_id, answer)
             return

@@ -22,6 +22,7 @@ from supervisor.providers.registry import Providers
 from supervisor.runtime.events import Event, Inbox, StopRequested
 from supervisor.runtime.process import ExitCode
 from supervisor.status.status import Status, StatusBoard
+from supervisor.task_api.renewal import LeasesAnswered, RenewAnswer
 from supervisor.task_api.responses import (
     ClaimDone,
     Health,
@@ -36,7 +37,7 @@ from supervisor.task_api.sender import Outbox
 from supervisor.task_api.wire_formats import parse_page
 from supervisor.tasks.backlog import Backlog
 from tests.builders import PROCESSORS, make_output, make_settings
-from tests.fakes.api import HeldPatches, HeldPoller, SendJob
+from tests.fakes.api import HeldBulkCalls, HeldPatches, HeldPoller, HeldRenewals, SendJob
 from tests.fakes.clock import Clock
 from tests.fakes.disk import IN_MEMORY, Disk
 from tests.fakes.journals import open_task_journal
@@ -86,6 +87,8 @@ class Harness:
         self.poller = HeldPoller()
         self.report_queue = HeldPatches()
         self.claim_queue = HeldPatches()
+        self.bulk_calls = HeldBulkCalls()
+        self.renewals = HeldRenewals()
         self.notices: list[str] = []
         self.board = StatusBoard()
         self.disk = disk or Disk(path)
@@ -104,6 +107,8 @@ class Harness:
                 poller=self.poller,
                 report_queue=self.report_queue,
                 claim_queue=self.claim_queue,
+                bulk_calls=self.bulk_calls,
+                renew_queue=self.renewals,
                 pool=self.pool,
                 metrics=self.metrics,
                 board=self.board,
@@ -196,10 +201,19 @@ class Harness:
             lambda: "made-here",
             is_known=self.journal.holds,
             sought=request.sought,
+            claimed=request.claims,
         )
         result = PollResult.TASKS if items else PollResult.EMPTY
         asked_at = self.clock() if requested_at is None else requested_at
-        answer = PollAnswer(result, Health.HEALTHY, request.limit, asked_at, took_seconds, page=page)
+        answer = PollAnswer(
+            result,
+            Health.HEALTHY,
+            request.limit,
+            asked_at,
+            took_seconds,
+            page=page,
+            is_claimed=request.claims,
+        )
         return TasksPolled(answer)
 
     def poll_fails(
@@ -305,6 +319,13 @@ class Harness:
         job = self.claim_queue.send_one()
         self.turn(ClaimDone(job.task_id, self._just_begun(answer or _ANSWERS[outcome])))
         return job
+
+    def answer_renewal(self, *lost: str) -> tuple[str, ...]:
+        """Renew the leases that are asked for, but those of the tasks that another replica has now."""
+        task_ids = self.renewals.asked.pop(0)
+        answer = RenewAnswer(self.clock(), frozenset(task_ids) - frozenset(lost))
+        self.turn(LeasesAnswered(task_ids, answer))
+        return task_ids
 
     def _just_begun(self, answer: ReportAnswer) -> ReportAnswer:
         return answer if answer.began_at else replace(answer, began_at=self.clock())

@@ -8,6 +8,8 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry
 
 from shared.metrics import SupervisorMetrics
+from shared.models import TaskStatus
+from supervisor.journal.task_record import Report
 from supervisor.runtime.events import Event, ThreadCrashed
 from supervisor.task_api.client import MAX_PAGE_BYTES, APIClient, Endpoints
 from supervisor.task_api.http.exchange import Authorization, Exchange, FixedToken
@@ -18,6 +20,7 @@ from supervisor.task_api.responses import PollAnswer, PollRequest, ReportAnswer
 from tests.builders import PROCESSORS
 
 PATIENCE_SECONDS = 20.0
+LEASE_SECONDS = 300.0
 T = TypeVar("T")
 
 
@@ -40,7 +43,8 @@ class ApiCaller:
     def begin_update(self, task_id: str, body: bytes, correlation_id: str) -> Callable[[], ReportAnswer]:
         """Send a report; the answer is waited for in what this returns."""
         answers: queue.SimpleQueue[ReportAnswer] = queue.SimpleQueue()
-        self.client.update_task(self._reports, task_id, body, correlation_id, answers.put)
+        report = Report(task_id, "text-embedding", correlation_id, TaskStatus.SUCCEEDED)
+        self.client.update_task(self._reports, report, body, answers.put)
         return lambda: self._wait_for(answers)
 
     def _wait_for(self, answers: "queue.SimpleQueue[T]") -> T:
@@ -81,6 +85,8 @@ def api_caller(
         PROCESSORS,
         lambda: "new-correlation",
         is_known,
+        "worker-1",
+        LEASE_SECONDS,
         max_page_bytes,
     )
     caller = ApiCaller(wire, client, events)

@@ -197,11 +197,11 @@ def test_only_so_many_are_under_way_and_the_rest_can_be_taken_back(
     waiting, others = wire.new_queue(AT_ONCE), wire.new_queue(1)
     wire.start()
     for number in range(10):
-        waiting.put(WireRequest(kind, server.url, got.put, task_id=str(number)))
+        waiting.put(WireRequest(kind, server.url, got.put, task_ids=(str(number),)))
     eventually(lambda: len(server.requests) == AT_ONCE)
     others.put(WireRequest(kind, f"{server.url}/other", got.put))
     eventually(lambda: len(server.requests) == AT_ONCE + 1, what="a queue does not hold up another")
-    assert [request.task_id for request in waiting.take_back()] == [str(n) for n in range(AT_ONCE, 10)]
+    assert [request.task_ids for request in waiting.take_back()] == [(str(n),) for n in range(AT_ONCE, 10)]
     release.set()
     for _ in range(AT_ONCE + 1):
         got.get(timeout=PATIENCE_SECONDS)

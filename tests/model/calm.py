@@ -58,6 +58,11 @@ def go_well(world: World) -> None:
     for request in list(world.requests):
         world.carry_out(request)
         world.answer_request(request)
+    world.begin_bulk()
+    for bulk in list(world.bulk_requests):
+        world.answer_bulk(bulk)
+    world.begin_renewal()
+    world.answer_renewals(heard=True)
     world.turn()
 
 

@@ -1,5 +1,6 @@
 """What must be true between any two events."""
 
+import math
 from collections import Counter
 
 from shared.models import TaskStatus
@@ -54,9 +55,9 @@ def check_outcomes_do_not_differ(world: World) -> None:
 
 
 def check_no_claim_is_forgotten(world: World) -> None:
-    """What is ours at the API is on our disk, or nobody would ever work on it."""
+    """What is ours at the API, without an end, is on our disk, or nobody would ever work on it."""
     for task in world.api.tasks.values():
-        if task.state is TaskStatus.PROCESSING and not task.others and not task.deleted:
+        if task.is_ours and task.leased_until == math.inf:
             assert world.on_disk(task.id) is not None, f"{task.id} is claimed and forgotten"
 
 

@@ -33,6 +33,17 @@ ANSWERS = st.sampled_from(
     ]
 )
 """What a thread hears of its request; None for what the API really did."""
+BULK_ANSWERS = st.sampled_from(
+    [
+        None,
+        None,
+        None,
+        ReportAnswer(ReportOutcome.RETRY, Health.UNHEALTHY, None, "no answer"),
+        ReportAnswer(ReportOutcome.RETRY, Health.UNHEALTHY, 503, "busy"),
+        ReportAnswer(ReportOutcome.RETRY, Health.UNKNOWN, 429, "too many", retry_after_seconds=20.0),
+    ]
+)
+"""The same of a call with several reports."""
 LIMITS = settings(
     max_examples=60,
     stateful_step_count=50,

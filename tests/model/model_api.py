@@ -1,6 +1,7 @@
 """The task API's own truth, which the service can only learn by asking."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -28,6 +29,7 @@ class ApiTask:
     blamed: bool = False
     """Something happened that may be a reason to fail it."""
     said: set[bytes] = field(default_factory=set)
+    leased_until: float = math.inf
 
     def set_back(self) -> None:
         """Someone wants it done once more."""
@@ -38,14 +40,23 @@ class ApiTask:
     def final(self) -> bool:
         return self.state in FINAL
 
+    @property
+    def is_ours(self) -> bool:
+        """The service under test has claimed it."""
+        return self.state is TaskStatus.PROCESSING and not self.others and not self.deleted
+
 
 class ModelApi:
-    """Judges as the reference task API does.
+    """Judges as the reference task API does. Claims end after `lease_seconds` unless they are renewed.
 
     Its tasks have priorities, and name the `models`, in turn, if there are any.
     """
 
-    def __init__(self, models: Sequence[str] = ()) -> None:
+    def __init__(
+        self, models: Sequence[str], clock: Callable[[], float], lease_seconds: float = math.inf
+    ) -> None:
+        self._clock = clock
+        self._lease_seconds = lease_seconds
         self.tasks: dict[str, ApiTask] = {}
         self._models = models
 
@@ -54,10 +65,28 @@ class ModelApi:
         self.tasks[task_id] = ApiTask(task_id, known_type, poison, refusing, blamed=not known_type)
 
     def page(self, limit: int) -> list[dict[str, object]]:
-        pending = [
-            task for task in self.tasks.values() if task.state is TaskStatus.PENDING and not task.deleted
-        ]
-        return [self._item(task) for task in pending[:limit]]
+        return [self._item(task) for task in self.pending()[:limit]]
+
+    def claim(self, limit: int) -> list[dict[str, object]]:
+        """A page of tasks that are the service's from now on."""
+        tasks = self.pending()[:limit]
+        for task in tasks:
+            self._claim(task)
+        return [{**self._item(task), "status": "processing"} for task in tasks]
+
+    def renew(self, task_ids: Iterable[str]) -> frozenset[str]:
+        """Those that are still the service's, and stay so for another lease."""
+        ours = [task for task_id in task_ids if (task := self.tasks[task_id]).is_ours]
+        for task in ours:
+            task.leased_until = self._clock() + self._lease_seconds
+        return frozenset(task.id for task in ours)
+
+    def pending(self) -> list[ApiTask]:
+        """In order; with those whose lease has ended."""
+        for task in self.tasks.values():
+            if task.is_ours and task.leased_until <= self._clock():
+                task.state = TaskStatus.PENDING
+        return [task for task in self.tasks.values() if task.state is TaskStatus.PENDING and not task.deleted]
 
     def patch(self, task_id: str, body: bytes) -> int:
         """Carry it out, or not; the status of the answer."""
@@ -87,7 +116,7 @@ class ModelApi:
     def _conclude(self, task: ApiTask, wanted: TaskStatus, body: bytes) -> int:
         if task.refusing:
             return 422
-        task.said.add(body)
+        task.said.add(orjson.dumps(orjson.loads(body)))
         if task.final and task.state is not wanted:
             return 409
         task.state = wanted
@@ -97,4 +126,5 @@ class ModelApi:
         if task.state is not TaskStatus.PENDING:
             return 409
         task.state = TaskStatus.PROCESSING
+        task.leased_until = self._clock() + self._lease_seconds
         return 200

@@ -25,6 +25,7 @@ from hypothesis.stateful import (
 from shared.messages import Failure
 from shared.models import Output, TaskStatus
 from shared.provider_accounts import ProviderFields
+from shared.settings import ClaimMode
 from supervisor.runtime.events import Event
 from supervisor.task_api.responses import ReportAnswer
 from tests.builders import make_settings
@@ -39,7 +40,18 @@ from tests.model.checks import (
     check_suspects_are_alone_in_their_worker,
     check_what_the_api_has_is_not_computed_again,
 )
-from tests.model.draws import ANSWERS, FAILURES, LATER, LIMITS, LONG, NOT_THE_API, SIGNALS, SLOTS, WHICH
+from tests.model.draws import (
+    ANSWERS,
+    BULK_ANSWERS,
+    FAILURES,
+    LATER,
+    LIMITS,
+    LONG,
+    NOT_THE_API,
+    SIGNALS,
+    SLOTS,
+    WHICH,
+)
 from tests.model.fuse import Place
 from tests.model.world import World
 
@@ -50,7 +62,8 @@ SERVER = ProviderFields(base_url="http://host/v1")
 class Promise(RuleBasedStateMachine):
     """One service on one journal, over as many of its processes as it takes."""
 
-    claim_tasks = False
+    claim_mode = ClaimMode.OFF
+    bulk_reports = 0
     threads = 1
     routes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
@@ -58,7 +71,8 @@ class Promise(RuleBasedStateMachine):
         super().__init__()
         self._folder = Path(tempfile.mkdtemp(prefix="model-"))
         chosen = make_settings(
-            claim_tasks=self.claim_tasks,
+            claim_mode=self.claim_mode,
+            bulk_reports=self.bulk_reports,
             concurrency_limit=2 * self.threads,
             worker_threads=self.threads,
             batch_max_tasks=3,
@@ -208,7 +222,7 @@ class Promise(RuleBasedStateMachine):
     @rule(data=st.data(), said=ANSWERS, later=LATER)
     def a_request_is_answered(self, data: st.DataObject, said: ReportAnswer | None, later: bool) -> None:
         request = data.draw(st.sampled_from(self.world.requests))
-        if said is NOT_THE_API and self.claim_tasks and not request.claim:
+        if said is NOT_THE_API and self.claim_mode is not ClaimMode.OFF and not request.claim:
             said = None  # the list cannot say that a claimed task is still there
         if said is None:
             self.world.carry_out(request)
@@ -271,9 +285,14 @@ class PromiseOfProviders(Promise):
 
 
 class PromiseOfClaims(Promise):
-    """The same with CLAIM_TASKS, beside a replica that takes tasks too."""
+    """The same with claims, beside a replica that takes tasks too."""
 
-    claim_tasks = True
+    claim_mode = ClaimMode.EACH
+
+    @rule(heard=st.booleans())
+    def leases_are_renewed(self, heard: bool) -> None:
+        self.world.begin_renewal()
+        self.world.answer_renewals(heard=heard)
 
     @rule(data=st.data())
     def another_replica_takes_a_task(self, data: st.DataObject) -> None:
@@ -288,6 +307,30 @@ class PromiseOfClaims(Promise):
         return task.state is TaskStatus.PENDING and not task.deleted and (row is None or row.claim == "none")
 
 
+class PromiseOfBatches(PromiseOfClaims):
+    """The same with a page claimed at once, for the time of a lease, and several reports in one call."""
+
+    claim_mode = ClaimMode.BATCH
+    bulk_reports = 3
+
+    @rule(carried_out=st.booleans())
+    def a_bulk_call_is_sent(self, carried_out: bool) -> None:
+        self.world.begin_bulk()
+        for request in self.world.bulk_requests if carried_out else ():
+            self.world.carry_out_bulk(request)
+
+    @precondition(lambda self: self.world.bulk_requests)
+    @rule(said=BULK_ANSWERS, left_out=st.sampled_from([0, 0, 0, 1, 3]), later=LATER)
+    def a_bulk_call_is_answered(self, said: ReportAnswer | None, left_out: int, later: bool) -> None:
+        request = self.world.bulk_requests[0]
+        self.world.answer_bulk(request, said, min(left_out, len(request.task_ids)))
+        self._step(later)
+
+    def _is_free(self, task_id: str) -> bool:
+        return self.world.api.tasks[task_id] in self.world.api.pending()
+
+
+MACHINES = [Promise, PromiseOfThreads, PromiseOfProviders, PromiseOfClaims, PromiseOfBatches]
 TestPromise = pytest.mark.timeout(400)(Promise.TestCase)  # a failure is first made small, which takes time
 TestPromise.settings = LIMITS
 TestPromiseOfThreads = pytest.mark.timeout(400)(PromiseOfThreads.TestCase)
@@ -296,10 +339,12 @@ TestPromiseOfProviders = pytest.mark.timeout(400)(PromiseOfProviders.TestCase)
 TestPromiseOfProviders.settings = settings(LIMITS, max_examples=60)
 TestPromiseOfClaims = pytest.mark.timeout(400)(PromiseOfClaims.TestCase)
 TestPromiseOfClaims.settings = LIMITS
+TestPromiseOfBatches = pytest.mark.timeout(400)(PromiseOfBatches.TestCase)
+TestPromiseOfBatches.settings = LIMITS
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("machine", [Promise, PromiseOfThreads, PromiseOfProviders, PromiseOfClaims])
+@pytest.mark.parametrize("machine", MACHINES)
 def test_promise_holds_in_a_long_search(machine: type[Promise]) -> None:
     run_state_machine_as_test(machine, settings=LONG)

@@ -1,6 +1,6 @@
 """The supervisor on fakes, where whatever it sends out is checked against the disk, and where it can die."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from shared.models import INPUTS_DIRECTORY, Task
 from shared.settings import Settings
 from supervisor.loop import Supervisor
 from supervisor.task_api.responses import PollRequest
-from supervisor.task_api.sender import PatchMessage
+from supervisor.task_api.sender import Entry
 from tests.builders import make_task, text_in
 from tests.fakes.api import HeldPatches, HeldPoller
 from tests.fakes.clock import Clock
@@ -142,11 +142,14 @@ class WatchedPatches(HeldPatches):
         self._before = before
         self._after = after
 
-    def put(self, message: PatchMessage, body: bytes) -> None:
-        row = self._on_disk(message.task_id)
-        assert row is not None, f"the API is told of {message.task_id}, which has no row on disk"
-        assert row.state == self._wanted, f"the API is told of {message.task_id}, which is {row} on disk"
-        assert row.state != "finished" or row.body == body, f"{message.task_id}: another body than on disk"
-        self._fuse.pass_by(self._before)
-        super().put(message, body)
-        self._fuse.pass_by(self._after)
+    def put(self, entries: Sequence[Entry]) -> None:
+        for message, body in entries:
+            row = self._on_disk(message.task_id)
+            assert row is not None, f"the API is told of {message.task_id}, which has no row on disk"
+            assert row.state == self._wanted, f"the API is told of {message.task_id}, which is {row} on disk"
+            assert row.state != "finished" or row.body == body, (
+                f"{message.task_id}: another body than on disk"
+            )
+            self._fuse.pass_by(self._before)
+            super().put([(message, body)])
+            self._fuse.pass_by(self._after)

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +14,7 @@ import orjson
 
 from shared.messages import Failure, UnitDone, UnitProgress
 from shared.models import INPUTS_DIRECTORY, Output, TaskStatus
-from shared.settings import Settings
+from shared.settings import ClaimMode, Settings
 from supervisor.journal.admin import JournalAdmin
 from supervisor.journal.report_bodies import READ, BodyFile
 from supervisor.journal.schema import read_location
@@ -22,6 +23,8 @@ from supervisor.journal.task_record import TaskState
 from supervisor.pool.base import UnitFinished, UnitProgressed
 from supervisor.runtime.events import Event
 from supervisor.runtime.process import ExitCode
+from supervisor.task_api.bulk import BulkAnswer, BulkReportDone
+from supervisor.task_api.renewal import LeasesAnswered, RenewAnswer
 from supervisor.task_api.responses import (
     ClaimDone,
     Health,
@@ -70,13 +73,25 @@ class Request:
     """What the API answered; None as long as it has not heard of it."""
 
 
+@dataclass(slots=True)
+class BulkRequest:
+    """A PATCH of several reports that a thread is sending. `truths` are as in Request."""
+
+    task_ids: tuple[str, ...]
+    bodies: Mapping[str, bytes]
+    began_at: float
+    truths: Mapping[str, ReportAnswer] | None = None
+
+
 class World:
     """`inbox` holds events that the loop has not yet seen."""
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.settings = settings
         self.clock = Clock()
-        self.api = ModelApi([pattern.replace("*", "1") for pattern in settings.model_routes])
+        models = [pattern.replace("*", "1") for pattern in settings.model_routes]
+        has_leases = settings.claims is ClaimMode.BATCH
+        self.api = ModelApi(models, self.clock, settings.claim_lease_seconds if has_leases else math.inf)
         self.fuse = Fuse()
         self.workers = ModelWorkers(settings.workers, settings.worker_threads)
         self.inbox: list[Event] = []
@@ -84,7 +99,10 @@ class World:
         """In time of the processor: what else the machine does is not the loop's fault."""
         self.poll: Poll | None = None
         self.requests: list[Request] = []
-        self.ghosts: list[SendJob] = []
+        self.bulk_requests: list[BulkRequest] = []
+        self.renewals: list[tuple[str, ...]] = []
+        """Under way."""
+        self.ghosts: list[tuple[str, bytes]] = []
         """Reports whose sender no longer waits for an answer, and which may yet reach the API."""
         self._path = folder / "journal.sqlite3"
         self._bodies = folder / BODIES_DIRECTORY
@@ -121,10 +139,11 @@ class World:
 
     def is_over(self, task: ApiTask) -> bool:
         """It has a final state, and nothing about it is held or on its way."""
-        under_way = [request.job for request in self.requests] + self.ghosts
+        under_way = [request.job.task_id for request in self.requests]
+        under_way += [task_id for request in self.bulk_requests for task_id in request.task_ids]
+        under_way += [task_id for task_id, _ in self.ghosts]
         held = self.harness.journal.holds(task.id) or self.on_disk(task.id) is not None
-        spoken_of = any(job.task_id == task.id for job in under_way)
-        return task.final and not task.deleted and not held and not spoken_of
+        return task.final and not task.deleted and not held and task.id not in under_way
 
     def mend_journal(self, *, dropped: bool, relents: bool) -> None:
         """Someone retries, or drops, all rejected reports by hand; the API may take them by now."""
@@ -163,6 +182,10 @@ class World:
         for request in self.requests:
             self._leave_behind(request)
         self.requests.clear()
+        for bulk in self.bulk_requests:
+            self._leave_bulk_behind(bulk)
+        self.bulk_requests.clear()
+        self.renewals.clear()
         self.workers = ModelWorkers(self.settings.workers, self.settings.worker_threads)
         self.harness = self._new_harness()
 
@@ -173,15 +196,19 @@ class World:
 
     def read_poll(self) -> None:
         if self.poll is not None and self.poll.items is None:
-            self.poll.items = self.api.page(self.poll.request.limit)
+            read = self.api.claim if self.poll.request.claims else self.api.page
+            self.poll.items = read(self.poll.request.limit)
 
     def answer_poll(self) -> None:
         """The answer to the poll comes in; of a poll that was never read, that it failed."""
         if self.poll is None:
             return
         poll, self.poll = self.poll, None
+        claims = poll.request.claims
         if poll.items is None:
-            answer = PollAnswer(PollResult.TIMEOUT, Health.UNHEALTHY, poll.request.limit, poll.began_at)
+            answer = PollAnswer(
+                PollResult.TIMEOUT, Health.UNHEALTHY, poll.request.limit, poll.began_at, is_claimed=claims
+            )
         else:
             page = parse_page(
                 orjson.dumps(poll.items),
@@ -189,10 +216,13 @@ class World:
                 lambda: "made-here",
                 is_known=self.harness.journal.holds,
                 sought=poll.request.sought,
+                claimed=claims,
             )
             page = replace(page, tasks=self.harness.journal.inputs.store(page.tasks))
             result = PollResult.TASKS if poll.items else PollResult.EMPTY
-            answer = PollAnswer(result, Health.HEALTHY, poll.request.limit, poll.began_at, page=page)
+            answer = PollAnswer(
+                result, Health.HEALTHY, poll.request.limit, poll.began_at, page=page, is_claimed=claims
+            )
         self.post(TasksPolled(answer))
 
     def begin_requests(self, *, claim: bool) -> list[Request]:
@@ -222,9 +252,55 @@ class World:
         done = ClaimDone if request.claim else ReportDone
         self.post(done(request.job.task_id, replace(heard, began_at=request.began_at)))
 
+    def begin_bulk(self) -> None:
+        """A thread takes up a call with several reports, if one waits."""
+        if not self.bulk_requests and self.harness.bulk_calls.calls:
+            task_ids, body = self.harness.bulk_calls.calls.pop(0)
+            items = orjson.loads(body)
+            assert all(item.pop("correlation_id") for item in items)
+            bodies = {item.pop("id"): orjson.dumps(item) for item in items}
+            assert tuple(bodies) == task_ids
+            self.bulk_requests.append(BulkRequest(task_ids, bodies, self.clock()))
+
+    def carry_out_bulk(self, request: BulkRequest) -> None:
+        """The API does what the call asks for, once."""
+        if request.truths is None:
+            request.truths = {
+                task_id: _TRUE_ANSWERS[self.api.patch(task_id, body)]
+                for task_id, body in request.bodies.items()
+            }
+
+    def answer_bulk(self, request: BulkRequest, said: ReportAnswer | None = None, left_out: int = 0) -> None:
+        """The thread hears `said` of the call as a whole, or the truth of its reports but the last few."""
+        self.bulk_requests.remove(request)
+        if said is not None:
+            if said.status is None or said.status >= 500:
+                self._leave_bulk_behind(request)
+            answer = BulkAnswer(replace(said, began_at=request.began_at))
+        else:
+            self.carry_out_bulk(request)
+            assert request.truths is not None
+            told = request.task_ids[: len(request.task_ids) - left_out]
+            call = replace(_TRUE_ANSWERS[200], began_at=request.began_at)
+            each = {task_id: replace(request.truths[task_id], began_at=request.began_at) for task_id in told}
+            answer = BulkAnswer(call, each, "some are left out" if left_out else "")
+        self.post(BulkReportDone(request.task_ids, answer))
+
+    def begin_renewal(self) -> None:
+        """A thread asks for longer leases."""
+        self.renewals += self.harness.renewals.asked
+        self.harness.renewals.asked.clear()
+
+    def answer_renewals(self, *, heard: bool) -> None:
+        """The API renews them; the thread hears so, or nothing."""
+        for task_ids in self.renewals:
+            kept = self.api.renew(task_ids)
+            self.post(LeasesAnswered(task_ids, RenewAnswer(self.clock(), kept if heard else None)))
+        self.renewals.clear()
+
     def ghosts_arrive(self) -> None:
-        for job in self.ghosts:
-            self.api.patch(job.task_id, job.body)
+        for task_id, body in self.ghosts:
+            self.api.patch(task_id, body)
         self.ghosts.clear()
 
     def hear(self, slot: int) -> None:
@@ -275,7 +351,11 @@ class World:
 
     def _leave_behind(self, request: Request) -> None:
         if request.truth is None and not request.claim:
-            self.ghosts.append(request.job)
+            self.ghosts.append((request.job.task_id, request.job.body))
+
+    def _leave_bulk_behind(self, request: BulkRequest) -> None:
+        if request.truths is None:
+            self.ghosts += request.bodies.items()
 
     def _new_harness(self) -> WatchedHarness:
         harness = WatchedHarness(

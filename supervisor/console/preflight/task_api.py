@@ -118,7 +118,7 @@ def _poll(
     heard: queue.SimpleQueue[Exchange | Event] = queue.SimpleQueue()
     metrics = SupervisorMetrics(CollectorRegistry())
     wire, api = connect(
-        hasty, heard.put, metrics, processors, lambda: "check", in_journal.states.__contains__
+        hasty, heard.put, metrics, processors, lambda: "check", in_journal.states.__contains__, "check"
     )
     wire.start()
     answers: list[PollAnswer] = []

@@ -111,14 +111,14 @@ class RequestKind:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`on_done` is called in the wire's thread: it must be quick. `task_id` is the task reported on."""
+    """`on_done` is called in the wire's thread: it must be quick. `task_ids` are the tasks reported on."""
 
     kind: RequestKind
     url: str
     on_done: Callable[[Exchange], None]
     body: bytes = b""
     headers: Sequence[str] = ()
-    task_id: str = ""
+    task_ids: tuple[str, ...] = ()
 
 
 class Transfer:

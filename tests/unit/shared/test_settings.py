@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from shared.errors import ConfigurationError
 from shared.loading import load_settings
 from shared.provider_accounts import LOCAL, OPENAI
-from shared.settings import LogFormat, LogLevel, Settings, UnknownTaskPolicy
+from shared.settings import ClaimMode, LogFormat, LogLevel, Settings, UnknownTaskPolicy
 from tests.unit.shared.conftest import Surroundings
 
 DEFAULTS: dict[str, object] = {
@@ -56,6 +56,9 @@ DEFAULTS: dict[str, object] = {
     "TASK_LIMITS": {},
     "MAX_TEXT_BYTES": 10_000_000,
     "CLAIM_TASKS": False,
+    "CLAIM_MODE": ClaimMode.OFF,
+    "CLAIM_LEASE_SECONDS": 300.0,
+    "BULK_REPORTS": 0,
     "SHARD_COUNT": 1,
     "SHARD_INDEX": 0,
     "STATE_DIR": Path("state"),
@@ -71,6 +74,7 @@ SECONDS = {name for name, value in DEFAULTS.items() if isinstance(value, float)}
     "RETRY_BACKOFF_FACTOR",
     "RATE_SHARE",
     "POLL_WAIT_SECONDS",
+    "CLAIM_LEASE_SECONDS",
 }
 A_LINE = re.compile(r"[A-Z_]+: .+")
 
@@ -159,6 +163,9 @@ def test_seconds_may_be_fractions(complete: Surroundings, name: str) -> None:
         ("UNKNOWN_TASK_POLICY", ["drop"]),
         ("EMBEDDING_PROVIDER", ["remote"]),
         ("CLAIM_TASKS", ["perhaps"]),
+        ("CLAIM_MODE", ["page"]),
+        ("CLAIM_LEASE_SECONDS", ["14", "86401", "nan"]),
+        ("BULK_REPORTS", ["-1", "1001", "2.5"]),
         ("SHARD_COUNT", ["0"]),
         ("SHARD_INDEX", ["-1", "1"]),
         ("METRICS_PORT", ["-1", "65536"]),

@@ -15,7 +15,7 @@ from tests.builders import PROCESSORS, make_settings
 
 def try_to_connect(settings: Settings) -> None:
     metrics = SupervisorMetrics(CollectorRegistry())
-    wire, _ = connect(settings, lambda _: None, metrics, PROCESSORS, lambda: "x", lambda _: False)
+    wire, _ = connect(settings, lambda _: None, metrics, PROCESSORS, lambda: "x", lambda _: False, "w1")
     wire.close()
 
 

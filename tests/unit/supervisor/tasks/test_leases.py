@@ -1,0 +1,202 @@
+"""Claims last for a lease: they are renewed, and what another replica has by then costs no call."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.errors import RetryReason
+from shared.settings import ClaimMode
+from supervisor.task_api.renewal import LeasesAnswered, RenewAnswer
+from supervisor.tasks.leases import IDS_A_CALL
+from tests.builders import make_settings
+from tests.fakes.harness import Harness
+
+LEASE_SECONDS = 300.0
+
+
+def make_harness(path: Path = Path(":memory:"), **fields: object) -> Harness:
+    chosen = {"claim_mode": ClaimMode.BATCH, "concurrency_limit": 1, "batch_max_tasks": 2, **fields}
+    harness = Harness(make_settings(**chosen), path)
+    harness.start_workers()
+    return harness
+
+
+def held(harness: Harness) -> list[str]:
+    return [task.id for unit in harness.held.values() for task in unit.tasks]
+
+
+def waiting(harness: Harness) -> list[str]:
+    return sorted(record.task.id for record in harness.backlog.records())
+
+
+def say(harness: Harness, answer: RenewAnswer) -> None:
+    """Answer the renewal under way."""
+    harness.turn(LeasesAnswered(harness.renewals.asked.pop(0), answer))
+
+
+def left_by_an_earlier_run(path: Path, **fields: object) -> Harness:
+    """The service after a restart, with the tasks a and b in its journal."""
+    first = Harness(make_harness(Path(":memory:"), **fields).settings, path)
+    first.turn()
+    first.list_tasks("a", "b")
+    for _ in first.claim_queue.jobs.copy():
+        first.answer_claim()
+    first.journal.close()
+    second = Harness(first.settings, path)
+    second.supervisor.recover()
+    second.start_workers()
+    return second
+
+
+def test_all_that_is_claimed_is_renewed_three_times_in_a_lease() -> None:
+    harness = make_harness()
+    harness.list_tasks("a", "b", "c")
+    harness.pass_time(LEASE_SECONDS / 3)
+    assert [sorted(ids) for ids in harness.renewals.asked] == [["a", "b", "c"]]
+    harness.answer_renewal()
+    assert harness.renewals.asked == []
+    harness.pass_time(LEASE_SECONDS / 3)
+    assert len(harness.renewals.asked) == 1
+
+
+def test_a_finished_task_is_renewed_until_its_report_is_accepted() -> None:
+    harness = make_harness()
+    harness.list_tasks("a", "b")
+    harness.finish(0)
+    harness.answer(harness.report_queue.send_one())
+    harness.pass_time(LEASE_SECONDS / 3)
+    assert harness.renewals.asked == [("b",)]
+
+
+def test_what_another_replica_has_by_then_is_dropped_before_it_costs_a_call() -> None:
+    harness = make_harness()
+    harness.list_tasks("a", "b", "c", "d")
+    harness.pass_time(LEASE_SECONDS / 3)
+    harness.answer_renewal("c")
+    assert waiting(harness) == ["d"]
+    assert not harness.journal.holds("c")
+    harness.finish(0)
+    assert held(harness) == ["d"]
+
+
+def test_what_is_lost_while_it_waits_for_a_retry_is_dropped_too() -> None:
+    harness = make_harness()
+    harness.list_tasks("a", "b")
+    harness.fail(0, retry=RetryReason.RATE_LIMIT, retry_after_seconds=1000.0)
+    harness.pass_time(LEASE_SECONDS / 3)
+    harness.answer_renewal("a")
+    assert waiting(harness) == ["b"]
+    harness.pass_time(LEASE_SECONDS / 3)
+    harness.answer_renewal("b")
+    assert (len(harness.backlog), len(harness.journal)) == (0, 0)
+
+
+def test_what_runs_or_is_finished_when_it_is_lost_is_reported_all_the_same() -> None:
+    harness = make_harness()
+    harness.list_tasks("a", "b")
+    harness.pass_time(LEASE_SECONDS / 3)
+    harness.answer_renewal("a", "b")
+    assert held(harness) == ["a", "b"]
+    harness.finish(0)
+    harness.pass_time(LEASE_SECONDS / 3)
+    harness.answer_renewal("a", "b")
+    assert sorted(job.task_id for job in harness.report_queue.jobs) == ["a", "b"]
+
+
+def test_after_a_start_nothing_runs_before_the_api_has_said_what_is_still_ours(tmp_path: Path) -> None:
+    harness = left_by_an_earlier_run(tmp_path / "journal")
+    assert held(harness) == []
+    assert sorted(harness.renewals.asked[0]) == ["a", "b"]
+    harness.answer_renewal("a")
+    assert held(harness) == ["b"]
+
+
+def test_a_start_with_an_empty_journal_asks_for_nothing() -> None:
+    harness = make_harness()
+    harness.list_tasks("a")
+    assert (held(harness), harness.renewals.asked) == (["a"], [])
+
+
+def test_after_a_lease_without_a_renewal_nothing_is_begun_until_one_succeeds() -> None:
+    harness = make_harness(task_timeout_seconds=86_400.0)
+    harness.list_tasks("a", "b", "c")
+    for _ in range(10):
+        harness.pass_time(LEASE_SECONDS / 3)
+        say(harness, RenewAnswer(harness.clock(), detail="no answer"))
+        harness.turn()
+    harness.finish(0)
+    assert (held(harness), waiting(harness)) == ([], ["c"])
+    harness.pass_time(LEASE_SECONDS / 3)
+    harness.answer_renewal()
+    assert held(harness) == ["c"]
+
+
+def test_a_renewal_that_fails_is_tried_again_soon_but_not_at_once() -> None:
+    harness = make_harness()
+    harness.list_tasks("a")
+    harness.pass_time(LEASE_SECONDS / 3)
+    say(harness, RenewAnswer(harness.clock(), detail="no answer"))
+    assert harness.renewals.asked == []
+    harness.pass_time(LEASE_SECONDS / 10)
+    assert harness.renewals.asked == [("a",)]
+
+
+def test_a_renewal_waits_as_long_as_the_api_says() -> None:
+    harness = make_harness()
+    harness.list_tasks("a")
+    harness.pass_time(LEASE_SECONDS / 3)
+    say(harness, RenewAnswer(harness.clock(), detail="status 429", retry_after_seconds=90.0))
+    harness.pass_time(89.0)
+    assert harness.renewals.asked == []
+    harness.pass_time(2.0)
+    assert harness.renewals.asked == [("a",)]
+
+
+@pytest.mark.parametrize("mode", [ClaimMode.EACH, ClaimMode.BATCH])
+def test_an_api_without_renewals_keeps_claims_for_ever(tmp_path: Path, mode: ClaimMode) -> None:
+    harness = left_by_an_earlier_run(tmp_path / "journal", claim_mode=mode)
+    say(harness, RenewAnswer(harness.clock(), is_missing=True, detail="status 404"))
+    assert held(harness) == ["a", "b"]
+    harness.pass_time(LEASE_SECONDS)
+    assert harness.renewals.asked == []
+
+
+def test_a_gateway_that_says_404_to_a_renewal_does_not_end_them() -> None:
+    harness = make_harness()
+    harness.list_tasks("a", "b", "c")
+    harness.pass_time(LEASE_SECONDS / 3)
+    harness.answer_renewal()
+    harness.pass_time(LEASE_SECONDS / 3)
+    say(harness, RenewAnswer(harness.clock(), is_missing=True, detail="status 404"))
+    harness.pass_time(LEASE_SECONDS / 10)
+    assert len(harness.renewals.asked) == 1
+
+
+def test_many_tasks_are_renewed_in_several_calls_one_after_the_other() -> None:
+    harness = make_harness(batch_max_tasks=IDS_A_CALL)
+    harness.list_tasks(*[f"t{number}" for number in range(IDS_A_CALL + 5)])
+    harness.pass_time(LEASE_SECONDS / 3)
+    assert [len(ids) for ids in harness.renewals.asked] == [IDS_A_CALL]
+    harness.answer_renewal()
+    assert [len(ids) for ids in harness.renewals.asked] == [5]
+    harness.answer_renewal()
+    assert harness.renewals.asked == []
+
+
+def test_tasks_whose_claim_is_still_to_be_asked_for_are_not_renewed() -> None:
+    harness = make_harness(claim_mode=ClaimMode.EACH)
+    harness.list_tasks("a", "b", "c", "d", "e", "f")
+    for _ in range(2):
+        harness.answer_claim()
+    harness.pass_time(LEASE_SECONDS / 3)
+    claimed = {task_id for ids in harness.renewals.asked for task_id in ids}
+    unclaimed = {message.task_id for message in harness.supervisor.claims.sender.outbox}
+    assert len(claimed) == 2
+    assert not claimed & unclaimed
+
+
+def test_without_claims_nothing_is_renewed() -> None:
+    harness = make_harness(claim_mode=ClaimMode.OFF)
+    harness.list_tasks("a")
+    harness.pass_time(LEASE_SECONDS)
+    assert harness.renewals.asked == []
