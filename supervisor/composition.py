@@ -93,6 +93,7 @@ class _Parts:
     backlog: Backlog
     reports: Sender[Report]
     bulk: BulkQueue | None
+    renew_operation: OptionalOperation
     claims: Sender[ClaimMessage]
     table: SlotTable
     api_gate: APIGate
@@ -200,6 +201,9 @@ def _parts(settings: Settings, outside: Outside, backlog: Backlog) -> _Parts:
         backlog=backlog,
         reports=Sender(Outbox(backoff, window), bulk or outside.report_queue, api_gate.reports, pace, clock),
         bulk=bulk,
+        renew_operation=OptionalOperation(
+            "renew", "claims have no end", clock, wanted=settings.claims is not ClaimMode.OFF
+        ),
         claims=Sender(Outbox(backoff, window), outside.claim_queue, api_gate.reports, pace, clock),
         table=SlotTable(settings.concurrency_limit, clock(), settings.worker_threads),
         api_gate=api_gate,
@@ -226,16 +230,16 @@ def _claims(settings: Settings, outside: Outside, parts: _Parts) -> Claims:
         journal=outside.journal,
         backlog=parts.backlog,
         sender=parts.claims,
+        knows_owners=lambda: parts.renew_operation.has_worked,
         clock=outside.clock,
         draw=outside.draw,
     )
 
 
 def _leases(settings: Settings, outside: Outside, parts: _Parts, claims: Claims) -> Leases:
-    is_wanted = settings.claims is not ClaimMode.OFF
     return Leases(
         lease_seconds=settings.claim_lease_seconds,
-        operation=OptionalOperation("renew", "claims have no end", outside.clock, wanted=is_wanted),
+        operation=parts.renew_operation,
         journal=outside.journal,
         backlog=parts.backlog,
         claims=claims,

@@ -92,8 +92,8 @@ class Supervisor:
         self.dispatcher.kill_overdue()
         self.state.outbox_full = len(self.outbox) + self.journal.rejected >= self.outbox_limit
         if self.state.may_start_work:
-            self.claims.plan()
             if self.leases.are_sure:
+                self.claims.plan()
                 self.dispatcher.plan()
         elif self.state.draining:
             self.claims.give_back()

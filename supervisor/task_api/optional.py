@@ -36,6 +36,11 @@ class OptionalOperation:
         """It is wanted, and the API is not known to lack it."""
         return self._wanted and self._clock() >= self._missing_until
 
+    @property
+    def has_worked(self) -> bool:
+        """The API has it."""
+        return self._worked_at > float("-inf")
+
     def worked(self) -> None:
         """The API answered it in its own words."""
         self._worked_at = self._clock()

@@ -1,7 +1,8 @@
 """For several replicas: tells the API that a task is ours before work starts, and gives back what is left.
 
 A claim is noted before it is sent. Where its answer was lost, a later 409 or 404 counts as our own claim: a
-task run twice is better than a task that nobody runs.
+task run twice is better than a task that nobody runs. An API with leases knows whose a task is, and gives it
+to its owner again: there a 409 means another replica.
 """
 
 from collections.abc import Callable, Sequence
@@ -66,6 +67,8 @@ class Claims:
     journal: TaskJournal
     backlog: Backlog
     sender: Sender[ClaimMessage]
+    knows_owners: Callable[[], bool]
+    """Does the API know which replica has a task?"""
     clock: Callable[[], float]
     draw: Callable[[float, float], float]
     size_bytes: int = field(init=False, default=0)
@@ -115,8 +118,9 @@ class Claims:
             return
         message = self.sender.outbox.settle(task_id).message
         self.size_bytes -= message.record.task.size_bytes
+        is_conflict = answer.status == CONFLICT and self.knows_owners()
         ours = answer.outcome is ReportOutcome.DONE or (
-            message.unsure and answer.outcome is ReportOutcome.GONE
+            message.unsure and answer.outcome is ReportOutcome.GONE and not is_conflict
         )
         if ours and not message.give_back:
             record = message.record.with_claim(Claim.HELD)

@@ -98,8 +98,8 @@ class Leases:
         return self._next_at
 
     def _ours(self) -> Iterator[str]:
-        """The ids of all tasks that are claimed."""
-        unclaimed = {message.task_id for message in self.claims.sender.outbox}
+        """The ids of all tasks that are claimed, or may be."""
+        unclaimed = {message.task_id for message in self.claims.sender.outbox if not message.unsure}
         return (task_id for task_id in self.journal if task_id not in unclaimed)
 
     def _ask(self) -> None:

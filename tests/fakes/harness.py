@@ -327,6 +327,12 @@ class Harness:
         self.turn(LeasesAnswered(task_ids, answer))
         return task_ids
 
+    def lack_renewals(self) -> None:
+        """Answer the renewal under way as an API without leases."""
+        task_ids = self.renewals.asked.pop(0)
+        answer = RenewAnswer(self.clock(), is_missing=True, detail="status 404")
+        self.turn(LeasesAnswered(task_ids, answer))
+
     def _just_begun(self, answer: ReportAnswer) -> ReportAnswer:
         return answer if answer.began_at else replace(answer, began_at=self.clock())
 

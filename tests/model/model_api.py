@@ -60,6 +60,10 @@ class ModelApi:
         self.tasks: dict[str, ApiTask] = {}
         self._models = models
 
+    @property
+    def has_leases(self) -> bool:
+        return self._lease_seconds < math.inf
+
     def create(self, *, known_type: bool = True, poison: bool = False, refusing: bool = False) -> None:
         task_id = f"t{len(self.tasks)}"
         self.tasks[task_id] = ApiTask(task_id, known_type, poison, refusing, blamed=not known_type)
@@ -123,7 +127,8 @@ class ModelApi:
         return 200
 
     def _claim(self, task: ApiTask) -> int:
-        if task.state is not TaskStatus.PENDING:
+        is_owner = task.is_ours and self.has_leases
+        if task.state is not TaskStatus.PENDING and not is_owner:
             return 409
         task.state = TaskStatus.PROCESSING
         task.leased_until = self._clock() + self._lease_seconds

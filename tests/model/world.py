@@ -292,10 +292,14 @@ class World:
         self.harness.renewals.asked.clear()
 
     def answer_renewals(self, *, heard: bool) -> None:
-        """The API renews them; the thread hears so, or nothing."""
+        """The API renews them, or has no leases; the thread hears so, or nothing."""
         for task_ids in self.renewals:
-            kept = self.api.renew(task_ids)
-            self.post(LeasesAnswered(task_ids, RenewAnswer(self.clock(), kept if heard else None)))
+            if self.api.has_leases:
+                kept = self.api.renew(task_ids)
+                answer = RenewAnswer(self.clock(), kept if heard else None)
+            else:
+                answer = RenewAnswer(self.clock(), is_missing=heard)
+            self.post(LeasesAnswered(task_ids, answer))
         self.renewals.clear()
 
     def ghosts_arrive(self) -> None:

@@ -117,7 +117,7 @@ def test_claim_that_may_have_been_heard_before_a_restart_is_taken_up(tmp_path: P
     second = Harness(first.settings, tmp_path / "journal")
     second.supervisor.recover()
     second.start_workers()
-    second.answer_renewal()
+    second.lack_renewals()
     assert len(held(second)) == 1
     second.answer_claim(answer=CONFLICT)
     second.finish(0)

@@ -7,11 +7,13 @@ import pytest
 from shared.errors import RetryReason
 from shared.settings import ClaimMode
 from supervisor.task_api.renewal import LeasesAnswered, RenewAnswer
+from supervisor.task_api.responses import Health, ReportAnswer, ReportOutcome
 from supervisor.tasks.leases import IDS_A_CALL
 from tests.builders import make_settings
 from tests.fakes.harness import Harness
 
 LEASE_SECONDS = 300.0
+CONFLICT = ReportAnswer(ReportOutcome.GONE, Health.UNKNOWN, 409, "status 409: another has it")
 
 
 def make_harness(path: Path = Path(":memory:"), **fields: object) -> Harness:
@@ -155,7 +157,7 @@ def test_a_renewal_waits_as_long_as_the_api_says() -> None:
 @pytest.mark.parametrize("mode", [ClaimMode.EACH, ClaimMode.BATCH])
 def test_an_api_without_renewals_keeps_claims_for_ever(tmp_path: Path, mode: ClaimMode) -> None:
     harness = left_by_an_earlier_run(tmp_path / "journal", claim_mode=mode)
-    say(harness, RenewAnswer(harness.clock(), is_missing=True, detail="status 404"))
+    harness.lack_renewals()
     assert held(harness) == ["a", "b"]
     harness.pass_time(LEASE_SECONDS)
     assert harness.renewals.asked == []
@@ -167,7 +169,7 @@ def test_a_gateway_that_says_404_to_a_renewal_does_not_end_them() -> None:
     harness.pass_time(LEASE_SECONDS / 3)
     harness.answer_renewal()
     harness.pass_time(LEASE_SECONDS / 3)
-    say(harness, RenewAnswer(harness.clock(), is_missing=True, detail="status 404"))
+    harness.lack_renewals()
     harness.pass_time(LEASE_SECONDS / 10)
     assert len(harness.renewals.asked) == 1
 
@@ -193,6 +195,23 @@ def test_tasks_whose_claim_is_still_to_be_asked_for_are_not_renewed() -> None:
     unclaimed = {message.task_id for message in harness.supervisor.claims.sender.outbox}
     assert len(claimed) == 2
     assert not claimed & unclaimed
+
+
+@pytest.mark.parametrize(("has_leases", "runs"), [(True, []), (False, ["a"])])
+def test_who_has_a_task_is_known_where_there_are_leases(
+    tmp_path: Path, has_leases: bool, runs: list[str]
+) -> None:
+    """The answer to a claim was lost with the service, and another replica has the task."""
+    first = make_harness(tmp_path / "journal", claim_mode=ClaimMode.EACH)
+    first.list_tasks("a")
+    first.journal.close()
+    second = Harness(first.settings, tmp_path / "journal")
+    second.supervisor.recover()
+    second.start_workers()
+    second.answer_renewal("a") if has_leases else second.lack_renewals()
+    second.answer_claim(answer=CONFLICT)
+    assert held(second) == runs
+    assert len(second.journal) == len(runs)
 
 
 def test_without_claims_nothing_is_renewed() -> None:
