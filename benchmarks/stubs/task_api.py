@@ -1,8 +1,8 @@
 """The task API in memory: `python -m benchmarks.stubs.task_api --latency-ms 2`.
 
 GET pending, PATCH of a task and of a list as the service speaks them; beside them POST /admin/seed and
-/admin/reset, GET /admin/stats and /admin/latencies. POST /admin/refuse-reports answers every PATCH with 401 until
-/admin/take-reports; after /admin/whole-pages a page has all that is pending, whatever was asked for.
+/admin/reset, GET /admin/stats and /admin/latencies. POST /admin/refuse-reports answers every PATCH with 401
+until /admin/take-reports; after /admin/whole-pages a page has all that is pending, whatever was asked for.
 """
 
 import argparse
