@@ -12,17 +12,28 @@ INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
 
 
 class Contender(StrEnum):
-    """`service-single` is the service with BATCH_MAX_TASKS=1: a text a call, as the thread pool does it."""
+    """`service-single` is the service with BATCH_MAX_TASKS=1: a text a call, as the thread pool does it.
+
+    `service-bulk` is the service with BULK_REPORTS=100.
+    """
 
     SERVICE = "service"
     SERVICE_SINGLE = "service-single"
+    SERVICE_BULK = "service-bulk"
     THREAD_POOL = "thread-pool"
     FLOOR = "floor"
 
     @property
     def is_service(self) -> bool:
         """Whether it is this project."""
-        return self in {Contender.SERVICE, Contender.SERVICE_SINGLE}
+        return self in {Contender.SERVICE, *_CHANGED}
+
+
+_CHANGED = {
+    Contender.SERVICE_SINGLE: {"BATCH_MAX_TASKS": "1"},
+    Contender.SERVICE_BULK: {"BULK_REPORTS": "100"},
+}
+"""What these set otherwise than `service`."""
 
 
 def command(contender: Contender) -> list[str]:
@@ -36,7 +47,6 @@ def command(contender: Contender) -> list[str]:
 def environment(contender: Contender, settings: dict[str, str], folder: Path) -> dict[str, str]:
     """Nothing of the caller's settings gets in, or every machine would measure something else."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    single = {"BATCH_MAX_TASKS": "1"} if contender is Contender.SERVICE_SINGLE else {}
     return {
         **inherited,
         "OPENAI_API_KEY": "sk-benchmark",
@@ -45,7 +55,7 @@ def environment(contender: Contender, settings: dict[str, str], folder: Path) ->
         "STATE_DIR": str(folder / "state"),
         "METRICS_HOST": "127.0.0.1",
         "METRICS_PORT": str(_free_port()),
-        **single,
+        **_CHANGED.get(contender, {}),
         **settings,
     }
 

@@ -8,11 +8,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Self
 from urllib.error import URLError
@@ -28,8 +28,10 @@ from benchmarks.stub_process import CHECKOUT, StubProcess
 from benchmarks.stubs.task_api import text_of
 from examples.task_api.store import Store
 from examples.task_api.wire import parse_new_task
+from shared.settings import ClaimMode
 
 REPLICAS = (1, 2, 4, 8)
+BULK_REPORTS = 100
 PROVIDER_MS = 20
 TEXT_CHARACTERS = 500
 WARM_TASKS_A_REPLICA = 50
@@ -49,13 +51,16 @@ class Way(StrEnum):
     """How the replicas share the tasks."""
 
     SHARDS = "shards"
+    SHARDS_IN_BULK = "shards, bulk"
     EACH = "each"
+    BATCH = "batch, bulk"
 
-    def settings(self, replicas: int, index: int) -> dict[str, str]:
-        """Of one of the replicas."""
-        if self is Way.SHARDS:
-            return {"SHARD_COUNT": str(replicas), "SHARD_INDEX": str(index)}
-        return {"CLAIM_TASKS": "true"}
+    def settings(self, replicas: int, index: int) -> dict[str, int | ClaimMode]:
+        """Of one of the replicas, by the names of the fields."""
+        bulk = {"bulk_reports": BULK_REPORTS if self in {Way.SHARDS_IN_BULK, Way.BATCH} else 0}
+        if self in {Way.SHARDS, Way.SHARDS_IN_BULK}:
+            return {"shard_count": replicas, "shard_index": index, **bulk}
+        return {"claim_mode": ClaimMode.BATCH if self is Way.BATCH else ClaimMode.EACH, **bulk}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +113,11 @@ def run_fleet(way: Way, replicas: int, tasks: int) -> Fleet:
 
 
 class Call(StrEnum):
-    """What a replica asks of the API."""
+    """What a replica asks of the API. In bulk a claim is a page of tasks, a report a list of reports."""
 
     POLL = "poll"
     CLAIM = "claim"
+    RENEWAL = "renewal"
     REPORT = "report"
     LOST_CLAIM = "lost claim"
 
@@ -147,9 +153,7 @@ class ReferenceApi:
 
     def add(self, tasks: int) -> None:
         """So many pending tasks, all at once."""
-        texts = (
-            text_of(serial, TEXT_CHARACTERS) for serial, _ in zip(self._serials, range(tasks), strict=False)
-        )
+        texts = (text_of(serial, TEXT_CHARACTERS) for serial in islice(self._serials, tasks))
         bodies = [{"type": "text-embedding", "input_data": {"text": text}} for text in texts]
         with closing(Store(self._database)) as store:
             store.add([parse_new_task(body) for body in bodies])
@@ -172,6 +176,7 @@ class ReferenceApi:
 class Replicas:
     """The replicas that run, and what they talk to."""
 
+    way: Way
     api: ReferenceApi
     provider: StubProcess
     processes: Sequence["subprocess.Popen[bytes]"]
@@ -204,7 +209,7 @@ class Replicas:
         total: Counter[Call] = Counter()
         for port in self.ports:
             with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_SECONDS) as answer:
-                total += calls_in(answer.read().decode())
+                total += calls_in(answer.read().decode(), self.way)
         return total
 
 
@@ -216,13 +221,15 @@ def _fleet(way: Way, replicas: int) -> Iterator[Replicas]:
         api = stack.enter_context(ReferenceApi(folder))
         provider = stack.enter_context(StubProcess("provider", "--base-ms", str(PROVIDER_MS)))
         urls = {"API_BASE_URL": api.url, "OPENAI_BASE_URL": f"{provider.base_url}/v1"}
-        started = Replicas(api, provider, processes := [], ports := [], logs := [])
+        started = Replicas(way, api, provider, processes := [], ports := [], logs := [])
         try:
             for index in range(replicas):
                 home = folder / f"replica-{index}"
                 home.mkdir()
-                chosen = {**urls, **SETTINGS, **way.settings(replicas, index)}
-                effective = environment(Contender.SERVICE, chosen, home)
+                of_the_way = {
+                    name.upper(): str(value) for name, value in way.settings(replicas, index).items()
+                }
+                effective = environment(Contender.SERVICE, {**urls, **SETTINGS, **of_the_way}, home)
                 ports.append(effective["METRICS_PORT"])
                 logs.append(home / "log")
                 with logs[-1].open("wb") as sink:
@@ -253,15 +260,23 @@ def _is_ready(port: str) -> bool:
         return False
 
 
-def calls_in(metrics: str) -> Counter[Call]:
-    """What one replica asked, by its own metrics. A PATCH that is no report is a claim."""
+def calls_in(metrics: str, way: Way) -> Counter[Call]:
+    """What one replica asked, by its own metrics. With `each`, a PATCH that is no report is a claim."""
     calls: Counter[Call] = Counter()
     for sample in (sample for family in text_string_to_metric_families(metrics) for sample in family.samples):
         number = int(sample.value)
-        if sample.name == "ai_reports_total":
+        if sample.name == "ai_reports_total" and way is Way.EACH:
             calls[Call.REPORT] += number
             calls[Call.CLAIM] -= number
         elif sample.name == "api_requests_total":
-            calls[Call.POLL if sample.labels["method"] == "GET" else Call.CLAIM] += number
+            calls[_call(sample.labels, way)] += number
             calls[Call.LOST_CLAIM] += number if sample.labels["status_code"] == "409" else 0
     return calls
+
+
+def _call(labels: Mapping[str, str], way: Way) -> Call:
+    if labels["method"] == "GET":
+        return Call.POLL
+    if labels["method"] == "PATCH":
+        return Call.CLAIM if way is Way.EACH else Call.REPORT
+    return Call.RENEWAL if labels["endpoint"].endswith("/renew") else Call.CLAIM

@@ -9,8 +9,7 @@ leaves out CPU, the network, queues at the API and for a replica's connections, 
 import heapq
 import logging
 import random
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count, islice
@@ -21,6 +20,8 @@ from benchmarks.fleet import Way
 from shared.models import Task
 from shared.settings import Settings
 from supervisor.runtime.events import Event
+from supervisor.task_api.bulk import BulkAnswer, BulkReportDone
+from supervisor.task_api.renewal import LeasesAnswered, RenewAnswer
 from supervisor.task_api.responses import (
     ClaimDone,
     Health,
@@ -37,7 +38,12 @@ from tests.builders import make_output, make_settings, make_task
 from tests.fakes.clock import Clock
 from tests.fakes.harness import Harness
 
-REPLICAS = (1, 10, 100, 300)
+REPLICAS = {
+    Way.SHARDS: (1, 10, 100, 300),
+    Way.EACH: (1, 10, 100, 300),
+    Way.BATCH: (1, 10, 100, 300, 1000),
+}
+"""A thousand only where the calls of a task do not grow with the replicas: else it would take minutes."""
 TASKS_A_REPLICA = 8
 API_SECONDS = 0.02
 UNIT_SECONDS = 1.0
@@ -74,8 +80,8 @@ def run_simulations() -> Iterator[Simulated]:
     """Each way with each number of replicas."""
     # The lines of a thousand supervisors are nobody's log.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    for way in Way:
-        for replicas in REPLICAS:
+    for way, numbers in REPLICAS.items():
+        for replicas in numbers:
             yield run_simulation(way, replicas)
 
 
@@ -120,6 +126,14 @@ class SimulatedApi:
         self.listed += len(tasks)
         return tasks
 
+    def claim_page(self, limit: int) -> list[Task]:
+        self.claims += 1
+        tasks = list(islice(self.pending.values(), min(limit, LIMIT_MAX)))
+        self.listed += len(tasks)
+        for task in tasks:
+            self.processing[task.id] = self.pending.pop(task.id)
+        return tasks
+
     def claim(self, task_id: str) -> ReportAnswer:
         self.claims += 1
         task = self.pending.pop(task_id, None)
@@ -129,11 +143,11 @@ class SimulatedApi:
         self.processing[task_id] = task
         return DONE
 
-    def report(self, task_id: str) -> ReportAnswer:
+    def report(self, task_ids: Sequence[str]) -> None:
         self.reports += 1
-        found = self.pending.pop(task_id, None) or self.processing.pop(task_id, None)
-        self.repeated += found is None
-        return DONE
+        for task_id in task_ids:
+            found = self.pending.pop(task_id, None) or self.processing.pop(task_id, None)
+            self.repeated += found is None
 
 
 class Simulation:
@@ -160,13 +174,13 @@ class Simulation:
         while not self._api.is_done:
             tick = self._queue[0][0]
             self._clock.seconds = tick / TICKS_A_SECOND
-            events: defaultdict[int, list[Event]] = defaultdict(list)
+            events: dict[int, list[Event]] = {}
             while self._queue and self._queue[0][0] == tick:
                 _, _, index, happen = heapq.heappop(self._queue)
                 if happen is not None:
-                    events[index].append(happen())
+                    events.setdefault(index, []).append(happen())
                 elif self._wakes_at[index] == tick:
-                    events[index] += []
+                    events.setdefault(index, [])
             for index, heard in events.items():
                 self._replicas[index].turn(*heard)
                 self._follow(index)
@@ -182,28 +196,48 @@ class Simulation:
             self._later(index, API_SECONDS, partial(self._answer_claim, job.task_id))
         for job in replica.report_queue.jobs:
             self._later(index, API_SECONDS, partial(self._answer_report, job.task_id))
+        for task_ids, _ in replica.bulk_calls.calls:
+            self._later(index, API_SECONDS, partial(self._answer_reports, task_ids))
+        for task_ids in replica.renewals.asked:
+            self._later(index, API_SECONDS, partial(_renew, task_ids, self._clock()))
         for sent in replica.pool.dispatched:
             self._later(index, UNIT_SECONDS, partial(_finish, replica, sent.slot, sent.unit.id))
-        for taken in (replica.poller.requests, replica.claim_queue.jobs, replica.report_queue.jobs):
-            taken.clear()
+        replica.poller.requests.clear()
+        replica.claim_queue.jobs.clear()
+        replica.report_queue.jobs.clear()
+        replica.bulk_calls.calls.clear()
+        replica.renewals.asked.clear()
         replica.pool.dispatched.clear()
         self._wakes_at[index] = self._later(index, replica.wait(), None)
 
     def _answer_poll(self, replica: Harness, request: PollRequest, began_at: float) -> Event:
-        listed = self._api.page(request.limit)
+        listed = (self._api.claim_page if request.claims else self._api.page)(request.limit)
         new = tuple(task for task in listed if not replica.journal.holds(task.id))
         page = Page(new, known=len(listed) - len(new))
         result = PollResult.TASKS if listed else PollResult.EMPTY
-        size = ITEM_BYTES * len(listed)
         return TasksPolled(
-            PollAnswer(result, Health.HEALTHY, request.limit, began_at, API_SECONDS, page, size)
+            PollAnswer(
+                result,
+                Health.HEALTHY,
+                request.limit,
+                began_at,
+                API_SECONDS,
+                page,
+                page_bytes=ITEM_BYTES * len(listed),
+                is_claimed=request.claims,
+            )
         )
 
     def _answer_claim(self, task_id: str) -> Event:
         return ClaimDone(task_id, self._api.claim(task_id))
 
     def _answer_report(self, task_id: str) -> Event:
-        return ReportDone(task_id, self._api.report(task_id))
+        self._api.report([task_id])
+        return ReportDone(task_id, DONE)
+
+    def _answer_reports(self, task_ids: tuple[str, ...]) -> Event:
+        self._api.report(task_ids)
+        return BulkReportDone(task_ids, BulkAnswer(DONE, dict.fromkeys(task_ids, DONE)))
 
     def _later(self, index: int, seconds: float, happening: Happening | None) -> int:
         """Let it happen to the replica; None: it wakes. Returns the tick of that moment."""
@@ -218,9 +252,11 @@ def _finish(replica: Harness, slot: int, unit_id: int) -> Event:
     return replica.unit_finished(slot, OUTPUT, unit_id)
 
 
+def _renew(task_ids: tuple[str, ...], began_at: float) -> Event:
+    """No lease runs out in so short a run."""
+    return LeasesAnswered(task_ids, RenewAnswer(began_at, frozenset(task_ids)))
+
+
 def _settings(way: Way, replicas: int, index: int) -> Settings:
     """Little at once, so that a replica has no appetite for the tasks of many others."""
-    units = {"concurrency_limit": 2, "batch_max_tasks": 2}
-    if way is Way.SHARDS:
-        return make_settings(**units, shard_count=replicas, shard_index=index)
-    return make_settings(**units, claim_tasks=True)
+    return make_settings(concurrency_limit=2, batch_max_tasks=2, **way.settings(replicas, index))

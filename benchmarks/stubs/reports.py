@@ -1,11 +1,13 @@
 """What a PATCH says: a status, and which of the known vectors it carries."""
 
 import json
+import re
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 MAX_REMEMBERED = 4096
+_NUMBERS = re.compile(rb"\[[-+.0-9eE, ]+\]")
 
 
 class NoReportError(ValueError):
@@ -35,6 +37,27 @@ class ReportReader:
         if not isinstance(rest, dict) or not isinstance(rest.get("status"), str):
             raise NoReportError("a report is an object with a status")
         return Report(rest["status"], self._vector(body[start : end + 1]) if listed else None)
+
+    def read_all(self, body: bytes) -> list[tuple[str, Report]]:
+        """The task's id and the report of each item. NoReportError (or another ValueError) if one is none."""
+        lists: list[bytes] = []
+
+        def take_out(found: re.Match[bytes]) -> bytes:
+            lists.append(found[0])
+            return b"%d" % (len(lists) - 1)
+
+        items = json.loads(_NUMBERS.sub(take_out, body))
+        if not isinstance(items, list):
+            raise NoReportError("reports are a list")
+        return [self._read_item(item, lists) for item in items]
+
+    def _read_item(self, item: object, lists: list[bytes]) -> tuple[str, Report]:
+        if not isinstance(item, dict) or not isinstance(item.get("status"), str) or "id" not in item:
+            raise NoReportError("a report in a list is an object with an id and a status")
+        output = item.get("output_data")
+        place = output.get("embedding") if isinstance(output, dict) else None
+        vector = self._vector(lists[place]) if isinstance(place, int) else None
+        return str(item["id"]), Report(item["status"], vector)
 
     def _vector(self, text: bytes) -> int | None:
         if text not in self._seen:

@@ -1,8 +1,8 @@
 """The task API in memory: `python -m benchmarks.stubs.task_api --latency-ms 2`.
 
-GET pending and PATCH as the service speaks them; beside them POST /admin/seed and /admin/reset,
-GET /admin/stats and /admin/latencies. POST /admin/refuse-reports answers every PATCH with 401 until
-/admin/take-reports; after /admin/whole-pages a page has all that is pending, whatever was asked for.
+GET pending, PATCH of a task and of a list as the service speaks them; beside them POST /admin/seed and
+/admin/reset, GET /admin/stats and /admin/latencies. POST /admin/refuse-reports answers every PATCH with 401
+until /admin/take-reports; after /admin/whole-pages a page has all that is pending, whatever was asked for.
 """
 
 import argparse
@@ -15,11 +15,12 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from benchmarks.stubs.http import Answer, Reply, Request, reply_later, serve
-from benchmarks.stubs.reports import ReportReader
+from benchmarks.stubs.reports import Report, ReportReader
 from benchmarks.stubs.vectors import fingerprint, vector_number, vectors
 
 PENDING = "/api/ai-tasks/pending"
 ONE_TASK = "/api/ai-tasks/"
+ALL_TASKS = "/api/ai-tasks"
 FINAL = {"succeeded", "failed"}
 WORDS = [
     "river",
@@ -94,6 +95,8 @@ class TaskApi:
             self._poll(request, reply)
         elif request.method == "PATCH" and request.path.startswith(ONE_TASK):
             reply_later(reply, self._patch(request), self._latency_seconds)
+        elif request.method == "PATCH" and request.path == ALL_TASKS:
+            reply_later(reply, self._patch_list(request), self._latency_seconds)
         else:
             reply(self._admin(request))
 
@@ -136,11 +139,31 @@ class TaskApi:
             return Answer(400, json.dumps({"detail": str(error)}).encode())
         self.counts.patches += 1
         self.counts.patch_bytes += len(request.body)
+        self._take(identifier, task, report)
+        return Answer(200, json.dumps({"id": identifier, "status": report.status}).encode())
+
+    def _patch_list(self, request: Request) -> Answer:
+        if self._refuses_reports:
+            return UNAUTHORIZED
+        try:
+            reports = self._reader.read_all(request.body)
+        except ValueError as error:
+            return Answer(400, json.dumps({"detail": str(error)}).encode())
+        self.counts.patches += 1
+        self.counts.patch_bytes += len(request.body)
+        answers = []
+        for identifier, report in reports:
+            task = self._tasks.get(identifier)
+            if task is not None:
+                self._take(identifier, task, report)
+            answers.append({"id": identifier, "status": 404 if task is None else 200})
+        return Answer(207, json.dumps(answers).encode())
+
+    def _take(self, identifier: str, task: _Task, report: Report) -> None:
         self._pending.pop(identifier, None)
         if report.status in FINAL:
             right = report.status == "failed" or report.vector == vector_number(task.fingerprint)
             self._settle(task, report.status == "succeeded", right)
-        return Answer(200, json.dumps({"id": identifier, "status": report.status}).encode())
 
     def _settle(self, task: _Task, succeeded: bool, right: bool) -> None:
         counts, now = self.counts, time.monotonic()

@@ -6,19 +6,33 @@ from benchmarks.fleet import Call, Fleet, Way, calls_in
 from benchmarks.reports import fleet_table, simulated_table
 from benchmarks.simulated_fleet import run_simulation
 
-TASK = "/api/ai-tasks/{id}"
-METRICS = f"""
+ONE_BY_ONE = """
 # TYPE api_requests_total counter
-api_requests_total{{endpoint="/api/ai-tasks/pending",method="GET",status_code="200"}} 3.0
-api_requests_total{{endpoint="{TASK}",method="PATCH",status_code="200"}} 20.0
-api_requests_total{{endpoint="{TASK}",method="PATCH",status_code="409"}} 5.0
+api_requests_total{endpoint="/api/ai-tasks/pending",method="GET",status_code="200"} 3.0
+api_requests_total{endpoint="/api/ai-tasks/{id}",method="PATCH",status_code="200"} 20.0
+api_requests_total{endpoint="/api/ai-tasks/{id}",method="PATCH",status_code="409"} 5.0
 # TYPE ai_reports_total counter
-ai_reports_total{{outcome="done"}} 10.0
+ai_reports_total{outcome="done"} 10.0
+"""
+IN_BULK = """
+# TYPE api_requests_total counter
+api_requests_total{endpoint="/api/ai-tasks/claim",method="POST",status_code="200"} 3.0
+api_requests_total{endpoint="/api/ai-tasks/renew",method="POST",status_code="200"} 1.0
+api_requests_total{endpoint="/api/ai-tasks/{id}",method="PATCH",status_code="200"} 2.0
+api_requests_total{endpoint="/api/ai-tasks",method="PATCH",status_code="207"} 4.0
+# TYPE ai_reports_total counter
+ai_reports_total{outcome="done"} 100.0
 """
 
 
-def test_calls_are_counted_by_what_they_are_for() -> None:
-    assert calls_in(METRICS) == {Call.POLL: 3, Call.REPORT: 10, Call.CLAIM: 15, Call.LOST_CLAIM: 5}
+def test_patches_that_are_no_reports_are_claims_where_each_task_is_claimed() -> None:
+    calls = calls_in(ONE_BY_ONE, Way.EACH)
+    assert calls == {Call.POLL: 3, Call.REPORT: 10, Call.CLAIM: 15, Call.LOST_CLAIM: 5}
+
+
+def test_calls_for_many_tasks_are_counted_as_calls() -> None:
+    calls = calls_in(IN_BULK, Way.BATCH)
+    assert +calls == {Call.CLAIM: 3, Call.RENEWAL: 1, Call.REPORT: 6}
 
 
 def test_table_has_the_median_of_the_runs_and_the_most_of_their_faults() -> None:
@@ -37,6 +51,12 @@ def test_replicas_that_claim_report_each_task_once_and_lose_some_claims() -> Non
     assert run.claims_a_task * run.tasks == run.tasks + run.lost_claims
     assert run.lost_claims > 0
     assert (run.reports_a_task, run.repeated) == (1.0, 0)
+
+
+def test_replicas_that_claim_pages_list_each_task_once() -> None:
+    run = run_simulation(Way.BATCH, replicas=20, tasks_a_replica=4)
+    assert (run.listed_a_task, run.polls_a_task, run.lost_claims, run.repeated) == (1.0, 0.0, 0, 0)
+    assert run.reports_a_task < 1.0
 
 
 @pytest.mark.parametrize("replicas", [1, 5])

@@ -55,6 +55,23 @@ def test_failure_whose_message_has_brackets_is_read() -> None:
     )
 
 
+def test_reports_in_a_list_are_read_as_if_alone() -> None:
+    failed = b'{"id":"c","status":"failed","output_data":null,"error_message":"in [0] of [1]"}'
+    items = [b'{"id":"%c",' % name + report(numbers(which))[1:] for name, which in ((b"a", 1), (b"b", 2))]
+    got = ReportReader(VECTORS).read_all(b"[" + b",".join([*items, failed]) + b"]")
+    assert got == [
+        ("a", Report("succeeded", 1)),
+        ("b", Report("succeeded", 2)),
+        ("c", Report("failed", None)),
+    ]
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b'[{"status":"failed"}]', b'[{"id":"a"}]'], ids=repr)
+def test_list_with_something_that_is_no_report_is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        ReportReader(VECTORS).read_all(body)
+
+
 def test_texts_are_distinct_and_of_the_wanted_length() -> None:
     texts = {text_of(serial, 500) for serial in range(1, 200)}
     assert len(texts) == 199
