@@ -8,6 +8,7 @@ from shared.settings import Settings
 from supervisor.console.connections import MAX_CONNECTIONS
 from supervisor.console.listening import listen
 from supervisor.console.preflight.finding import Finding, Mark, faults_of
+from supervisor.console.preflight.operations import look_at_operations
 from supervisor.console.preflight.processors import look_at_processors
 from supervisor.console.preflight.provider import look_at_provider
 from supervisor.console.preflight.task_api import JournalTasks, look_at_task_api, read_journal
@@ -49,6 +50,8 @@ def _findings() -> Iterator[Finding]:
         in_journal = JournalTasks()
     task_api = look_at_task_api(settings, processors.usable, in_journal)
     yield from task_api.findings
+    if all(finding.mark is not Mark.FAILED for finding in task_api.findings):
+        yield from look_at_operations(settings, processors.usable)
     for name in settings.providers_in_use:
         yield look_at_provider(settings, name, processors.usable, task_api.models)
 
