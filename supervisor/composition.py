@@ -115,6 +115,7 @@ def compose(
     reports = Reports(journal, parts.reports, gone_reports, metrics, clock, outside.wall, parts.bulk)
     claims = _claims(settings, outside, parts)
     polling = _polling(settings, outside, parts, completion, reports, claims)
+    leases = _leases(settings, outside, parts, claims)
     return Supervisor(
         inbox=outside.inbox,
         journal=journal,
@@ -123,12 +124,12 @@ def compose(
         table=parts.table,
         polling=polling,
         claims=claims,
-        leases=_leases(settings, outside, parts, claims),
+        leases=leases,
         dispatcher=_dispatcher(settings, outside, parts, completion),
         reports=reports,
         api_gate=parts.api_gate,
         state=parts.loop,
-        observer=_observer(settings, outside, parts, polling),
+        observer=_observer(settings, outside, parts, polling, leases),
         notify=outside.notify,
         outbox_limit=OUTBOX_LIMIT,
         clock=clock,
@@ -286,7 +287,9 @@ def _dispatcher(settings: Settings, outside: Outside, parts: _Parts, completion:
     )
 
 
-def _observer(settings: Settings, outside: Outside, parts: _Parts, polling: Polling) -> Observer:
+def _observer(
+    settings: Settings, outside: Outside, parts: _Parts, polling: Polling, leases: Leases
+) -> Observer:
     return Observer(
         version=VERSION,
         state=parts.loop,
@@ -296,6 +299,7 @@ def _observer(settings: Settings, outside: Outside, parts: _Parts, polling: Poll
         table=parts.table,
         pool=outside.pool,
         polling=polling,
+        leases=leases,
         api_gate=parts.api_gate,
         providers=parts.providers,
         history=parts.history,

@@ -32,6 +32,7 @@ from supervisor.task_api.report_pace import ReportPace
 from supervisor.task_api.responses import PollResult
 from supervisor.task_api.sender import Outbox
 from supervisor.tasks.backlog import Backlog
+from supervisor.tasks.leases import Leases
 from supervisor.tasks.obstacles import Obstacle, ProvidersView, seconds_until
 from supervisor.tasks.polling import Polling
 
@@ -52,6 +53,7 @@ class Observer:
     table: SlotTable
     pool: WorkerPool
     polling: Polling
+    leases: Leases
     api_gate: APIGate
     providers: Providers
     report_pace: ReportPace
@@ -163,6 +165,7 @@ class Observer:
             Idle.NO_WORKERS: not self._has_worker(),
             Idle.JOURNAL_UNWRITABLE: not self.state.journal_writable,
             Idle.OUTBOX_FULL: self.state.outbox_full,
+            Idle.CLAIMS_UNSURE: bool(len(self.backlog)) and not self.leases.are_sure,
         }
         for reason, holds in reasons.items():
             if holds:
@@ -180,6 +183,8 @@ class Observer:
         match idle:
             case Idle.NO_WORK | Idle.POLLS_FAILING:
                 return self.polling.next_at_with_room()
+            case Idle.CLAIMS_UNSURE:
+                return self.leases.next_at()
             case Idle.API_CIRCUIT_OPEN:
                 return self.api_gate.breaker.reopens_at
             case Idle.PROVIDER_HOLD | Idle.PROVIDER_CIRCUIT_OPEN | Idle.RATE_LIMITED | Idle.RETRY_WAIT:

@@ -36,6 +36,8 @@ class Idle(StrEnum):
     NO_WORKERS = "no_workers"
     JOURNAL_UNWRITABLE = "journal_unwritable"
     OUTBOX_FULL = "outbox_full"
+    CLAIMS_UNSURE = "claims_unsure"
+    """The API has yet to say which claimed tasks are still ours."""
     API_CIRCUIT_OPEN = "api_circuit_open"
     POLLS_FAILING = "polls_failing"
     PROVIDER_HOLD = "provider_hold"

@@ -137,6 +137,19 @@ def _draining(status: Status) -> Notice:
     return Notice(Severity.CALM, title, left)
 
 
+def _claims_unsure(status: Status) -> Notice:
+    return Notice(
+        Severity.CAUTION,
+        f"{waits(status.backlog)} until the task API says which are still ours",
+        sentences(
+            "The service has just started, or could not renew its claims for a whole lease. Another"
+            " replica may have the tasks by now, so none is begun.",
+            cause(trouble_of(status, API, REPORTS), status),
+            next_try(status.wait_seconds),
+        ),
+    )
+
+
 def _no_workers(status: Status) -> Notice:
     how = f"The last one {status.deaths[0].how}. " if status.deaths else ""
     return Notice(Severity.ALARM, "No worker is up", f"{how}Starts are tried again, at most 10 s apart.")
@@ -292,6 +305,7 @@ NOTICES: Mapping[Idle, Callable[[Status], Notice]] = {
     Idle.NO_WORKERS: _no_workers,
     Idle.JOURNAL_UNWRITABLE: _journal_unwritable,
     Idle.OUTBOX_FULL: _outbox_full,
+    Idle.CLAIMS_UNSURE: _claims_unsure,
     Idle.API_CIRCUIT_OPEN: _api_circuit_open,
     **{reason: _of_shown_provider(reason) for reason in _OF_PROVIDER},
     Idle.RETRY_WAIT: _retry_wait,

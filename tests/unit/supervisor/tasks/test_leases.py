@@ -6,6 +6,7 @@ import pytest
 
 from shared.errors import RetryReason
 from shared.settings import ClaimMode
+from supervisor.status.status import Idle
 from supervisor.task_api.renewal import LeasesAnswered, RenewAnswer
 from supervisor.task_api.responses import Health, ReportAnswer, ReportOutcome
 from supervisor.tasks.leases import IDS_A_CALL
@@ -107,7 +108,7 @@ def test_what_runs_or_is_finished_when_it_is_lost_is_reported_all_the_same() -> 
 
 def test_after_a_start_nothing_runs_before_the_api_has_said_what_is_still_ours(tmp_path: Path) -> None:
     harness = left_by_an_earlier_run(tmp_path / "journal")
-    assert held(harness) == []
+    assert (held(harness), harness.status.idle) == ([], Idle.CLAIMS_UNSURE)
     assert sorted(harness.renewals.asked[0]) == ["a", "b"]
     harness.answer_renewal("a")
     assert held(harness) == ["b"]
