@@ -21,6 +21,7 @@ class FakeWorker:
     def hello(self, timeout_seconds: float) -> str | None:
         del timeout_seconds
         if self._cluster.lost:
+            self._cluster.reachable = not self._cluster.head_goes
             raise WorkerLostError(self._cluster.lost)
         return self._cluster.places.get(timeout=20.0)
 
@@ -66,6 +67,8 @@ class FakeCluster:
         self.gives = ""
         """Why no unit can be handed over."""
         self.reachable = True
+        self.head_goes = False
+        """With the first worker that does not come up."""
 
     def new_worker(self) -> FakeWorker:
         self.workers.append(FakeWorker(self))

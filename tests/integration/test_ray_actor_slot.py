@@ -170,9 +170,11 @@ def test_actor_that_is_of_no_use_says_why(tmp_path: Path, cluster: FakeCluster) 
 def test_actor_that_cannot_start_for_the_cluster_is_gone_is_no_death(
     tmp_path: Path, cluster: FakeCluster
 ) -> None:
-    cluster.lost, cluster.reachable = "died", False
+    cluster.lost, cluster.head_goes = "died", True
     running = RunningSlot(tmp_path, cluster)
-    running.wait(Awaited(3, NO_HEAD))
+    eventually(lambda: len(running.reports) >= 2)
+    assert set(running.reports) == {Awaited(3, NO_HEAD)}
+    assert len(cluster.workers) == 1, "none is asked for while the head is gone"
     running.end()
 
 

@@ -160,6 +160,13 @@ def test_when_the_bridge_ends_every_worker_dies_once_and_no_unit_is_blamed(servi
     ]
 
 
+def test_bridge_that_never_had_a_worker_takes_none_along(service: Service) -> None:
+    service.with_workers().end()
+    service.bridge(2).end()
+    service.bridge(3)
+    assert len(service.log.all(WorkerDied)) == SLOTS
+
+
 def test_answers_that_the_bridge_sent_before_its_end_count(service: Service) -> None:
     bridge = service.with_workers()
     bridge.tell(answer(0, 1, UnitDone(3)))
