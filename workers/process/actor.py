@@ -9,7 +9,7 @@ import os
 import pickle
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -23,6 +23,8 @@ from shared.metric_changes import Changes, MetricChanges, note_metric_changes
 from shared.models import InputPlace
 from shared.version import VERSION
 from workers.config import WorkerConfig
+from workers.factory import ProcessorSpec
+from workers.plugins import PluginError, import_class
 from workers.process.pipe import PICKLE_PROTOCOL
 from workers.process.threads import start_thread
 
@@ -80,10 +82,12 @@ class WorkerActor:
                 f"the service's code on the Ray node {self._where()} (version {VERSION}) is not that of the"
                 f" supervisor; {SAME_CODE}"
             )
+        settings = cast("WorkerConfig", pickle.loads(config))  # noqa: S301  pickled by our supervisor
+        if missing := _missing(settings.processors):
+            return WorkerUnfit(f"the Ray node {self._where()} lacks {missing}; {SAME_CODE}")
         # With numpy, which the bridge does not need.
         from workers.process.equipment import Equipment  # noqa: PLC0415
 
-        settings = cast("WorkerConfig", pickle.loads(config))  # noqa: S301  pickled by our supervisor
         configure_logs(settings.log_level, settings.log_format, f"worker-{slot}")
         self._changes = note_metric_changes()
         try:
@@ -133,6 +137,16 @@ class WorkerActor:
         if isinstance(found, str):
             raise OSError(found)
         return found
+
+
+def _missing(processors: Iterable[ProcessorSpec]) -> str:
+    """The first task type that cannot be loaded here, and why: a unit of it could not even be unpickled."""
+    for spec in processors:
+        try:
+            import_class(spec.source.path)
+        except PluginError as error:
+            return f"the processor of {spec.task_type}: {error}"
+    return ""
 
 
 @functools.cache
