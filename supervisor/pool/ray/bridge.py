@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from multiprocessing.connection import Connection
 
@@ -93,7 +93,7 @@ class Teller:
             time.sleep(ALIVE_EVERY_SECONDS)
 
 
-def serve(pipe: Connection, config: BridgeConfig, cluster: Cluster, tell: Teller) -> None:
+def serve(pipe: Connection, config: BridgeConfig, cluster: Cluster, tell: Callable[[Report], None]) -> None:
     """Keep an actor alive in each slot and hand on what the pool orders, until it orders to close."""
     numbers = itertools.count(config.first_number)
     slots = [
