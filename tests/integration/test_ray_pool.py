@@ -274,6 +274,16 @@ def test_close_asks_the_bridge_to_end_and_tells_no_death() -> None:
     bridge.forget()
 
 
+def test_close_does_not_wait_for_a_bridge_that_has_no_workers() -> None:
+    service = Service()
+    bridge = service.bridge()
+    bridge.tell(Unreachable("nothing answers at head:6379"))
+    eventually(service.awaited)
+    service.pool.close()
+    assert bridge.killed
+    bridge.forget()
+
+
 def test_without_ray_there_is_one_line_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> str:
         raise importlib.metadata.PackageNotFoundError(name)

@@ -146,10 +146,16 @@ class RayPool:
     def close(self) -> None:
         self._closing.set()
         self._orders.put(Close())
+        if not self._workers:
+            self._kill_bridge()  # which may wait for a cluster that is gone, and hear no order
         if self._thread is not None:
             self._thread.join(CLOSE_SECONDS)
-        if self._bridge is not None:
-            self._bridge.kill()
+        self._kill_bridge()
+
+    def _kill_bridge(self) -> None:
+        bridge = self._bridge
+        if bridge is not None:
+            bridge.kill()
 
     def _run(self) -> None:
         """The work of the thread: one bridge after another until `close`."""
