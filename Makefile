@@ -53,7 +53,7 @@ style: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 lock:  ## compile the requirements files anew (needs uv)
-	for name in requirements requirements-local requirements-dev; do \
+	for name in requirements requirements-local requirements-ray requirements-dev; do \
 	    UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --universal --python-version 3.11 \
 	        --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate $(LOCK) \
 	        $$name.in --output-file $$name.txt || exit 1; \

@@ -1,16 +1,18 @@
 # Checks that start real things. They want root, Debian's packages and, the first time, its archive and
 # the package registries; what each misses it says. `make test` needs none of them.
 #   apt-get install buildah runc debootstrap systemd-container prometheus nodejs npm podman netavark \
-#       aardvark-dns iptables catatonit busybox-static docker-compose
-.PHONY: dashboards verify verify-image verify-systemd verify-alerts verify-dashboards verify-compose verify-kubernetes
+#       aardvark-dns iptables catatonit busybox-static docker-compose iproute2
+.PHONY: dashboards verify verify-image verify-systemd verify-alerts verify-dashboards verify-compose verify-kubernetes \
+    verify-ray
 
 VERIFY := .venv-verify
+RAY := .venv-ray
 VERIFY_PATH := PATH="$(CURDIR)/$(VERIFY)/bin:$$PATH"
 
 dashboards: $(VENV)/.installed-dev  ## write grafana/dashboards anew from deploy/dashboards and docs/alerts.md
 	$(BIN)/python -m deploy.dashboards
 
-verify: verify-compose verify-kubernetes verify-dashboards verify-alerts verify-image verify-systemd  ## all of the verify targets
+verify: verify-compose verify-kubernetes verify-dashboards verify-alerts verify-image verify-systemd verify-ray  ## all of the verify targets
 
 verify-image: $(VENV)/.installed-dev $(VERIFY)/.installed  ## build the image, run it with a read-only root (root)
 	$(VERIFY_PATH) $(BIN)/python -m deploy.verify.image
@@ -31,6 +33,16 @@ verify-compose: $(VENV)/.installed-dev $(VERIFY)/.installed  ## docker-compose.y
 
 verify-kubernetes: $(VERIFY)/.installed  ## the manifests by the published schemas
 	$(VERIFY_PATH) $(VERIFY)/bin/python -m deploy.verify.kubernetes
+
+verify-ray: $(RAY)/.installed  ## POOL=ray on two nodes in network namespaces; a node dies, and the head (root)
+	$(RAY)/bin/python -m pytest -m "slow or not slow" tests/integration/test_ray_workers.py tests/integration/test_ray_cluster.py
+	$(RAY)/bin/python -m deploy.verify.ray
+
+$(RAY)/.installed: requirements.txt requirements-local.txt requirements-ray.txt requirements-dev.txt
+	$(PYTHON) -m venv $(RAY)
+	$(RAY)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	    -r requirements.txt -r requirements-local.txt -r requirements-ray.txt -r requirements-dev.txt
+	@touch $@
 
 $(VERIFY)/.installed: deploy/verify/requirements.txt
 	$(PYTHON) -m venv $(VERIFY)

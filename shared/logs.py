@@ -64,6 +64,7 @@ class LogEvent(StrEnum):
     REJECTED_DROPPED = "rejected_dropped"
     WORKER_STARTED = "worker_started"
     WORKER_DIED = "worker_died"
+    WORKERS_AWAITED = "workers_awaited"
     WORKER_RECYCLED = "worker_recycled"
     BREAKER_CHANGED = "breaker_changed"
     PROVIDER_THROTTLED = "provider_throttled"

@@ -19,6 +19,8 @@ MAX_LABEL_VALUES: Final = 50
 OTHER_LABEL: Final = "other"
 METRIC_FILE_BYTES: Final = 512 * 1024
 """Room for every series of 50 models; the library doubles a file that is too small."""
+METRIC_KINDS: Final = ("counter", "histogram")
+"""Of a worker. Each has a file of its own."""
 FAST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 SLOW_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600, 21600)
 BATCH_BUCKETS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2048)
@@ -55,13 +57,18 @@ def reserve_metric_files(directory: Path, processes: Iterable[str]) -> None:
     would kill the writer with SIGBUS. Raises OSError if there is no room, or no memory map.
     """
     for process in processes:
-        for kind in ("counter", "histogram"):
-            descriptor = os.open(directory / f"{kind}_{process}.db", os.O_RDWR | os.O_CREAT, 0o600)
+        for kind in METRIC_KINDS:
+            descriptor = os.open(metric_file(directory, kind, process), os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 os.posix_fallocate(descriptor, 0, METRIC_FILE_BYTES)
                 mmap.mmap(descriptor, METRIC_FILE_BYTES).close()
             finally:
                 os.close(descriptor)
+
+
+def metric_file(directory: Path, kind: str, process: str) -> Path:
+    """Where the library keeps the metrics of one kind of `process`."""
+    return directory / f"{kind}_{process}.db"
 
 
 def use_metric_files(directory: Path, process: str) -> None:

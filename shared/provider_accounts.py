@@ -24,6 +24,7 @@ _TAKEN: Mapping[str, str] = {
     LOCAL: "is the embedded model",
     "api": "is the task API",
     "journal": "is the journal",
+    "workers": "are the workers",
 }
 """Names that mean something already, in metrics, logs and notices."""
 EXAMPLE = '{"ollama": {"base_url": "http://host:11434/v1"}}'

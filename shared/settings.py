@@ -32,11 +32,14 @@ PENDING_PATH = "/api/ai-tasks/pending"
 TASK_PATH = "/api/ai-tasks/{id}"
 LIMITS_EXAMPLE = '{"text-generation": 20}'
 ROUTES_EXAMPLE = '{"nomic-*": "ollama"}'
+MAX_RESOURCES = 1024
+"""Of one machine."""
 MAX_UNITS = 256
 """Of work at once."""
 NESTED_PROVIDERS = "nested_providers"
 """What variables of the form PROVIDERS__NAME__FIELD say, for the constructor."""
 _PATH_SAFE = re.compile(r"/[!-~]*")
+_HOST_AND_PORT = re.compile(r"[^\s:/@]+:\d{1,5}|\[[0-9a-fA-F:.]+\]:\d{1,5}")
 _QUOTED = re.compile(r"""(["'])(.*)\1(\s+#.*)?""")
 _COMMENT = re.compile(r"\s+#.*")
 _JSON_STARTS = ("{", "[")
@@ -64,6 +67,13 @@ class ClaimMode(StrEnum):
     """By a PATCH for each task."""
     BATCH = "batch"
     """The poll itself claims what it brings."""
+
+
+class Pool(StrEnum):
+    """Where workers run."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 class LogLevel(StrEnum):
@@ -187,6 +197,12 @@ class Settings(ServiceLocation, TaskTypeSettings, FurtherProviders):
     concurrency_limit: Annotated[int, Field(ge=1, le=MAX_UNITS)] = 5
     worker_threads: Annotated[int, Field(ge=1, le=256)] = 1
     report_concurrency: Annotated[int, Field(ge=1, le=64)] = 8
+    pool: Pool = Pool.LOCAL
+    ray_address: str | None = None
+    """Of the head of the Ray cluster: `host:port`."""
+    ray_worker_cpus: Annotated[float, Field(ge=0, le=MAX_RESOURCES, allow_inf_nan=False)] = 1.0
+    """That Ray sets aside for each worker."""
+    ray_worker_gpus: Annotated[float, Field(ge=0, le=MAX_RESOURCES, allow_inf_nan=False)] = 0.0
 
     max_retries: Count = 3
     retry_backoff_factor: Annotated[float, Field(ge=1, le=60, allow_inf_nan=False)] = 2.0
@@ -266,7 +282,9 @@ class Settings(ServiceLocation, TaskTypeSettings, FurtherProviders):
     def _upper(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
-    @field_validator("embedding_provider", "unknown_task_policy", "claim_mode", "log_format", mode="before")
+    @field_validator(
+        "embedding_provider", "unknown_task_policy", "claim_mode", "pool", "log_format", mode="before"
+    )
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
@@ -300,6 +318,20 @@ class Settings(ServiceLocation, TaskTypeSettings, FurtherProviders):
         if is_template(text):
             raise ValueError("is the placeholder of an example; set the real one, or none at all")
         return SecretStr(text) if text else None
+
+    @field_validator("ray_address")
+    @classmethod
+    def _ray_address(cls, value: str | None) -> str | None:
+        if value is None or _HOST_AND_PORT.fullmatch(value):
+            return value
+        raise ValueError("must be host:port of the head of the Ray cluster, such as 10.0.0.1:6379")
+
+    @field_validator("ray_worker_cpus", "ray_worker_gpus")
+    @classmethod
+    def _resources(cls, value: float) -> float:
+        if value > 1 and not value.is_integer():
+            raise ValueError("must be a whole number, or a part of one such as 0.5")
+        return value
 
     @field_validator("shard_index")
     @classmethod
@@ -358,6 +390,8 @@ def faults_of_groups(settings: Settings) -> Iterator[str]:
         )
         if settings.api_token is not None:
             yield f"API_TOKEN: cannot be used together with {given[0].upper()}; unset one of them"
+    if settings.pool is Pool.RAY and settings.ray_address is None:
+        yield "RAY_ADDRESS: is required but not set, as POOL is ray; write host:port of the cluster's head"
     if settings.api_client_key is not None and settings.api_client_cert is None:
         yield "API_CLIENT_CERT: is required but not set, as API_CLIENT_KEY is set"
     if settings.claims is ClaimMode.BATCH and settings.shard_count > 1:

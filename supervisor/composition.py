@@ -210,7 +210,12 @@ def _parts(settings: Settings, outside: Outside, backlog: Backlog) -> _Parts:
         api_gate=api_gate,
         providers=_providers(settings, outside),
         scheduler=PollScheduler.from_settings(settings, clock),
-        loop=LoopState(settings.drain_timeout_seconds, clock, TroubleRecord("journal", wall=outside.wall)),
+        loop=LoopState(
+            settings.drain_timeout_seconds,
+            clock,
+            TroubleRecord("journal", wall=outside.wall),
+            TroubleRecord("workers", wall=outside.wall),
+        ),
         processor_troubles=_processor_troubles(outside),
         history=History(clock),
     )

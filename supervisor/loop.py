@@ -8,7 +8,7 @@ from supervisor.journal.journal import JournalUnwritableError, TaskJournal
 from supervisor.journal.task_record import Claim, Report
 from supervisor.loop_state import LoopState
 from supervisor.observer import Observer
-from supervisor.pool.base import UnitFinished, UnitProgressed, WorkerDied, WorkerStarted
+from supervisor.pool.base import UnitFinished, UnitProgressed, WorkerDied, WorkersAwaited, WorkerStarted
 from supervisor.pool.slot_table import SlotTable
 from supervisor.runtime.events import (
     Event,
@@ -122,6 +122,8 @@ class Supervisor:
                 self.dispatcher.started(event)
             case WorkerDied():
                 self.dispatcher.died(event)
+            case WorkersAwaited():
+                self.state.note_awaited(event.reason)
             case WakeRequested():
                 self.polling.scheduler.poll_now()
             case StopRequested():

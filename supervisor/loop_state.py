@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from supervisor.runtime.trouble import TroubleRecord
+from shared.logs import LogEvent, get_logger
+from supervisor.runtime.trouble import Cause, TroubleRecord
+
+log = get_logger("loop")
 
 
 @dataclass(slots=True)
@@ -13,6 +16,8 @@ class LoopState:
     drain_timeout_seconds: float
     clock: Callable[[], float]
     journal_trouble: TroubleRecord
+    pool_trouble: TroubleRecord
+    """Why workers cannot be started now."""
     paused: bool = False
     journal_writable: bool = True
     outbox_full: bool = False
@@ -28,6 +33,14 @@ class LoopState:
             self.drain_deadline = self.clock() + self.drain_timeout_seconds
         else:
             self.stop_forced = True
+
+    def note_awaited(self, reason: str) -> None:
+        """Workers cannot be started now; without a reason they can again."""
+        if reason:
+            log.warning(LogEvent.WORKERS_AWAITED, detail=reason)
+            self.pool_trouble.failed(Cause("workers_awaited", reason))
+        else:
+            self.pool_trouble.succeeded()
 
     @property
     def draining(self) -> bool:

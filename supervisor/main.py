@@ -28,7 +28,7 @@ from supervisor.console.wake import WakeEndpoint
 from supervisor.journal.journal import TaskJournal
 from supervisor.journal.report_bodies import BodyFiles
 from supervisor.journal.state_directory import StateDirectory
-from supervisor.pool.local import LocalPool
+from supervisor.pool.choice import make_pool
 from supervisor.runtime.events import Inbox
 from supervisor.runtime.notifier import Notifier
 from supervisor.runtime.process import (
@@ -183,10 +183,11 @@ def _build(
         ),
         bulk_calls=WireBulkCalls(api, wire.new_queue(BULK_CALLS_AT_ONCE), inbox.post),
         renew_queue=WireRenewals(api, inbox.post),
-        pool=LocalPool(
-            settings.workers,
+        pool=make_pool(
+            settings,
             WorkerConfig.from_settings(settings, processors.specs(), state.metrics),
             inbox.post,
+            settings.workers,
         ),
         metrics=metrics,
         board=board,

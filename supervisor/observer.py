@@ -239,7 +239,7 @@ class Observer:
         # A report that ended because its task is gone was no success. It is no trouble either.
         if len(self.outbox) or reports.probing:
             records.insert(2, reports.trouble)
-        records.extend(self.processor_troubles)
+        records += [self.state.pool_trouble, *self.processor_troubles]
         return tuple(record.current for record in records if record.current is not None)
 
     def _learned(self) -> LearnedStatus:

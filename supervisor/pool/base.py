@@ -11,8 +11,19 @@ from supervisor.runtime.events import Event
 
 @dataclass(frozen=True, slots=True)
 class WorkerStarted(Event):
+    """A worker is ready for its first unit. `pid` is a number that no other worker of the pool has now."""
+
     slot: int
     pid: int
+    where: str = ""
+    """The machine, where it may be another than this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersAwaited(Event):
+    """Workers cannot be started now, through no fault of theirs, and why; without a reason they can again."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +52,9 @@ class UnitFinished(Event):
 class WorkerDied(Event):
     """A worker process ended, holding the units `unit_ids`.
 
-    `exit_code` is negative for a signal, None if it could not even start.
+    Units of the slot that are not among them had no part in it: they never reached the worker, or all
+    workers went at once with what they ran on. `exit_code` is negative for a signal, None if it could not
+    even start or is not known; then there is a reason.
     """
 
     slot: int

@@ -184,7 +184,8 @@ class Dispatcher:
         """A worker is ready for its first unit."""
         self.table.started(event.slot, event.pid, self.clock())
         self.table[event.slot].rss_bytes = self.pool.rss_bytes(event.slot)
-        log.info(LogEvent.WORKER_STARTED, slot=event.slot, pid=event.pid)
+        place = {"where": event.where} if event.where else {}
+        log.info(LogEvent.WORKER_STARTED, slot=event.slot, pid=event.pid, **place)
 
     def progressed(self, event: UnitProgressed) -> None:
         """Some tasks of a unit are done, and their worker goes on with the others."""

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-import time
+from functools import partial
 from multiprocessing.connection import Connection
 
 from setproctitle import setproctitle
@@ -18,11 +18,10 @@ from setproctitle import setproctitle
 from shared.errors import RAISE_PROCESS_LIMIT, ConfigurationError
 from shared.logs import configure_logs
 from shared.messages import WorkerReady, WorkerUnfit
-from shared.metrics import WorkerMetrics, use_metric_files
+from shared.metrics import use_metric_files
 from workers.config import WorkerConfig
-from workers.process.pipe import send_message
+from workers.process.pipe import SupervisorPipe, send_message
 from workers.process.threads import end_process_after, end_process_later
-from workers.providers.calls import ProviderCalls
 
 EXIT_UNFIT = 2
 CLOSE_SECONDS = 5.0
@@ -42,9 +41,8 @@ def worker_main(slot: int, pipe: Connection, config: WorkerConfig) -> None:
 
 def _work(slot: int, pipe: Connection, config: WorkerConfig) -> None:
     # With numpy, which the supervisor does not need.
-    from workers.factory import processors_of  # noqa: PLC0415
-    from workers.process.worker import Worker  # noqa: PLC0415
-    from workers.providers.registry import ProviderClients  # noqa: PLC0415
+    from workers.process.equipment import Equipment  # noqa: PLC0415
+    from workers.process.worker import read_input  # noqa: PLC0415
 
     name = f"worker-{slot}"
     setproctitle(f"ai-task-processor: {name}")
@@ -56,13 +54,9 @@ def _work(slot: int, pipe: Connection, config: WorkerConfig) -> None:
     _let_forkserver_end()
     configure_logs(config.log_level, config.log_format, name)
     use_metric_files(config.metrics_directory, name)
-    calls = ProviderCalls(WorkerMetrics(), time.monotonic)
     try:
-        _die_with_parent(supervisor.sentinel)
-        providers = ProviderClients(config.accounts, calls)
-        if config.must_connect:
-            providers.connect(config.default_provider)
-        factory = processors_of(config.processors)
+        die_with_parent(supervisor.sentinel)
+        equipment = Equipment.from_config(config)
     except ConfigurationError as error:
         with contextlib.suppress(OSError):  # the supervisor may have ended for the same reason
             send_message(pipe, WorkerUnfit(str(error)))
@@ -71,20 +65,11 @@ def _work(slot: int, pipe: Connection, config: WorkerConfig) -> None:
         send_message(pipe, WorkerReady(os.getpid()))
     except OSError:
         return  # the supervisor died before this worker was ready
-    Worker(
-        pipe=pipe,
-        parent_sentinel=supervisor.sentinel,
-        inputs_directory=config.inputs_directory,
-        factory=factory,
-        provider_of=lambda name: providers.client(name or config.default_provider),
-        calls=calls,
-        clock=time.monotonic,
-        threads=config.threads,
-    ).run()
+    ours = SupervisorPipe(pipe, supervisor.sentinel)
+    equipment.worker(ours.receive, ours.send, partial(read_input, config.inputs_directory)).run()
     # A `close` of a plug-in that hangs would keep the worker from being replaced.
     end_process_later(CLOSE_SECONDS)
-    factory.close()
-    providers.close()
+    equipment.close()
 
 
 def leave_signals_to_supervisor() -> None:
@@ -102,7 +87,7 @@ def show_stacks() -> None:
     faulthandler.register(signal.SIGQUIT, all_threads=True)
 
 
-def _die_with_parent(parent_sentinel: int) -> None:
+def die_with_parent(parent_sentinel: int) -> None:
     """Have this process killed when the supervisor dies, in two ways.
 
     A thread waits for `parent_sentinel`: it works on every system, but needs the interpreter. And the kernel

@@ -47,7 +47,7 @@ signal.signal(signal.SIGQUIT, signal.SIG_IGN)
 os.environ.update(SINGLE_THREADED)
 os.fork = fork_or_refuse
 
-import workers.process.worker  # noqa: E402, F401
+import workers.process.equipment  # noqa: E402, F401
 from workers.plugins import PluginError, import_class  # noqa: E402
 from workers.providers.registry import preload_providers  # noqa: E402  brings numpy, so after the variables are set
 

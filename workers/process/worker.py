@@ -2,12 +2,10 @@
 
 import contextlib
 import itertools
-import multiprocessing.connection
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,6 @@ from shared.logs import LogEvent, get_logger
 from shared.messages import Failure, Unit, UnitDone, UnitProgress
 from shared.models import InputPlace, Output, Task
 from workers.factory import ProcessorFactory
-from workers.process.pipe import receive_unit, send_message
 from workers.process.progress import Progress
 from workers.process.redaction import with_shown_words
 from workers.process.threads import start_thread
@@ -34,27 +31,28 @@ MAX_MARGIN_SECONDS = 5.0
 
 
 class Worker:
-    """Runs units, `threads` of them at once, until the supervisor closes the pipe or dies.
+    """Runs units, `threads` of them at once.
 
-    `parent_sentinel` becomes readable when the supervisor dies. The pipe may not show it, while another
-    process holds a copy of its other end.
+    `receive` waits for a unit, and gives None when there will be no more. One thread at a time calls it.
+    `send` takes the answers, one at a time; it raises OSError when nobody is left to hear them. `read_input`
+    gives the JSON of an input that is in a file; it raises OSError or ValueError.
     """
 
     def __init__(
         self,
         *,
-        pipe: Connection,
-        parent_sentinel: int,
-        inputs_directory: Path,
+        receive: Callable[[], Unit | None],
+        send: Callable[[UnitProgress | UnitDone], None],
+        read_input: Callable[[InputPlace], bytes],
         factory: ProcessorFactory,
         provider_of: Callable[[str], BaseProvider],
         calls: ProviderCalls,
         clock: Callable[[], float],
         threads: int = 1,
     ) -> None:
-        self._pipe = pipe
-        self._parent_sentinel = parent_sentinel
-        self._inputs_directory = inputs_directory
+        self._receive = receive
+        self._send_message = send
+        self._read_input = read_input
         self._factory = factory
         self._provider_of = provider_of
         self._calls = calls
@@ -78,15 +76,11 @@ class Worker:
                 return
 
     def _next_unit(self) -> Unit | None:
-        """Wait for one; None when the supervisor is gone. One thread at a time reads the pipe."""
+        """Wait for one; None when there will be no more."""
         with self._receive_lock:
-            if self._pipe not in multiprocessing.connection.wait([self._pipe, self._parent_sentinel]):
-                return None
-            try:
-                unit = receive_unit(self._pipe)
-            except (EOFError, OSError):
-                return None
-            self._begin_unit()
+            unit = self._receive()
+            if unit is not None:
+                self._begin_unit()
             return unit
 
     def _begin_unit(self) -> None:
@@ -125,7 +119,7 @@ class Worker:
 
     def _send(self, message: UnitProgress | UnitDone) -> None:
         with self._send_lock:
-            send_message(self._pipe, message)
+            self._send_message(message)
 
     def _outcomes(self, unit: Unit) -> Mapping[str, Output | Failure]:
         """What became of the unit's tasks, but for the outcomes that were sent already."""
@@ -188,7 +182,7 @@ class Worker:
         for task in tasks:
             if (place := task.input_place) is not None and task.question not in inputs:
                 try:
-                    inputs[task.question] = self._read(place)
+                    inputs[task.question] = orjson.loads(self._read_input(place))
                 except (OSError, ValueError, TypeError) as error:
                     unreadable[task.id] = str(error)
         whole = tuple(
@@ -197,10 +191,12 @@ class Worker:
         )
         return whole, unreadable
 
-    def _read(self, place: InputPlace) -> object:
-        with (self._inputs_directory / place.file).open("rb") as file:
-            file.seek(place.start)
-            return orjson.loads(file.read(place.length))
+
+def read_input(directory: Path, place: InputPlace) -> bytes:
+    """The JSON of an input that is in a file of the directory. Raises OSError."""
+    with (directory / place.file).open("rb") as file:
+        file.seek(place.start)
+        return file.read(place.length)
 
 
 def _parsed(

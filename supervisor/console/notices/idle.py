@@ -11,6 +11,7 @@ from supervisor.console.notices.notice import (
     JOURNAL,
     POLLS,
     REPORTS,
+    WORKERS,
     Notice,
     Severity,
     advice,
@@ -118,7 +119,9 @@ def _next_poll(status: Status) -> str:
     return f"The next poll is in {duration(seconds)}."
 
 
-def _starting(_: Status) -> Notice:
+def _starting(status: Status) -> Notice:
+    if awaited := cause(trouble_of(status, WORKERS), status):
+        return Notice(Severity.CAUTION, "Starting: no worker is up yet", awaited)
     return Notice(Severity.CALM, "Starting", "The first workers are loading what they need.")
 
 
@@ -151,8 +154,10 @@ def _claims_unsure(status: Status) -> Notice:
 
 
 def _no_workers(status: Status) -> Notice:
-    how = f"The last one {status.deaths[0].how}. " if status.deaths else ""
-    return Notice(Severity.ALARM, "No worker is up", f"{how}Starts are tried again, at most 10 s apart.")
+    awaited = cause(trouble_of(status, WORKERS), status)
+    how = f"The last one {status.deaths[0].how}." if status.deaths else ""
+    again = "Starts are tried again, at most 10 s apart."
+    return Notice(Severity.ALARM, "No worker is up", sentences(awaited or how, again))
 
 
 def _journal_unwritable(status: Status) -> Notice:

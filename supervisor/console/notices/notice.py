@@ -9,6 +9,7 @@ from supervisor.status.status import Status
 
 API = "api"
 JOURNAL = "journal"
+WORKERS = "workers"
 POLLS = "polls"
 REPORTS = "reports"
 

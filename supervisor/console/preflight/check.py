@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator
 
 from shared.errors import ConfigurationError
 from shared.loading import find_unknown_names, load_settings
-from shared.settings import Settings
+from shared.settings import Pool, Settings
 from supervisor.console.connections import MAX_CONNECTIONS
 from supervisor.console.listening import listen
 from supervisor.console.preflight.finding import Finding, Mark, faults_of
 from supervisor.console.preflight.operations import look_at_operations
 from supervisor.console.preflight.processors import look_at_processors
 from supervisor.console.preflight.provider import look_at_provider
+from supervisor.console.preflight.ray import look_at_ray
 from supervisor.console.preflight.task_api import JournalTasks, look_at_task_api, read_journal
 from supervisor.journal.state_directory import StateDirectory
 from supervisor.runtime.process import ExitCode, check_open_files, take_open_files
@@ -52,6 +53,11 @@ def _findings() -> Iterator[Finding]:
     yield from task_api.findings
     if all(finding.mark is not Mark.FAILED for finding in task_api.findings):
         yield from look_at_operations(settings, processors.usable)
+    if settings.pool is Pool.RAY:
+        on_ray = look_at_ray(settings, processors.usable)
+        yield on_ray
+        if on_ray.mark is Mark.FAILED:
+            return  # providers are asked by workers
     for name in settings.providers_in_use:
         yield look_at_provider(settings, name, processors.usable, task_api.models)
 

@@ -17,8 +17,8 @@ from shared.provider_accounts import LOCAL, ProviderAccount
 from shared.routes import EMBEDDING_TYPE, Routes
 from shared.settings import LogLevel, Settings
 from supervisor.console.preflight.finding import Finding, Mark, faults_of
-from supervisor.pool.base import UnitFinished, UnitProgressed, WorkerDied, WorkerStarted
-from supervisor.pool.local import LocalPool
+from supervisor.pool.base import UnitFinished, UnitProgressed, WorkerDied, WorkersAwaited, WorkerStarted
+from supervisor.pool.choice import make_pool
 from supervisor.providers.decision import CanaryAnswer, Decision, Facts, FailedUnit, decide
 from supervisor.runtime.events import Event
 from supervisor.tasks.outcomes import NO_OUTCOME, describe_death
@@ -27,7 +27,8 @@ from workers.factory import ProcessorFactory
 
 SUBJECT = "provider"
 MAX_CALL_SECONDS = 10.0
-START_SECONDS = 30.0
+START_SECONDS = 60.0
+"""On a Ray cluster it takes some seconds."""
 SLACK_SECONDS = 2.0
 SLOT = 0
 
@@ -93,7 +94,8 @@ def _ask(settings: Settings, name: str, processors: ProcessorFactory, key: Batch
     hasty = settings.model_copy(update={"openai_timeout": timeout_seconds, "log_level": LogLevel.ERROR})
     heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
     with tempfile.TemporaryDirectory() as metrics:
-        pool = LocalPool(1, WorkerConfig.from_settings(hasty, processors.specs(), Path(metrics)), heard.put)
+        config = WorkerConfig.from_settings(hasty, processors.specs(), Path(metrics))
+        pool = make_pool(settings, config, heard.put, slots=1)
         pool.start()
         try:
             started = heard.get(timeout=START_SECONDS)
@@ -123,6 +125,8 @@ def _read(event: Event) -> Answered:
     if isinstance(event, WorkerDied):
         death = describe_death(event.exit_code, timed_out_after_seconds=None, rss_bytes=0)
         return Answered(None, event.reason or f"the worker that was to ask it {death}")
+    if isinstance(event, WorkersAwaited):
+        return Answered(None, event.reason)
     return Answered(None, "the worker that was to ask it is lost")
 
 

@@ -56,6 +56,7 @@ def test_every_dependency_has_its_reason_and_no_other_is_named() -> None:
     for file, head in {
         "requirements.in": "the service needs",
         "requirements-local.in": "the demo and the embedded model need",
+        "requirements-ray.in": "`POOL=ray` needs",
         "requirements-dev.in": "the tests need",
     }.items():
         lines = (ROOT / file).read_text(encoding="utf-8").splitlines()

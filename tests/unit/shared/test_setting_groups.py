@@ -78,3 +78,16 @@ def test_path_of_pending_tasks_begins_with_a_slash(complete: Surroundings, path:
 def test_paths_may_have_a_query(complete: Surroundings) -> None:
     complete.set(API_PENDING_PATH="/v2/jobs?status=pending", API_TASK_PATH="/v2/jobs/{id}?notify=1")
     assert load_settings().api_pending_path == "/v2/jobs?status=pending"
+
+
+def test_pool_on_ray_needs_the_address_of_the_cluster(complete: Surroundings) -> None:
+    complete.set(POOL="Ray")
+    (line,) = faults()
+    assert line.startswith("RAY_ADDRESS: is required but not set, as POOL is ray")
+
+
+@pytest.mark.parametrize("address", ["head:6379", "10.0.0.1:6379", "[fd00::1]:6379"])
+def test_address_of_a_ray_cluster_is_a_host_with_its_port(complete: Surroundings, address: str) -> None:
+    complete.set(POOL="ray", RAY_ADDRESS=address, RAY_WORKER_GPUS="0.5")
+    settings = load_settings()
+    assert (settings.ray_address, settings.ray_worker_gpus) == (address, 0.5)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from shared.errors import ConfigurationError
 from shared.loading import load_settings
 from shared.provider_accounts import LOCAL, OPENAI
-from shared.settings import ClaimMode, LogFormat, LogLevel, Settings, UnknownTaskPolicy
+from shared.settings import ClaimMode, LogFormat, LogLevel, Pool, Settings, UnknownTaskPolicy
 from tests.unit.shared.conftest import Surroundings
 
 DEFAULTS: dict[str, object] = {
@@ -38,6 +38,10 @@ DEFAULTS: dict[str, object] = {
     "WORKER_THREADS": 1,
     "BATCH_MAX_TASKS": 100,
     "REPORT_CONCURRENCY": 8,
+    "POOL": Pool.LOCAL,
+    "RAY_ADDRESS": None,
+    "RAY_WORKER_CPUS": 1.0,
+    "RAY_WORKER_GPUS": 0.0,
     "MAX_RETRIES": 3,
     "RETRY_BACKOFF_FACTOR": 2.0,
     "REQUEST_TIMEOUT": 30.0,
@@ -75,6 +79,8 @@ SECONDS = {name for name, value in DEFAULTS.items() if isinstance(value, float)}
     "RATE_SHARE",
     "POLL_WAIT_SECONDS",
     "CLAIM_LEASE_SECONDS",
+    "RAY_WORKER_CPUS",
+    "RAY_WORKER_GPUS",
 }
 A_LINE = re.compile(r"[A-Z_]+: .+")
 
@@ -150,6 +156,10 @@ def test_seconds_may_be_fractions(complete: Surroundings, name: str) -> None:
         ("WORKER_THREADS", ["0", "257"]),
         ("BATCH_MAX_TASKS", ["0", "2049"]),
         ("REPORT_CONCURRENCY", ["0", "65"]),
+        ("POOL", ["cluster"]),
+        ("RAY_ADDRESS", ["head", "auto", "ray://head:10001", "head:port", "http://head:6379"]),
+        ("RAY_WORKER_CPUS", ["-1", "1.5", "nan", "1025"]),
+        ("RAY_WORKER_GPUS", ["-0.5", "2.5", "inf"]),
         ("MAX_TEXT_BYTES", ["0", "64000001", "10MB"]),
         ("MAX_RETRIES", ["-1", "2.5"]),
         ("RETRY_BACKOFF_FACTOR", ["0.5", "61", "nan", "inf"]),

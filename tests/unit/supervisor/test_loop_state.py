@@ -9,7 +9,7 @@ from tests.fakes.clock import Clock
 
 @pytest.fixture
 def state(clock: Clock) -> LoopState:
-    return LoopState(25.0, clock, TroubleRecord("journal"))
+    return LoopState(25.0, clock, TroubleRecord("journal"), TroubleRecord("workers"))
 
 
 def test_service_runs_until_it_is_asked_to_stop(state: LoopState) -> None:

@@ -3,6 +3,7 @@ import multiprocessing
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import ClassVar
@@ -18,8 +19,8 @@ from tests.unit.workers.samples import requests_by_status, sample
 from tests.unit.workers.test_factory import factory_of
 from tests.unit.workers.units import make_unit
 from workers.factory import ProcessorFactory
-from workers.process.pipe import receive_message
-from workers.process.worker import Worker
+from workers.process.pipe import SupervisorPipe, receive_message
+from workers.process.worker import Worker, read_input
 from workers.processors.base import BaseProcessor, Context, Outcome
 from workers.processors.text_embedding import (
     TEXT_EMBEDDING,
@@ -88,10 +89,11 @@ def worker_of(
     inputs_directory: Path = Path(),
     pipe: Connection | None = None,
 ) -> Worker:
+    ours = SupervisorPipe(pipe or multiprocessing.Pipe()[1], parent_sentinel=-1)
     return Worker(
-        pipe=pipe or multiprocessing.Pipe()[1],
-        parent_sentinel=-1,
-        inputs_directory=inputs_directory,
+        receive=ours.receive,
+        send=ours.send,
+        read_input=partial(read_input, inputs_directory),
         factory=factory,
         provider_of=no_provider,
         calls=calls,
