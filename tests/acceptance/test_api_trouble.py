@@ -5,6 +5,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.conftest import StartService
 from tests.acceptance.scripted_api import ScriptedApi, flat_task, page_of
 from tests.acceptance.service import API_TOKEN, ServiceProcess
@@ -22,6 +24,7 @@ QUICK = {
 }
 
 
+@pytest.mark.slow
 def test_service_waits_for_an_api_that_is_not_there_and_works_when_it_comes(
     start_service: StartService, task_api: Peer
 ) -> None:
@@ -57,6 +60,7 @@ def test_api_that_goes_and_comes_back_gets_every_result_once(
     assert service.stop() == 0
 
 
+@pytest.mark.slow
 def test_answers_that_are_no_page_change_nothing(launch: StartService, provider: StubProvider) -> None:
     trap = ScriptedApi()
     with ScriptedServer(trap) as elsewhere:
@@ -109,6 +113,7 @@ def test_page_with_three_broken_tasks_loses_only_these(launch: StartService, pro
     assert all(len(reports) == 1 for reports in api.reports.values())
 
 
+@pytest.mark.slow
 def test_page_of_200_megabytes_is_refused_without_holding_it(
     launch: StartService, provider: StubProvider
 ) -> None:

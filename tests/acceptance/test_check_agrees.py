@@ -113,6 +113,7 @@ def test_an_api_that_check_can_use_gets_its_tasks_done(
         assert "none is pending" in look(settings)["tasks"]
 
 
+@pytest.mark.slow
 def test_a_ca_of_ones_own_is_trusted_by_both(launch: StartService, settings: dict[str, str]) -> None:
     api = PageApi(plain, NO_PAGE)
     with ScriptedServer(api, tls=server_context()) as server:
@@ -142,6 +143,7 @@ def test_a_provider_that_only_a_proxy_reaches_is_reached_by_both(
         eventually(lambda: api.done, 20, "both tasks are done")
 
 
+@pytest.mark.slow
 def test_a_dead_proxy_is_dead_to_both(tmp_path: Path, launch: StartService, settings: dict[str, str]) -> None:
     with ScriptedServer(PageApi(plain, NO_PAGE)) as server:
         settings |= {"API_BASE_URL": server.url, "HTTP_PROXY": "http://127.0.0.1:9"}

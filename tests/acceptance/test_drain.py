@@ -88,6 +88,7 @@ def test_drain_gives_up_at_its_timeout_and_says_what_is_left(
     assert journal_states(service.state_dir) == ["ready"] * 5
 
 
+@pytest.mark.slow
 def test_api_that_hangs_holds_up_no_drain_and_its_reports_stay_in_the_journal(
     launch: StartService, provider: StubProvider
 ) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import orjson
+import pytest
 
 from examples.task_api.task import Shape
 from tests.acceptance.conftest import StartService
@@ -112,6 +113,7 @@ def test_what_is_no_result_is_failed_in_words_of_its_own_that_quote_nothing(
     assert all(MARKER not in str(words) for words in told(task_api))
 
 
+@pytest.mark.slow
 def test_a_server_with_quirks_is_asked_as_it_likes(
     start_service: StartService, task_api: Peer, provider: StubProvider
 ) -> None:

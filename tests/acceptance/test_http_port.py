@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Iterator
 
+import pytest
+
 from tests.acceptance.conftest import Harness
 from tests.acceptance.service import ServiceProcess
 
@@ -13,6 +15,7 @@ SLOW_CLIENTS = 40
 SCRAPES = 20
 
 
+@pytest.mark.slow
 def test_clients_of_a_byte_a_second_do_not_disturb_a_scrape(harness: Harness) -> None:
     with slow_clients(harness.service):
         for _ in range(SCRAPES):

@@ -20,6 +20,7 @@ from tests.stubs.scripted_http import ScriptedServer
 GOOD = {"API_BASE_URL": "http://127.0.0.1:9", "OPENAI_API_KEY": OPENAI_KEY, "METRICS_PORT": "0"}
 
 
+@pytest.mark.slow
 def test_more_workers_than_there_are_files_for_are_refused_with_the_numbers(tmp_path: Path) -> None:
     few = ("prlimit", "--nofile=1024:1024")
     refused = run_command(tmp_path, "run", through=few, **GOOD, CONCURRENCY_LIMIT="256")
@@ -31,6 +32,7 @@ def test_more_workers_than_there_are_files_for_are_refused_with_the_numbers(tmp_
     assert any("with 256 workers" in said for said in checked.lines)
 
 
+@pytest.mark.slow
 def test_all_processes_may_open_what_the_system_allows_and_leave_no_core_file(tmp_path: Path) -> None:
     settings = {**GOOD, "CONCURRENCY_LIMIT": "1"}
     service = ServiceProcess(tmp_path, settings, through=("prlimit", "--nofile=100:5000", "--core=unlimited"))
@@ -43,6 +45,7 @@ def test_all_processes_may_open_what_the_system_allows_and_leave_no_core_file(tm
         service.clean_up()
 
 
+@pytest.mark.slow
 def test_service_whose_open_files_run_out_goes_on_as_soon_as_there_are_some(
     start_service: StartService, task_api: Peer, gate: Gate
 ) -> None:

@@ -4,6 +4,8 @@ import http.client
 import time
 from contextlib import closing
 
+import pytest
+
 from tests.acceptance.conftest import StartService
 from tests.acceptance.service import ServiceProcess
 from tests.acceptance.task_api import Peer
@@ -13,6 +15,7 @@ RARELY = {"POLLING_INTERVAL_SECONDS": "60", "POLLING_MIN_INTERVAL_SECONDS": "60"
 WAKE_TOKEN = "acceptance-wake-token"
 
 
+@pytest.mark.slow
 def test_ring_at_the_door_brings_a_poll_at_once(start_service: StartService, task_api: Peer) -> None:
     service = start_service(**RARELY, WAKE_TOKEN=WAKE_TOKEN)
     wait_for_first_poll(service)

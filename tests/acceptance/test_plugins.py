@@ -97,6 +97,7 @@ def told_by(service: ServiceProcess) -> dict[str, str]:
     return troubles if "does-not-start" in troubles else {}
 
 
+@pytest.mark.slow
 def test_broken_ones_are_named_and_all_others_work(
     plugins: dict[str, str], start_service: StartService, task_api: Peer
 ) -> None:

@@ -54,6 +54,7 @@ def test_drain_gives_back_claims_that_were_not_worked_on(
     assert Counter(task.state for task in task_api.tasks()) == {State.SUCCEEDED: 10, State.PENDING: 90}
 
 
+@pytest.mark.slow
 def test_claims_are_resumed_after_a_crash(start_service: StartService, task_api: Peer, gate: Gate) -> None:
     task_api.add(30)
     service = start_service(CLAIM_TASKS="true", CONCURRENCY_LIMIT="1", BATCH_MAX_TASKS="10")

@@ -51,6 +51,7 @@ def test_run_survives_kill_9_of_the_supervisor(
     assert restarted.stop() == 0
 
 
+@pytest.mark.slow
 def test_stopped_workers_do_not_outlive_a_killed_supervisor(
     start_service: StartService, task_api: Peer, gate: Gate
 ) -> None:

@@ -5,6 +5,8 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.conftest import Harness, StartService
 from tests.acceptance.service import OPENAI_KEY, ServiceProcess
 from tests.eventually import eventually
@@ -60,6 +62,7 @@ signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 os.execvp(sys.argv[1], sys.argv[1:])"""
 
 
+@pytest.mark.slow
 def test_service_that_was_started_with_all_signals_blocked_notices_deaths_and_drains(tmp_path: Path) -> None:
     settings = {"API_BASE_URL": "http://127.0.0.1:9", "OPENAI_API_KEY": OPENAI_KEY, "CONCURRENCY_LIMIT": "1"}
     service = ServiceProcess(tmp_path, settings, through=(sys.executable, "-c", BLOCK_ALL))

@@ -99,6 +99,7 @@ def test_poison_task_alone_is_failed_and_names_the_signal(
     assert {task.final_reports for task in task_api.tasks()} == {1}
 
 
+@pytest.mark.slow
 def test_worker_is_recycled_after_its_tasks_and_none_is_lost(
     start_service: StartService, task_api: Peer
 ) -> None:
@@ -114,6 +115,7 @@ def test_worker_is_recycled_after_its_tasks_and_none_is_lost(
     assert service.stop() == 0
 
 
+@pytest.mark.slow
 def test_worker_is_back_in_under_half_a_second(start_service: StartService) -> None:
     service = start_service(CONCURRENCY_LIMIT="1")
     service.wait_until_ready()

@@ -4,6 +4,8 @@ import os
 import signal
 from collections.abc import Sequence
 
+import pytest
+
 from tests.acceptance.conftest import StartService
 from tests.acceptance.pace import Gate
 from tests.acceptance.service import ServiceProcess
@@ -69,6 +71,7 @@ def test_call_past_its_deadline_ends_alone_beside_healthy_ones(
     assert not service.log_lines("worker_died")
 
 
+@pytest.mark.slow
 def test_worker_with_threads_is_replaced_between_units_and_no_task_is_lost(
     start_service: StartService, task_api: Peer
 ) -> None:

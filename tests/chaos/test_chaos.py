@@ -27,6 +27,7 @@ def test_nothing_is_lost_and_nothing_is_done_twice_without_a_reason(tmp_path: Pa
     assert not outcome.broken_promises(), outcome.table()
 
 
+@pytest.mark.slow
 def test_poison_task_is_failed_by_name_of_the_signal_and_costs_no_other_its_success(tmp_path: Path) -> None:
     hunter = Hunter()
     api = FaultyApi(tmp_path / "tasks.sqlite3", API_TOKEN, Odds({}, 1), PATIENCE_SECONDS)

@@ -187,6 +187,7 @@ def test_worker_that_cannot_be_forked_is_tried_again_and_costs_no_other(
     stop_forkserver()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("removed", ["socket", "directory"])
 def test_workers_start_though_the_socket_of_the_forkserver_was_removed(
     pool: LocalPool, log: EventLog, removed: str

@@ -105,6 +105,7 @@ def assert_waits(wild: Wild, service: ServiceProcess, *words: str) -> None:
 IMPATIENT = {"CIRCUIT_BREAKER_THRESHOLD": "3", "MAX_RETRIES": "0"}
 
 
+@pytest.mark.slow
 def test_a08_name_that_does_not_resolve_waits(wild: Wild) -> None:
     wild.api.add(3)
     service = wild.start(OPENAI_BASE_URL="http://provider.invalid/v1", **IMPATIENT)

@@ -163,6 +163,7 @@ def test_a07_encoding_format_that_is_refused_is_left_out_from_then_on(wild: Wild
     assert service.log_lines("breaker_changed") == []
 
 
+@pytest.mark.slow
 def test_a10_api_that_compresses_everything_is_read(wild: Wild) -> None:
     texts = wild.api.add(30)
     answer = wild.api.answer
@@ -205,6 +206,7 @@ def openrouter(code: int | str, message: str) -> Answer:
     return answers.json_answer(200, {"error": {"message": message, "code": code}, "user_id": "user_2x"})
 
 
+@pytest.mark.slow
 def test_a11_error_in_a_200_is_the_error_that_it_says(wild: Wild) -> None:
     busy = openrouter(429, "Provider returned error: rate limited upstream")
     refused = openrouter("400", "Input contains what the model cannot take")

@@ -124,6 +124,7 @@ RECEIPTS = {
 """Answers of the API itself."""
 
 
+@pytest.mark.slow
 def test_a02_what_a_firewall_says_is_no_receipt_and_what_the_api_says_is_one(wild: Wild) -> None:
     answered: dict[str, list[str]] = {}
     kinds = [*FOREIGN, *RECEIPTS]

@@ -56,6 +56,7 @@ def test_a03_three_texts_that_break_the_server_fail_and_no_others(wild: Wild) ->
     assert wild.provider.paid_again(texts) == {}
 
 
+@pytest.mark.slow
 def test_a03_outage_with_a_single_task_waiting_fails_nothing(wild: Wild) -> None:
     down = True
     wild.provider.front = lambda _: answers.NGINX_BAD_GATEWAY if down else None

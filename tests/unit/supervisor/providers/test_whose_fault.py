@@ -138,7 +138,7 @@ def test_server_whose_batched_answers_cannot_be_used_is_asked_for_one_text_a_cal
     assert len(world.calls) <= 100 + 2 * WORKERS
 
 
-@pytest.mark.parametrize("most", [1, 32, 96])
+@pytest.mark.parametrize("most", [1, 96, pytest.param(32, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("how", [Blame.SOME_TASKS, RetryReason.SERVER_ERROR, RetryReason.RATE_LIMIT])
 def test_inputs_that_a_server_takes_are_learned(most: int, how: Blame | RetryReason) -> None:
     too_many = refuses("too many inputs") if isinstance(how, Blame) else meets(how)
@@ -159,13 +159,13 @@ def test_inputs_that_a_server_takes_are_learned(most: int, how: Blame | RetryRea
     [
         refuses("Your key's budget is spent"),
         refuses("no connected db."),
-        meets(RetryReason.QUOTA),
         meets(RetryReason.UNAUTHORIZED),
-        meets(RetryReason.CONNECTION),
         meets(RetryReason.SERVER_ERROR),
-        meets(RetryReason.TIMEOUT),
         meets(RetryReason.RATE_LIMIT),
-        meets(RetryReason.DISCONNECTED),
+        pytest.param(meets(RetryReason.QUOTA), marks=pytest.mark.slow),
+        pytest.param(meets(RetryReason.CONNECTION), marks=pytest.mark.slow),
+        pytest.param(meets(RetryReason.TIMEOUT), marks=pytest.mark.slow),
+        pytest.param(meets(RetryReason.DISCONNECTED), marks=pytest.mark.slow),
     ],
     ids=lambda reply: str(reply.failure.retry or reply.failure.message),
 )
@@ -222,7 +222,13 @@ def test_texts_that_are_too_large_together_for_the_limit_a_minute_go_in_smaller_
 
 
 @pytest.mark.parametrize(
-    ("calls_a_minute", "batch", "count"), [(60, 1, 100), (10, 100, 300), (20, 100, 1000), (300, 1, 200)]
+    ("calls_a_minute", "batch", "count"),
+    [
+        (60, 1, 100),
+        (20, 100, 1000),
+        pytest.param(10, 100, 300, marks=pytest.mark.slow),
+        pytest.param(300, 1, 200, marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize("asked_seconds", [None, 1.0])
 def test_scarce_rate_fails_no_task_and_is_used(

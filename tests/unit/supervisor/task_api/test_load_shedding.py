@@ -37,15 +37,15 @@ def make_harness(results: int) -> Harness:
     ("per_second", "burst", "refusal", "reports", "within_seconds"),
     [
         (50, 10, BUSY, 500, 15),
-        (50, 10, BUSY_PAGE, 500, 15),
         (50, 10, TOO_MANY, 500, 15),
-        (50, 10, TOO_MANY_WAIT, 500, 20),
-        (50, 10, BUSY_WAIT, 500, 20),
-        (50, 1, BUSY, 500, 20),
         (5, 1, BUSY, 50, 20),
         (5, 10, TOO_MANY, 50, 15),
-        (2, 2, BUSY, 100, 60),
-        (200, 20, BUSY, 2000, 17),
+        pytest.param(50, 10, BUSY_PAGE, 500, 15, marks=pytest.mark.slow),
+        pytest.param(50, 10, TOO_MANY_WAIT, 500, 20, marks=pytest.mark.slow),
+        pytest.param(50, 10, BUSY_WAIT, 500, 20, marks=pytest.mark.slow),
+        pytest.param(50, 1, BUSY, 500, 20, marks=pytest.mark.slow),
+        pytest.param(2, 2, BUSY, 100, 60, marks=pytest.mark.slow),
+        pytest.param(200, 20, BUSY, 2000, 17, marks=pytest.mark.slow),
     ],
 )
 def test_reports_settle_at_the_pace_that_the_api_takes(
@@ -60,6 +60,7 @@ def test_reports_settle_at_the_pace_that_the_api_takes(
     assert harness.supervisor.api_gate.breaker.state is BreakerState.CLOSED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.1, 0.3])
 def test_refusals_by_chance_do_not_slow_the_reports_down_for_long(share: float) -> None:
     harness = make_harness(2000)
@@ -68,7 +69,7 @@ def test_refusals_by_chance_do_not_slow_the_reports_down_for_long(share: float) 
     assert api.run(lambda: not len(harness.outbox), max_seconds=200) < 60
 
 
-@pytest.mark.parametrize("refusal", [BUSY, TOO_MANY])
+@pytest.mark.parametrize("refusal", [BUSY, pytest.param(TOO_MANY, marks=pytest.mark.slow)])
 def test_api_that_refuses_once_is_soon_at_full_speed_again(refusal: ReportAnswer, log_lines: Lines) -> None:
     harness = make_harness(2000)
     answers = iter([DONE] * 20 + [refusal] * 8)

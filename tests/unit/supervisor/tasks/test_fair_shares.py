@@ -35,7 +35,9 @@ def waited_seconds(provider: SimulatedProvider, came_at: float) -> list[float]:
     return sorted(provider.started_at[name] - came_at for name in GENERATIONS)
 
 
-@pytest.mark.parametrize(("priority", "share"), [(0, WORKERS // 2), (1, WORKERS)])
+@pytest.mark.parametrize(
+    ("priority", "share"), [(0, WORKERS // 2), pytest.param(1, WORKERS, marks=pytest.mark.slow)]
+)
 def test_generations_start_with_the_first_free_slots_of_their_share(priority: int, share: int) -> None:
     """Of equal priority they have half of the slots, of a higher one all that become free."""
     provider = flooded(10_000, WORKERS)

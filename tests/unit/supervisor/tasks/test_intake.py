@@ -335,7 +335,14 @@ def test_no_more_items_are_failed_than_there_is_room_for(one: dict[str, object],
     assert (line["task_id"], line["items"]) == ("x0", 3)
 
 
-@pytest.mark.parametrize("outcome", [ReportOutcome.GONE, ReportOutcome.REJECTED, ReportOutcome.FOREIGN])
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        ReportOutcome.GONE,
+        pytest.param(ReportOutcome.REJECTED, marks=pytest.mark.slow),
+        pytest.param(ReportOutcome.FOREIGN, marks=pytest.mark.slow),
+    ],
+)
 def test_api_that_invents_unknown_tasks_and_takes_no_report_does_not_fill_the_memory(
     outcome: ReportOutcome,
 ) -> None:
