@@ -215,7 +215,7 @@ class Supervisor:
             moments.append(self.reports.sender.next_at())
             moments.append(self.leases.next_at())
             moments.append(self.polling.next_at(may_take_tasks=self.state.may_start_work))
-        if self.state.may_start_work:
+        if self.state.may_start_work and self.leases.are_sure:
             moments += [self.dispatcher.next_at(), self.claims.next_at()]
         elif self.state.draining:
             moments.append(self.claims.next_at())

@@ -72,6 +72,7 @@ class Promise(RuleBasedStateMachine):
         self._folder = Path(tempfile.mkdtemp(prefix="model-"))
         chosen = make_settings(
             claim_mode=self.claim_mode,
+            claim_lease_seconds=30.0,
             bulk_reports=self.bulk_reports,
             concurrency_limit=2 * self.threads,
             worker_threads=self.threads,

@@ -1,6 +1,7 @@
 """The service between an API, a provider, workers and a network that each have a truth of their own."""
 
 import contextlib
+import gc
 import itertools
 import math
 import sqlite3
@@ -159,12 +160,15 @@ class World:
     def turn(self) -> None:
         """One turn of the loop on all that has come in. The supervisor may die in it, or end."""
         events, self.inbox = self.inbox, []
+        gc.disable()  # of all that the tests of this process have left
         began = time.thread_time()
         try:
             code = self.harness.turn(*events)
         except SuddenEndError:
             self.restart()
             return
+        finally:
+            gc.enable()
         self.max_turn_seconds = max(self.max_turn_seconds, time.thread_time() - began)
         if code is not None:
             self._end(code)
