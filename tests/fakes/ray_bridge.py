@@ -37,6 +37,14 @@ class FakeBridge:
         for report in reports:
             send(self._pipe, report)
 
+    def tell_half(self, report: Report) -> None:
+        """As a process that is stopped in the middle of a message."""
+        ours, theirs = multiprocessing.Pipe()
+        with ours, theirs:
+            send(ours, report)
+            message = os.read(theirs.fileno(), 2**16)
+        os.write(self._pipe.fileno(), message[: len(message) // 2])
+
     def hear(self) -> Order:
         """The next order."""
         assert self._pipe.poll(PATIENCE_SECONDS), "no order came"

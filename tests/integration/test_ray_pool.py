@@ -246,6 +246,17 @@ def test_bridge_that_says_nothing_is_replaced() -> None:
         end(service)
 
 
+def test_bridge_that_stops_in_the_middle_of_a_message_is_replaced() -> None:
+    service = Service(silence_seconds=0.05)
+    try:
+        first = service.bridge()
+        first.tell_half(Started(0, 1, "10.0.0.1"))
+        service.bridge(2)
+        assert first.killed
+    finally:
+        end(service)
+
+
 def test_sign_of_life_is_no_news(service: Service) -> None:
     bridge = service.with_workers()
     before = list(service.log.events)

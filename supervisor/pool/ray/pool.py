@@ -31,6 +31,7 @@ from supervisor.pool.ray.messages import (
     Report,
     Started,
     Unreachable,
+    limit_reads,
     receive_report,
     send,
 )
@@ -176,6 +177,7 @@ class RayPool:
         """Pass messages until the bridge is gone, or is asked to end and does."""
         sender = start_thread("ray-orders", lambda: self._send_orders(pipe), self._post)
         try:
+            limit_reads(pipe, self._silence_seconds)
             while wait([pipe, process.sentinel], self._patience_seconds()):
                 self._hear(receive_report(pipe))
         except (EOFError, OSError):
