@@ -67,6 +67,8 @@ class FakeCluster:
         self.gives = ""
         """Why no unit can be handed over."""
         self.reachable = True
+        self.looks = 0
+        """How often somebody wanted to know."""
         self.head_goes = False
         """With the first worker that does not come up."""
 
@@ -78,4 +80,5 @@ class FakeCluster:
         return "no room"
 
     def is_reachable(self) -> bool:
+        self.looks += 1
         return self.reachable

@@ -172,9 +172,19 @@ def test_actor_that_cannot_start_for_the_cluster_is_gone_is_no_death(
 ) -> None:
     cluster.lost, cluster.head_goes = "died", True
     running = RunningSlot(tmp_path, cluster)
-    eventually(lambda: len(running.reports) >= 2)
-    assert set(running.reports) == {Awaited(3, NO_HEAD)}
+    eventually(lambda: running.cluster.looks >= 4, what="it looks for the head again")
+    assert running.reports == [Awaited(3, NO_HEAD)]
     assert len(cluster.workers) == 1, "none is asked for while the head is gone"
+    running.end()
+
+
+def test_actor_that_has_a_place_waits_for_the_head_no_longer(tmp_path: Path, cluster: FakeCluster) -> None:
+    cluster.reachable = False
+    running = RunningSlot(tmp_path, cluster)
+    running.wait(Awaited(3, NO_HEAD))
+    cluster.reachable = True
+    running.up()
+    running.wait(Awaited(3, NO_HEAD), Awaited(3, ""), Started(3, 10, HERE))
     running.end()
 
 

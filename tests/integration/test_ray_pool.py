@@ -167,6 +167,14 @@ def test_bridge_that_never_had_a_worker_takes_none_along(service: Service) -> No
     assert len(service.log.all(WorkerDied)) == SLOTS
 
 
+def test_bridge_that_ends_before_it_has_joined_says_where_to_look(service: Service) -> None:
+    service.bridge().end(-11)
+    eventually(service.awaited)
+    (reason,) = service.awaited()
+    assert reason.startswith("the bridge process ended (exit code -11) before it had joined the Ray cluster")
+    assert "stderr" in reason
+
+
 def test_answers_that_the_bridge_sent_before_its_end_count(service: Service) -> None:
     bridge = service.with_workers()
     bridge.tell(answer(0, 1, UnitDone(3)))

@@ -79,7 +79,7 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """The bridge cannot join the cluster, and ends after this."""
+    """The bridge cannot join the cluster, and why. It ends after this, or goes on trying."""
 
     reason: str
 
@@ -135,7 +135,9 @@ def send(pipe: Connection, message: Order | Report) -> None:
 def limit_reads(pipe: Connection, seconds: float) -> None:
     """From now on a read that gets nothing for so long raises OSError, in the middle of a message too."""
     whole_seconds, part = divmod(seconds, 1)
-    with socket.socket(fileno=os.dup(pipe.fileno())) as end:  # both ends of a pipe that goes two ways are sockets
+    with socket.socket(
+        fileno=os.dup(pipe.fileno())
+    ) as end:  # both ends of a pipe that goes two ways are sockets
         limit = struct.pack("@ll", int(whole_seconds), int(part * 1_000_000))
         end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
 

@@ -14,7 +14,7 @@ from shared.errors import ConfigurationError
 from shared.messages import Unit, UnitDone, UnitProgress
 from shared.settings import Settings
 from supervisor.pool.base import UnitFinished, UnitProgressed, WorkerDied, WorkersAwaited, WorkerStarted
-from supervisor.pool.ray.bridge import bridge_main
+from supervisor.pool.ray.bridge import INSTALL, bridge_main
 from supervisor.pool.ray.messages import (
     PICKLE_PROTOCOL,
     Alive,
@@ -44,10 +44,7 @@ START_BACKOFF_SECONDS = 0.5
 MAX_START_BACKOFF_SECONDS = 10.0
 GENTLE_EXIT_SECONDS = 3.0
 CLOSE_SECONDS = 5.0
-NOT_INSTALLED = (
-    "POOL: is ray, and Ray is not installed; pip install --require-hashes -r requirements-ray.txt,"
-    " or set POOL=local"
-)
+NOT_INSTALLED = f"POOL: is ray, and Ray is not installed; {INSTALL}, or set POOL=local"
 
 
 class BridgeProcess(Protocol):
@@ -100,6 +97,7 @@ class RayPool:
         """The number of the worker in each slot that has one."""
         self._next_number = 1
         self._awaited: dict[int, str] = {}
+        self._has_joined = False
         self._unreachable = ""
         self._told = ""
         self._failed_bridges = 0
@@ -169,6 +167,7 @@ class RayPool:
                 self._rest()
                 continue
             self._bridge = process
+            self._has_joined = False
             with pipe:
                 self._serve(process, pipe)
             self._end(process)
@@ -202,6 +201,7 @@ class RayPool:
             case Alive():
                 return
             case Joined():
+                self._has_joined = True
                 self._unreachable = ""
                 self._failed_bridges = 0
             case Unreachable(reason=reason):
@@ -248,15 +248,20 @@ class RayPool:
         self._bridge = None
         if self._closing.is_set():
             return
+        ended = f"the connection to the Ray cluster at {self._address} ended"
         for slot in sorted(self._workers):
-            reason = f"was lost: the connection to the Ray cluster at {self._address} ended"
-            self._post(WorkerDied(slot, (), process.exitcode, was_ready=True, reason=reason))
+            self._post(WorkerDied(slot, (), process.exitcode, was_ready=True, reason=f"was lost: {ended}"))
         self._workers.clear()
         self._awaited.clear()
         self._rss_bytes = [0] * self._slots
         while not self._orders.empty():
             self._orders.get()
-        self._unreachable = self._unreachable or f"the connection to the Ray cluster at {self._address} ended"
+        if not self._has_joined:
+            ended = (
+                f"the bridge process ended (exit code {process.exitcode}) before it had joined the Ray"
+                f" cluster at {self._address}; the service's stderr has more"
+            )
+        self._unreachable = self._unreachable or ended
         self._tell_awaited()
         self._rest()
 
