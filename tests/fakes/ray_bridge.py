@@ -18,6 +18,7 @@ class FakeBridge:
         self.sentinel, self._running = os.pipe()
         self.exitcode: int | None = None
         self.killed = False
+        self.collected = False
 
     def kill(self) -> None:
         self.killed = True
@@ -25,6 +26,7 @@ class FakeBridge:
 
     def join(self) -> None:
         assert self.exitcode is not None, "the pool waits for a bridge that runs"
+        self.collected = True
 
     def end(self, exit_code: int = 1) -> None:
         """As if the process had ended."""

@@ -12,6 +12,7 @@ from shared.errors import ConfigurationError
 from shared.messages import Unit, UnitDone, UnitProgress
 from shared.models import InputPlace
 from supervisor.pool.base import UnitFinished, UnitProgressed, WorkerDied, WorkersAwaited, WorkerStarted
+from supervisor.pool.ray import pool
 from supervisor.pool.ray.messages import (
     Alive,
     Answered,
@@ -286,10 +287,23 @@ def test_close_asks_the_bridge_to_end_and_tells_no_death() -> None:
     closing = threading.Thread(target=service.pool.close)
     closing.start()
     assert bridge.hear() == Close()
+    bridge.tell(Died(0, 1, (), 0, was_ready=True))
     bridge.end(0)
     closing.join()
     assert service.log.all(WorkerDied) == []
     assert len(service.bridges.all) == 1
+    bridge.forget()
+
+
+def test_close_kills_a_bridge_that_hears_nothing_and_leaves_no_zombie(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool, "CLOSE_SECONDS", 0.05)
+    service = Service()
+    bridge = service.with_workers()
+    service.pool.close()
+    assert bridge.killed
+    assert bridge.collected
     bridge.forget()
 
 

@@ -64,17 +64,18 @@ def _work(pipe: Connection, config: BridgeConfig) -> None:
     os.environ.update(RAY_ENVIRONMENT)
     tell = Teller(pipe)
     start_thread("alive", tell.keep_alive)
-    _bridge(pipe, config, tell)
+    _join_and_serve(pipe, config, tell)
 
 
-def _bridge(pipe: Connection, config: BridgeConfig, tell: "Teller") -> None:
+def _join_and_serve(pipe: Connection, config: BridgeConfig, tell: "Teller") -> None:
     try:
-        from supervisor.pool.ray.cluster import ClusterUnreachableError, RayCluster  # noqa: PLC0415  # Ray
+        from supervisor.pool.ray.cluster import JOINED, ClusterUnreachableError, RayCluster  # noqa: PLC0415  # Ray
     except ImportError as error:
         tell(Unreachable(f"Ray cannot be loaded: {type_and_words(error)}; {INSTALL}"))
         return
     slow = Unreachable(
-        f"the Ray cluster at {config.address} lets nobody join, though something answers there"
+        f"what answers at {config.address} does not let the service join a Ray cluster; check RAY_ADDRESS;"
+        f" {JOINED}; Ray's own words are in the service's stderr"
     )
     try:
         with telling_if_slow(tell, slow):

@@ -42,8 +42,8 @@ SILENCE_SECONDS = 30.0
 """A bridge that says nothing for so long hangs. It says something every 5 s."""
 START_BACKOFF_SECONDS = 0.5
 MAX_START_BACKOFF_SECONDS = 10.0
-GENTLE_EXIT_SECONDS = 3.0
 CLOSE_SECONDS = 5.0
+KILLED_SECONDS = 1.0
 NOT_INSTALLED = f"POOL: is ray, and Ray is not installed; {INSTALL}, or set POOL=local"
 
 
@@ -149,7 +149,8 @@ class RayPool:
             self._kill_bridge()  # which may wait for a cluster that is gone, and hear no order
         if self._thread is not None:
             self._thread.join(CLOSE_SECONDS)
-        self._kill_bridge()
+            self._kill_bridge()
+            self._thread.join(KILLED_SECONDS)
 
     def _kill_bridge(self) -> None:
         bridge = self._bridge
@@ -177,7 +178,7 @@ class RayPool:
         sender = start_thread("ray-orders", lambda: self._send_orders(pipe), self._post)
         try:
             limit_reads(pipe, self._silence_seconds)
-            while wait([pipe, process.sentinel], self._patience_seconds()):
+            while wait([pipe, process.sentinel], self._silence_seconds):
                 self._hear(receive_report(pipe))
         except (EOFError, OSError):
             pass
@@ -185,9 +186,6 @@ class RayPool:
             process.kill()
             self._orders.put(None)
             sender.join()
-
-    def _patience_seconds(self) -> float:
-        return GENTLE_EXIT_SECONDS if self._closing.is_set() else self._silence_seconds
 
     def _send_orders(self, pipe: Connection) -> None:
         try:
@@ -212,7 +210,7 @@ class RayPool:
                 self._started(report)
             case Answered() if self._workers.get(report.slot) == report.number:
                 self._answered(report)
-            case Died():
+            case Died() if not self._closing.is_set():
                 self._died(report)
         self._tell_awaited()
 
