@@ -125,6 +125,18 @@ def test_actor_that_we_kill_has_died_of_the_signal(running: RunningSlot) -> None
     running.wait(Started(3, 10, HERE), Died(3, 10, (5,), -9, was_ready=True))
 
 
+def test_unit_for_an_actor_that_is_being_killed_does_not_reach_it(running: RunningSlot) -> None:
+    worker = running.up()
+    running.cluster.dies_late = True
+    running.slot.kill()
+    running.slot.give(give(10, 5), {})
+    assert worker.killed.wait(20.0)
+    worker.die("killed")
+    running.wait(Started(3, 10, HERE), Died(3, 10, (), -9, was_ready=True))
+    assert worker.given == []
+    running.cluster.dies_late = False
+
+
 def test_actor_that_is_recycled_ends_gently(running: RunningSlot) -> None:
     worker = running.up()
     running.slot.finish(10)

@@ -302,7 +302,7 @@ def check_ray_installed() -> None:
 
 
 def start_bridge(config: BridgeConfig) -> tuple[BaseProcess, Connection]:
-    """A bridge process, and our end of its pipe. Raises OSError."""
+    """A bridge process, and our end of its pipe. It ends with the thread that calls this. Raises OSError."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=bridge_main, args=(theirs, config), name="ray-bridge", daemon=True)
