@@ -144,6 +144,22 @@ def test_actor_that_is_recycled_ends_gently(running: RunningSlot) -> None:
     assert worker.finished.is_set()
 
 
+def test_close_ends_an_actor_gently_and_starts_no_other(running: RunningSlot) -> None:
+    worker = running.up()
+    ending = running.slot.close()
+    assert ending is not None
+    ending.join(20.0)
+    assert worker.finished.is_set()
+    running.thread.join(20.0)
+    assert running.cluster.workers == [worker]
+
+
+def test_close_has_nothing_to_wait_for_while_an_actor_starts(running: RunningSlot) -> None:
+    eventually(lambda: running.cluster.workers)
+    assert running.slot.close() is None
+    assert not running.cluster.workers[0].finished.is_set()
+
+
 def test_order_to_recycle_an_earlier_actor_leaves_the_present_one_alone(running: RunningSlot) -> None:
     running.up().die("died")
     successor = running.up(2)
