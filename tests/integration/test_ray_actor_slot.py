@@ -185,6 +185,13 @@ def test_actor_without_a_place_is_awaited_and_not_dead(running: RunningSlot) -> 
     running.wait(Awaited(3, "no room"), Awaited(3, ""), Started(3, 10, HERE))
 
 
+def test_head_that_goes_while_an_actor_has_no_place_is_told(running: RunningSlot) -> None:
+    eventually(lambda: running.cluster.workers)
+    running.cluster.reachable = False
+    running.cluster.places.put(None)
+    running.wait(Awaited(3, NO_HEAD))
+
+
 def test_actor_that_is_of_no_use_says_why(tmp_path: Path, cluster: FakeCluster) -> None:
     cluster.unfit = WorkerUnfit("the service's code on the Ray node 10.0.0.1 is not that of the supervisor")
     cluster.places.put(HERE)

@@ -133,12 +133,13 @@ def send(pipe: Connection, message: Order | Report) -> None:
 
 
 def limit_reads(pipe: Connection, seconds: float) -> None:
-    """From now on a read that gets nothing for so long raises OSError, in the middle of a message too."""
+    """From now on a read that gets nothing for so long raises OSError, in the middle of a message too.
+
+    The pipe must go both ways: its ends are sockets then.
+    """
     whole_seconds, part = divmod(seconds, 1)
-    with socket.socket(
-        fileno=os.dup(pipe.fileno())
-    ) as end:  # both ends of a pipe that goes two ways are sockets
-        limit = struct.pack("@ll", int(whole_seconds), int(part * 1_000_000))
+    limit = struct.pack("@ll", int(whole_seconds), int(part * 1_000_000))
+    with socket.socket(fileno=os.dup(pipe.fileno())) as end:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
 
 
