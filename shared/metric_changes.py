@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import prometheus_client.values
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
+from prometheus_client.values import MutexValue
 
 from shared.metrics import METRIC_KINDS, metric_file
 
@@ -37,16 +38,15 @@ class MetricChanges:
 
 
 def note_metric_changes() -> MetricChanges:
-    """Have what this process counts noted as changes, and kept nowhere else.
+    """Have what this process counts noted as changes.
 
-    Call before any metric is made. A worker has counters and histograms: their values are only added to.
+    Call before any metric is made. Counters and histograms are only added to. What else a plug-in measures,
+    such as a gauge, has no meaning as a sum, and stays in its process.
     """
     changes = MetricChanges()
 
-    class AddedValue:
+    class NotedValue(MutexValue):
         """What the library makes for each series."""
-
-        _multiprocess = True
 
         def __init__(
             self,
@@ -56,16 +56,22 @@ def note_metric_changes() -> MetricChanges:
             labelnames: Sequence[str],
             labelvalues: Sequence[str],
             help_text: str,
-            **_: object,
+            **more: object,
         ) -> None:
+            super().__init__(typ, metric_name, name, labelnames, labelvalues, help_text, **more)  # type: ignore[no-untyped-call]  # the library's own gap
             self._kind = typ
             self._series = mmap_key(metric_name, name, list(labelnames), list(labelvalues), help_text)
-            changes.add(typ, self._series, 0.0)
+            self._note(0.0)
 
         def inc(self, amount: float) -> None:
-            changes.add(self._kind, self._series, amount)
+            super().inc(amount)  # type: ignore[no-untyped-call]  # the library's own gap
+            self._note(amount)
 
-    prometheus_client.values.ValueClass = AddedValue
+        def _note(self, amount: float) -> None:
+            if self._kind in METRIC_KINDS:
+                changes.add(self._kind, self._series, amount)
+
+    prometheus_client.values.ValueClass = NotedValue
     return changes
 
 

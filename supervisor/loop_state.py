@@ -1,4 +1,4 @@
-"""What the loop alone knows of the service: paused, draining, journal writable, outbox full."""
+"""What the loop alone knows of the service: paused, draining, what is in trouble, outbox full."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

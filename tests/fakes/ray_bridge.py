@@ -18,6 +18,7 @@ class FakeBridge:
         self.sentinel, self._running = os.pipe()
         self.exitcode: int | None = None
         self.killed = False
+        self.collected = False
 
     def kill(self) -> None:
         self.killed = True
@@ -25,6 +26,7 @@ class FakeBridge:
 
     def join(self) -> None:
         assert self.exitcode is not None, "the pool waits for a bridge that runs"
+        self.collected = True
 
     def end(self, exit_code: int = 1) -> None:
         """As if the process had ended."""
@@ -36,6 +38,14 @@ class FakeBridge:
     def tell(self, *reports: Report) -> None:
         for report in reports:
             send(self._pipe, report)
+
+    def tell_half(self, report: Report) -> None:
+        """As a process that is stopped in the middle of a message."""
+        ours, theirs = multiprocessing.Pipe()
+        with ours, theirs:
+            send(ours, report)
+            message = os.read(theirs.fileno(), 2**16)
+        os.write(self._pipe.fileno(), message[: len(message) // 2])
 
     def hear(self) -> Order:
         """The next order."""

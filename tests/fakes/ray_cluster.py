@@ -46,7 +46,8 @@ class FakeWorker:
 
     def kill(self) -> None:
         self.killed.set()
-        self.die("killed")
+        if not self._cluster.dies_late:
+            self.die("killed")
 
     def answer(self, answer: Answer) -> None:
         self._answers.put(answer)
@@ -66,7 +67,11 @@ class FakeCluster:
         """Why no worker comes up."""
         self.gives = ""
         """Why no unit can be handed over."""
+        self.dies_late = False
+        """A kill is not seen at once: the test says when."""
         self.reachable = True
+        self.looks = 0
+        """How often somebody wanted to know."""
         self.head_goes = False
         """With the first worker that does not come up."""
 
@@ -78,4 +83,5 @@ class FakeCluster:
         return "no room"
 
     def is_reachable(self) -> bool:
+        self.looks += 1
         return self.reachable

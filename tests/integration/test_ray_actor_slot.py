@@ -125,11 +125,39 @@ def test_actor_that_we_kill_has_died_of_the_signal(running: RunningSlot) -> None
     running.wait(Started(3, 10, HERE), Died(3, 10, (5,), -9, was_ready=True))
 
 
+def test_unit_for_an_actor_that_is_being_killed_does_not_reach_it(running: RunningSlot) -> None:
+    worker = running.up()
+    running.cluster.dies_late = True
+    running.slot.kill()
+    running.slot.give(give(10, 5), {})
+    assert worker.killed.wait(20.0)
+    worker.die("killed")
+    running.wait(Started(3, 10, HERE), Died(3, 10, (), -9, was_ready=True))
+    assert worker.given == []
+    running.cluster.dies_late = False
+
+
 def test_actor_that_is_recycled_ends_gently(running: RunningSlot) -> None:
     worker = running.up()
     running.slot.finish(10)
     running.wait(Started(3, 10, HERE), Died(3, 10, (), 0, was_ready=True))
     assert worker.finished.is_set()
+
+
+def test_close_ends_an_actor_gently_and_starts_no_other(running: RunningSlot) -> None:
+    worker = running.up()
+    ending = running.slot.close()
+    assert ending is not None
+    ending.join(20.0)
+    assert worker.finished.is_set()
+    running.thread.join(20.0)
+    assert running.cluster.workers == [worker]
+
+
+def test_close_has_nothing_to_wait_for_while_an_actor_starts(running: RunningSlot) -> None:
+    eventually(lambda: running.cluster.workers)
+    assert running.slot.close() is None
+    assert not running.cluster.workers[0].finished.is_set()
 
 
 def test_order_to_recycle_an_earlier_actor_leaves_the_present_one_alone(running: RunningSlot) -> None:
@@ -157,6 +185,13 @@ def test_actor_without_a_place_is_awaited_and_not_dead(running: RunningSlot) -> 
     running.wait(Awaited(3, "no room"), Awaited(3, ""), Started(3, 10, HERE))
 
 
+def test_head_that_goes_while_an_actor_has_no_place_is_told(running: RunningSlot) -> None:
+    eventually(lambda: running.cluster.workers)
+    running.cluster.reachable = False
+    running.cluster.places.put(None)
+    running.wait(Awaited(3, NO_HEAD))
+
+
 def test_actor_that_is_of_no_use_says_why(tmp_path: Path, cluster: FakeCluster) -> None:
     cluster.unfit = WorkerUnfit("the service's code on the Ray node 10.0.0.1 is not that of the supervisor")
     cluster.places.put(HERE)
@@ -172,9 +207,19 @@ def test_actor_that_cannot_start_for_the_cluster_is_gone_is_no_death(
 ) -> None:
     cluster.lost, cluster.head_goes = "died", True
     running = RunningSlot(tmp_path, cluster)
-    eventually(lambda: len(running.reports) >= 2)
-    assert set(running.reports) == {Awaited(3, NO_HEAD)}
+    eventually(lambda: running.cluster.looks >= 4, what="it looks for the head again")
+    assert running.reports == [Awaited(3, NO_HEAD)]
     assert len(cluster.workers) == 1, "none is asked for while the head is gone"
+    running.end()
+
+
+def test_actor_that_has_a_place_waits_for_the_head_no_longer(tmp_path: Path, cluster: FakeCluster) -> None:
+    cluster.reachable = False
+    running = RunningSlot(tmp_path, cluster)
+    running.wait(Awaited(3, NO_HEAD))
+    cluster.reachable = True
+    running.up()
+    running.wait(Awaited(3, NO_HEAD), Awaited(3, ""), Started(3, 10, HERE))
     running.end()
 
 

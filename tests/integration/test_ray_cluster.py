@@ -64,7 +64,9 @@ def test_worker_without_a_place_waits_and_is_told(start: Callable[..., PoolOn]) 
     one = start(slots=2)
     one.worker()
     eventually(lambda: awaited(one), 40.0)
-    assert awaited(one)[0].startswith("1 of 2 workers wait: the Ray cluster has no room for another worker")
+    assert awaited(one)[0].startswith(
+        "1 of 2 workers wait: the Ray cluster has no place yet for another worker"
+    )
     assert one.log.all(WorkerDied) == []
 
 

@@ -12,6 +12,7 @@ from shared.errors import ConfigurationError
 from shared.messages import Unit, UnitDone, UnitProgress
 from shared.models import InputPlace
 from supervisor.pool.base import UnitFinished, UnitProgressed, WorkerDied, WorkersAwaited, WorkerStarted
+from supervisor.pool.ray import pool
 from supervisor.pool.ray.messages import (
     Alive,
     Answered,
@@ -167,6 +168,14 @@ def test_bridge_that_never_had_a_worker_takes_none_along(service: Service) -> No
     assert len(service.log.all(WorkerDied)) == SLOTS
 
 
+def test_bridge_that_ends_before_it_has_joined_says_where_to_look(service: Service) -> None:
+    service.bridge().end(-11)
+    eventually(service.awaited)
+    (reason,) = service.awaited()
+    assert reason.startswith("the bridge process ended (exit code -11) before it had joined the Ray cluster")
+    assert "stderr" in reason
+
+
 def test_answers_that_the_bridge_sent_before_its_end_count(service: Service) -> None:
     bridge = service.with_workers()
     bridge.tell(answer(0, 1, UnitDone(3)))
@@ -246,6 +255,17 @@ def test_bridge_that_says_nothing_is_replaced() -> None:
         end(service)
 
 
+def test_bridge_that_stops_in_the_middle_of_a_message_is_replaced() -> None:
+    service = Service(silence_seconds=0.05)
+    try:
+        first = service.bridge()
+        first.tell_half(Started(0, 1, "10.0.0.1"))
+        service.bridge(2)
+        assert first.killed
+    finally:
+        end(service)
+
+
 def test_sign_of_life_is_no_news(service: Service) -> None:
     bridge = service.with_workers()
     before = list(service.log.events)
@@ -267,10 +287,23 @@ def test_close_asks_the_bridge_to_end_and_tells_no_death() -> None:
     closing = threading.Thread(target=service.pool.close)
     closing.start()
     assert bridge.hear() == Close()
+    bridge.tell(Died(0, 1, (), 0, was_ready=True))
     bridge.end(0)
     closing.join()
     assert service.log.all(WorkerDied) == []
     assert len(service.bridges.all) == 1
+    bridge.forget()
+
+
+def test_close_kills_a_bridge_that_hears_nothing_and_leaves_no_zombie(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool, "CLOSE_SECONDS", 0.05)
+    service = Service()
+    bridge = service.with_workers()
+    service.pool.close()
+    assert bridge.killed
+    assert bridge.collected
     bridge.forget()
 
 

@@ -91,8 +91,9 @@ def die_with_parent(parent_sentinel: int) -> None:
     """Have this process killed when the supervisor dies, in two ways.
 
     A thread waits for `parent_sentinel`: it works on every system, but needs the interpreter. And the kernel
-    kills the process when its parent, the forkserver, ends: that works also while the process is stopped or
-    native code holds the interpreter's lock. Raises ConfigurationError where the system starts no thread.
+    kills the process when the thread that started it ends, in the forkserver or in the supervisor: that works
+    also while the process is stopped or native code holds the interpreter's lock. Raises ConfigurationError
+    where the system starts no thread.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)

@@ -12,8 +12,8 @@ from workers.process.actor import Answer, Inputs, code_fingerprint
 
 START_BACKOFF_SECONDS = 0.1
 MAX_START_BACKOFF_SECONDS = 10.0
-PLACE_SECONDS = 10.0
-"""An actor that has no place in the cluster after this time is said to wait."""
+PLACE_SECONDS = 20.0
+"""An actor that is not up after this time is said to wait. Its process alone takes some seconds to start."""
 KILLED = -9
 NO_HEAD = "the head of the Ray cluster does not answer"
 
@@ -94,6 +94,8 @@ class ActorSlot:
         self._current: _Current | None = None
         self._closing = threading.Event()
         self._failed_starts = 0
+        self._awaited = ""
+        """What the pool was told that this slot waits for."""
 
     def run(self) -> None:
         """One actor after another until `close`. Closes `metrics` at its end."""
@@ -103,7 +105,7 @@ class ActorSlot:
                 if self._cluster.is_reachable():
                     self._run_one()
                 else:
-                    self._tell(Awaited(self.slot, NO_HEAD))
+                    self._wait_for(NO_HEAD)
                     self._rest()
         finally:
             self._metrics.close()
@@ -177,15 +179,16 @@ class ActorSlot:
         return None
 
     def _wait_for_place(self, current: _Current) -> str:
-        told = ""
         while (where := current.worker.hello(PLACE_SECONDS)) is None:
-            reason = self._cluster.shortage() if self._cluster.is_reachable() else NO_HEAD
-            if reason != told:
-                told = reason
-                self._tell(Awaited(self.slot, reason))
-        if told:
-            self._tell(Awaited(self.slot, ""))
+            self._wait_for(self._cluster.shortage() if self._cluster.is_reachable() else NO_HEAD)
+        self._wait_for("")
         return where
+
+    def _wait_for(self, reason: str) -> None:
+        """Tell what the slot waits for, where that has changed; nothing once it no longer does."""
+        if reason != self._awaited:
+            self._awaited = reason
+            self._tell(Awaited(self.slot, reason))
 
     def _serve(self, current: _Current) -> None:
         """Pass answers on until the actor is gone."""
@@ -205,7 +208,7 @@ class ActorSlot:
             self._died(current, f"could not be started: {reason}")
         else:
             self._forget(current)
-            self._tell(Awaited(self.slot, NO_HEAD))
+            self._wait_for(NO_HEAD)
         self._rest()
 
     def _rest(self) -> None:
@@ -215,6 +218,7 @@ class ActorSlot:
 
     def _died(self, current: _Current | None, reason: str) -> None:
         self._forget(current)
+        self._awaited = ""  # the pool forgets it with the worker
         if current is None:
             self._tell(Died(self.slot, 0, (), None, was_ready=False, reason=reason))
             return

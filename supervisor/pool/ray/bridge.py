@@ -4,13 +4,14 @@ Ray ends its driver's process when the head is gone for a minute, and handles SI
 may reach the supervisor.
 """
 
+import contextlib
 import itertools
 import multiprocessing
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from multiprocessing.connection import Connection
 
@@ -18,6 +19,7 @@ from setproctitle import setproctitle
 
 from shared.metric_changes import AddedMetrics
 from shared.models import InputPlace
+from shared.plain_text import type_and_words
 from supervisor.pool.ray.actor_slot import ActorSlot, Cluster
 from supervisor.pool.ray.messages import (
     Alive,
@@ -37,7 +39,9 @@ from workers.process.threads import end_process_after, start_thread
 from workers.process.worker import read_input
 
 ALIVE_EVERY_SECONDS = 5.0
+SLOW_JOIN_SECONDS = 15.0
 CLOSE_SECONDS = 2.0
+INSTALL = "pip install --require-hashes -r requirements-ray.txt"
 RAY_ENVIRONMENT = {"RAY_ENABLE_AUTO_CONNECT": "0"}
 """Otherwise a thread that calls Ray after its end starts a cluster of its own."""
 
@@ -60,11 +64,22 @@ def _work(pipe: Connection, config: BridgeConfig) -> None:
     os.environ.update(RAY_ENVIRONMENT)
     tell = Teller(pipe)
     start_thread("alive", tell.keep_alive)
+    _join_and_serve(pipe, config, tell)
 
-    from supervisor.pool.ray.cluster import ClusterUnreachableError, RayCluster  # noqa: PLC0415  # Ray
 
+def _join_and_serve(pipe: Connection, config: BridgeConfig, tell: "Teller") -> None:
     try:
-        cluster = RayCluster.join(config.address, config.cpus, config.gpus)
+        from supervisor.pool.ray.cluster import JOINED, ClusterUnreachableError, RayCluster  # noqa: PLC0415  # Ray
+    except ImportError as error:
+        tell(Unreachable(f"Ray cannot be loaded: {type_and_words(error)}; {INSTALL}"))
+        return
+    slow = Unreachable(
+        f"what answers at {config.address} does not let the service join a Ray cluster; check RAY_ADDRESS;"
+        f" {JOINED}; Ray's own words are in the service's stderr"
+    )
+    try:
+        with telling_if_slow(tell, slow):
+            cluster = RayCluster.join(config.address, config.cpus, config.gpus)
     except ClusterUnreachableError as error:
         tell(Unreachable(str(error)))
         return
@@ -72,6 +87,21 @@ def _work(pipe: Connection, config: BridgeConfig) -> None:
     tell(Joined())
     serve(pipe, config, cluster, tell)
     cluster.close()
+
+
+@contextlib.contextmanager
+def telling_if_slow(
+    tell: Callable[[Report], None], report: Report, seconds: float = SLOW_JOIN_SECONDS
+) -> Iterator[None]:
+    """Send the report if what is done takes longer. Ray itself tries for minutes and says nothing."""
+    timer = threading.Timer(seconds, tell, (report,))
+    timer.name, timer.daemon = "slow-join", True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()  # so that it says nothing after this
 
 
 class Teller:

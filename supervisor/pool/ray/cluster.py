@@ -101,7 +101,7 @@ class RayCluster:
                 log_to_driver=False,
                 configure_logging=False,
             )
-        except (RayError, RuntimeError, OSError, ValueError) as error:
+        except Exception as error:  # each version of Ray has errors of its own
             words = one_line(type_and_words(error), MAX_REASON_CHARACTERS)
             raise ClusterUnreachableError(f"the Ray cluster at {address}: {words}; {JOINED}") from error
         return cls(address, cpus, gpus)
@@ -117,7 +117,7 @@ class RayCluster:
             there, free = ray.cluster_resources(), ray.available_resources()
         wanted = _resources({"CPU": self._cpus, "GPU": self._gpus})
         return (
-            f"the Ray cluster has no room for another worker of {wanted}: it has {_resources(there)},"
+            f"the Ray cluster has no place yet for another worker of {wanted}: it has {_resources(there)},"
             f" of which {_resources(free)} are free"
         )
 

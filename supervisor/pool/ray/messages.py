@@ -4,7 +4,10 @@ A worker has a number that no other has had. What is for, or from, a worker that
 two nodes process ids may be equal.
 """
 
+import os
 import pickle
+import socket
+import struct
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -76,7 +79,7 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """The bridge cannot join the cluster, and ends after this."""
+    """The bridge cannot join the cluster, and why. It ends after this, or goes on trying."""
 
     reason: str
 
@@ -127,6 +130,17 @@ Report: TypeAlias = Alive | Joined | Unreachable | Awaited | Started | Answered 
 def send(pipe: Connection, message: Order | Report) -> None:
     """Raises OSError when the other side is gone."""
     pipe.send_bytes(pickle.dumps(message, PICKLE_PROTOCOL))
+
+
+def limit_reads(pipe: Connection, seconds: float) -> None:
+    """From now on a read that gets nothing for so long raises OSError, in the middle of a message too.
+
+    The pipe must go both ways: its ends are sockets then.
+    """
+    whole_seconds, part = divmod(seconds, 1)
+    limit = struct.pack("@ll", int(whole_seconds), int(part * 1_000_000))
+    with socket.socket(fileno=os.dup(pipe.fileno())) as end:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
 
 
 def receive_order(pipe: Connection) -> Order:

@@ -14,7 +14,7 @@ from shared.errors import ConfigurationError
 from shared.messages import Unit, UnitDone, UnitProgress
 from shared.settings import Settings
 from supervisor.pool.base import UnitFinished, UnitProgressed, WorkerDied, WorkersAwaited, WorkerStarted
-from supervisor.pool.ray.bridge import bridge_main
+from supervisor.pool.ray.bridge import INSTALL, bridge_main
 from supervisor.pool.ray.messages import (
     PICKLE_PROTOCOL,
     Alive,
@@ -31,6 +31,7 @@ from supervisor.pool.ray.messages import (
     Report,
     Started,
     Unreachable,
+    limit_reads,
     receive_report,
     send,
 )
@@ -41,12 +42,9 @@ SILENCE_SECONDS = 30.0
 """A bridge that says nothing for so long hangs. It says something every 5 s."""
 START_BACKOFF_SECONDS = 0.5
 MAX_START_BACKOFF_SECONDS = 10.0
-GENTLE_EXIT_SECONDS = 3.0
 CLOSE_SECONDS = 5.0
-NOT_INSTALLED = (
-    "POOL: is ray, and Ray is not installed; pip install --require-hashes -r requirements-ray.txt,"
-    " or set POOL=local"
-)
+KILLED_SECONDS = 1.0
+NOT_INSTALLED = f"POOL: is ray, and Ray is not installed; {INSTALL}, or set POOL=local"
 
 
 class BridgeProcess(Protocol):
@@ -99,6 +97,7 @@ class RayPool:
         """The number of the worker in each slot that has one."""
         self._next_number = 1
         self._awaited: dict[int, str] = {}
+        self._has_joined = False
         self._unreachable = ""
         self._told = ""
         self._failed_bridges = 0
@@ -150,7 +149,8 @@ class RayPool:
             self._kill_bridge()  # which may wait for a cluster that is gone, and hear no order
         if self._thread is not None:
             self._thread.join(CLOSE_SECONDS)
-        self._kill_bridge()
+            self._kill_bridge()
+            self._thread.join(KILLED_SECONDS)
 
     def _kill_bridge(self) -> None:
         bridge = self._bridge
@@ -168,6 +168,7 @@ class RayPool:
                 self._rest()
                 continue
             self._bridge = process
+            self._has_joined = False
             with pipe:
                 self._serve(process, pipe)
             self._end(process)
@@ -176,7 +177,8 @@ class RayPool:
         """Pass messages until the bridge is gone, or is asked to end and does."""
         sender = start_thread("ray-orders", lambda: self._send_orders(pipe), self._post)
         try:
-            while wait([pipe, process.sentinel], self._patience_seconds()):
+            limit_reads(pipe, self._silence_seconds)
+            while wait([pipe, process.sentinel], self._silence_seconds):
                 self._hear(receive_report(pipe))
         except (EOFError, OSError):
             pass
@@ -184,9 +186,6 @@ class RayPool:
             process.kill()
             self._orders.put(None)
             sender.join()
-
-    def _patience_seconds(self) -> float:
-        return GENTLE_EXIT_SECONDS if self._closing.is_set() else self._silence_seconds
 
     def _send_orders(self, pipe: Connection) -> None:
         try:
@@ -200,6 +199,7 @@ class RayPool:
             case Alive():
                 return
             case Joined():
+                self._has_joined = True
                 self._unreachable = ""
                 self._failed_bridges = 0
             case Unreachable(reason=reason):
@@ -210,7 +210,7 @@ class RayPool:
                 self._started(report)
             case Answered() if self._workers.get(report.slot) == report.number:
                 self._answered(report)
-            case Died():
+            case Died() if not self._closing.is_set():
                 self._died(report)
         self._tell_awaited()
 
@@ -246,15 +246,20 @@ class RayPool:
         self._bridge = None
         if self._closing.is_set():
             return
+        ended = f"the connection to the Ray cluster at {self._address} ended"
         for slot in sorted(self._workers):
-            reason = f"was lost: the connection to the Ray cluster at {self._address} ended"
-            self._post(WorkerDied(slot, (), process.exitcode, was_ready=True, reason=reason))
+            self._post(WorkerDied(slot, (), process.exitcode, was_ready=True, reason=f"was lost: {ended}"))
         self._workers.clear()
         self._awaited.clear()
         self._rss_bytes = [0] * self._slots
         while not self._orders.empty():
             self._orders.get()
-        self._unreachable = self._unreachable or f"the connection to the Ray cluster at {self._address} ended"
+        if not self._has_joined:
+            ended = (
+                f"the bridge process ended (exit code {process.exitcode}) before it had joined the Ray"
+                f" cluster at {self._address}; the service's stderr has more"
+            )
+        self._unreachable = self._unreachable or ended
         self._tell_awaited()
         self._rest()
 
@@ -297,7 +302,7 @@ def check_ray_installed() -> None:
 
 
 def start_bridge(config: BridgeConfig) -> tuple[BaseProcess, Connection]:
-    """A bridge process, and our end of its pipe. Raises OSError."""
+    """A bridge process, and our end of its pipe. It ends with the thread that calls this. Raises OSError."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=bridge_main, args=(theirs, config), name="ray-bridge", daemon=True)

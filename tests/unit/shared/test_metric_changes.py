@@ -4,7 +4,7 @@ from pathlib import Path
 
 import prometheus_client.values
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Counter, Gauge, Summary
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from shared.metric_changes import AddedMetrics, MetricChanges, note_metric_changes
@@ -60,3 +60,23 @@ def test_what_was_taken_once_is_not_counted_again(tmp_path: Path, changes: Metri
     WorkerMetrics().tokens.labels("local", "m", "prompt").inc(7)
     added(tmp_path, changes, changes)
     assert shown(tmp_path)["openai_tokens_used_total", ""] == 7
+
+
+def test_gauge_of_a_plug_in_works_and_stays_where_it_is(tmp_path: Path, changes: MetricChanges) -> None:
+    gauge = Gauge("free_slots", "Of a model server's library.", registry=None)
+    Summary("answer_seconds", "The same.", registry=None).observe(2)
+    gauge.set(5)
+    gauge.dec()
+    WorkerMetrics().tokens.labels("local", "m", "prompt").inc(7)
+    added(tmp_path, changes)
+    assert shown(tmp_path)["openai_tokens_used_total", ""] == 7
+    assert not [name for name, _ in shown(tmp_path) if name.startswith(("free_", "answer_"))]
+
+
+def test_counter_of_a_plug_in_can_be_read_where_it_counts(tmp_path: Path, changes: MetricChanges) -> None:
+    registry = CollectorRegistry()
+    counter = Counter("answers", "Of a model server's library.", registry=registry)
+    counter.inc(2, exemplar={"id": "a"})
+    assert registry.get_sample_value("answers_total") == 2
+    added(tmp_path, changes)
+    assert shown(tmp_path)["answers_total", ""] == 2
