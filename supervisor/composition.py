@@ -250,7 +250,6 @@ def _leases(settings: Settings, outside: Outside, parts: _Parts, claims: Claims)
         backlog=parts.backlog,
         claims=claims,
         queue=outside.renew_queue,
-        gate=parts.api_gate.reports,
         clock=outside.clock,
     )
 

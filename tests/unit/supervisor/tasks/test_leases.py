@@ -16,6 +16,9 @@ from tests.fakes.harness import Harness
 LEASE_SECONDS = 300.0
 CONFLICT = ReportAnswer(ReportOutcome.GONE, Health.UNKNOWN, 409, "status 409: another has it")
 
+NO_ANSWER = ReportAnswer(ReportOutcome.RETRY, Health.UNHEALTHY, None, "no answer")
+TOO_MANY = ReportAnswer(ReportOutcome.RETRY, Health.UNKNOWN, 429, "status 429", 2 * LEASE_SECONDS)
+
 
 def make_harness(path: Path = Path(":memory:"), **fields: object) -> Harness:
     chosen = {"claim_mode": ClaimMode.BATCH, "concurrency_limit": 1, "batch_max_tasks": 2, **fields}
@@ -220,3 +223,66 @@ def test_without_claims_nothing_is_renewed() -> None:
     harness.list_tasks("a")
     harness.pass_time(LEASE_SECONDS)
     assert harness.renewals.asked == []
+
+
+def fail_renewals(harness: Harness, seconds: float) -> None:
+    """Let time pass in which no renewal is answered with more than trouble."""
+    until = harness.clock() + seconds
+    while harness.clock() < until:
+        harness.pass_time(LEASE_SECONDS / 30)
+        while harness.renewals.asked:
+            say(harness, RenewAnswer(harness.clock(), detail="no answer"))
+
+
+def test_a_retry_that_is_due_while_claims_are_unsure_does_not_make_the_loop_spin() -> None:
+    harness = make_harness()
+    harness.list_tasks("a")
+    harness.fail(0, retry=RetryReason.SERVER_ERROR, retry_after_seconds=2.0 * LEASE_SECONDS)
+    fail_renewals(harness, 3.0 * LEASE_SECONDS)
+    assert (held(harness), harness.status.idle) == ([], Idle.CLAIMS_UNSURE)
+    assert harness.wait() > 0.0
+
+
+def test_a_claim_that_is_due_while_claims_are_unsure_does_not_make_the_loop_spin() -> None:
+    harness = make_harness(claim_mode=ClaimMode.EACH)
+    harness.list_tasks("a", "b")
+    harness.answer_claim()
+    harness.answer_claim(answer=TOO_MANY)
+    harness.finish(0)
+    fail_renewals(harness, 3.0 * LEASE_SECONDS)
+    assert (harness.claim_queue.jobs, harness.status.idle) == ([], Idle.CLAIMS_UNSURE)
+    assert harness.wait() > 0.0
+
+
+def test_leases_are_renewed_while_the_api_takes_no_reports() -> None:
+    """What waits to be reported would be run, and paid for, by another replica."""
+    harness = make_harness(circuit_breaker_threshold=1)
+    harness.list_tasks("a", "b")
+    harness.finish(0)
+    for _ in range(4):
+        harness.pass_time(LEASE_SECONDS / 3)
+        while harness.report_queue.jobs:
+            harness.answer(outcome=ReportOutcome.RETRY)
+        assert [sorted(ids) for ids in harness.renewals.asked] == [["a", "b"]]
+        harness.answer_renewal()
+
+
+def test_a_claim_that_the_api_hears_after_a_renewal_began_is_not_dropped_by_its_answer() -> None:
+    harness = make_harness(claim_mode=ClaimMode.EACH)
+    harness.list_tasks("a", "b")
+    first = harness.answer_claim().task_id
+    unsure = harness.answer_claim(answer=NO_ANSWER).task_id
+    harness.pass_time(LEASE_SECONDS / 3)
+    assert sorted(harness.renewals.asked[0]) == ["a", "b"], "it may be ours"
+    harness.answer_claim()
+    harness.answer_renewal(unsure)
+    assert (held(harness), waiting(harness)) == ([first], [unsure])
+
+
+@pytest.mark.parametrize("mode", [ClaimMode.EACH, ClaimMode.BATCH])
+def test_an_api_that_answers_renewals_in_its_own_way_does_not_stop_all_work(
+    tmp_path: Path, mode: ClaimMode
+) -> None:
+    harness = left_by_an_earlier_run(tmp_path / "journal", claim_mode=mode)
+    say(harness, RenewAnswer(harness.clock(), is_refused=True, detail="the answer is no list of ids"))
+    assert held(harness) == ["a", "b"]
