@@ -80,6 +80,10 @@ class BulkQueue:
             else:
                 self._calls.send(tuple(message.task_id for message, _ in call), bulk_body(call))
 
+    def reports_a_call(self) -> int:
+        """How many reports go in one call now, if there are as many and they are small."""
+        return self._max_reports if self._operation.in_use else 1
+
     def take_back(self) -> list[str]:
         return [*self._single.take_back(), *self._calls.take_back()]
 
