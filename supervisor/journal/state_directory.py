@@ -16,7 +16,7 @@ JOURNAL_FILE = "journal.sqlite3"
 WORKER_ID_FILE = "worker-id"
 BODIES_DIRECTORY = "bodies"
 ROOT = 0
-_WORKER_ID = re.compile(r"[\x21-\x7e]{1,100}")
+_WORKER_ID = re.compile(rb"[\x21-\x7e]{1,100}")
 
 
 class StateDirectory:
@@ -97,13 +97,13 @@ class StateDirectory:
 def _worker_id(path: Path) -> str:
     """What tells this service from its replicas at the task API: made once, and kept."""
     try:
-        found = path.read_text(encoding="ascii").strip() if path.is_file() else ""
+        found = path.read_bytes().strip() if path.is_file() else b""
         if _WORKER_ID.fullmatch(found):
-            return found
+            return found.decode()
         made = uuid.uuid4().hex
         _write(path, made.encode())
         sync_directory(path.parent)
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ConfigurationError(
             f"STATE_DIR: {path} cannot be used: {error}; remove it, and the service makes another"
         ) from error

@@ -209,7 +209,7 @@ def test_service_keeps_its_name_and_no_other_has_it(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "worker-id").stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("found", ["", " \n", "two words", "a" * 101, "a\r\nX-Other: b"])
+@pytest.mark.parametrize("found", ["", " \n", "two words", "a" * 101, "a\r\nX-Other: b", "naïve"])
 def test_name_that_cannot_stand_in_a_header_is_made_anew_and_kept(tmp_path: Path, found: str) -> None:
     (tmp_path / "worker-id").write_text(found)
     name = worker_id(tmp_path)
