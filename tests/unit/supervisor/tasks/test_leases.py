@@ -6,11 +6,14 @@ import pytest
 
 from shared.errors import RetryReason
 from shared.settings import ClaimMode
+from supervisor.runtime.events import PauseRequested, ResumeRequested
+from supervisor.runtime.process import ExitCode
 from supervisor.status.status import Idle
 from supervisor.task_api.renewal import LeasesAnswered, RenewAnswer
 from supervisor.task_api.responses import Health, ReportAnswer, ReportOutcome
 from supervisor.tasks.leases import IDS_A_CALL
 from tests.builders import make_settings
+from tests.fakes.disk import Step
 from tests.fakes.harness import Harness
 
 LEASE_SECONDS = 300.0
@@ -286,3 +289,54 @@ def test_an_api_that_answers_renewals_in_its_own_way_does_not_stop_all_work(
     harness = left_by_an_earlier_run(tmp_path / "journal", claim_mode=mode)
     say(harness, RenewAnswer(harness.clock(), is_refused=True, detail="the answer is no list of ids"))
     assert held(harness) == ["a", "b"]
+
+
+def test_a_paused_service_keeps_its_claims() -> None:
+    harness = make_harness()
+    harness.turn(PauseRequested())
+    harness.list_tasks("a")
+    for _ in range(6):
+        harness.pass_time(LEASE_SECONDS / 3)
+        assert harness.renewals.asked == [("a",)]
+        harness.answer_renewal()
+    harness.turn(ResumeRequested())
+    assert held(harness) == ["a"]
+
+
+def test_a_full_disk_lets_others_have_the_tasks_and_asks_before_it_goes_on() -> None:
+    harness = make_harness()
+    harness.list_tasks("a", "b", "c", "d")
+    harness.disk.fill(Step.COMMIT)
+    harness.finish(0)
+    harness.pass_time(2 * LEASE_SECONDS)
+    assert harness.renewals.asked == []
+    harness.disk.fill(None)
+    harness.turn()
+    assert [sorted(ids) for ids in harness.renewals.asked] == [["a", "b", "c", "d"]]
+    harness.answer_renewal("c")
+    assert (held(harness), waiting(harness)) == (["d"], [])
+
+
+def test_a_stop_does_not_wait_for_a_renewal() -> None:
+    harness = make_harness()
+    harness.list_tasks("a")
+    harness.pass_time(LEASE_SECONDS / 3)
+    assert harness.renewals.asked
+    harness.stop()
+    harness.finish(0)
+    harness.answer()
+    assert harness.turn() is ExitCode.DRAINED
+
+
+def test_an_answer_to_a_renewal_that_comes_in_a_drain_changes_nothing_that_is_given_back() -> None:
+    harness = make_harness()
+    harness.list_tasks("a", "b", "c")
+    harness.pass_time(LEASE_SECONDS / 3)
+    harness.stop()
+    harness.answer_renewal("c")
+    assert [job.task_id for job in harness.claim_queue.jobs] == ["c"]
+    harness.answer_claim(answer=CONFLICT)
+    assert not harness.journal.holds("c")
+    harness.finish(0)
+    harness.answer_all()
+    assert harness.turn() is ExitCode.DRAINED
