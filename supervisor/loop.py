@@ -98,7 +98,7 @@ class Supervisor:
             self.claims.give_back()
             self.claims.plan()
         if self._commit():
-            self.dispatcher.act()
+            self.dispatcher.act(may_begin=self.leases.are_sure)
             self.claims.act()
             self.reports.check_journal()
             self.reports.send()
