@@ -167,7 +167,7 @@ class Dispatcher:
         return self.processors.limits(key.task_type).timeout_seconds or self.settings.task_timeout_seconds
 
     def _held_back(self, slot: int, unit: Unit, *, may_begin: bool) -> bool:
-        """A full disk delayed the unit, and meanwhile its provider must not be called, or nothing may begin."""
+        """A full disk delayed the unit, and now nothing may begin, or its provider must not be called."""
         provider = self.providers[unit.provider]
         assignment, now = self.table.holds(slot, unit.id), self.clock()
         if assignment is None:
