@@ -200,7 +200,7 @@ def _parts(settings: Settings, outside: Outside, backlog: Backlog) -> _Parts:
     backoff = Backoff(API_BACKOFF_FACTOR, outside.draw)
     return _Parts(
         backlog=backlog,
-        reports=Sender(Outbox(backoff, window), bulk or outside.report_queue, api_gate.reports, pace, clock),
+        reports=_reports_sender(outside, Outbox(backoff, window), bulk, api_gate.reports, pace),
         bulk=bulk,
         renew_operation=OptionalOperation(
             "renew", "claims have no end", clock, wanted=settings.claims is not ClaimMode.OFF
@@ -219,6 +219,14 @@ def _parts(settings: Settings, outside: Outside, backlog: Backlog) -> _Parts:
         processor_troubles=_processor_troubles(outside),
         history=History(clock),
     )
+
+
+def _reports_sender(
+    outside: Outside, outbox: Outbox[Report], bulk: BulkQueue | None, gate: CallGate, pace: ReportPace
+) -> Sender[Report]:
+    if bulk is None:
+        return Sender(outbox, outside.report_queue, gate, pace, outside.clock)
+    return Sender(outbox, bulk, gate, pace, outside.clock, bulk.reports_a_call)
 
 
 def _processor_troubles(outside: Outside) -> Troubles:
@@ -250,7 +258,6 @@ def _leases(settings: Settings, outside: Outside, parts: _Parts, claims: Claims)
         backlog=parts.backlog,
         claims=claims,
         queue=outside.renew_queue,
-        gate=parts.api_gate.reports,
         clock=outside.clock,
     )
 

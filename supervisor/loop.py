@@ -91,15 +91,14 @@ class Supervisor:
             self._send_what_waited()
         self.dispatcher.kill_overdue()
         self.state.outbox_full = len(self.outbox) + self.journal.rejected >= self.outbox_limit
-        if self.state.may_start_work:
-            if self.leases.are_sure:
-                self.claims.plan()
-                self.dispatcher.plan()
+        if self._may_begin:
+            self.claims.plan()
+            self.dispatcher.plan()
         elif self.state.draining:
             self.claims.give_back()
             self.claims.plan()
         if self._commit():
-            self.dispatcher.act()
+            self.dispatcher.act(may_begin=self.leases.are_sure)
             self.claims.act()
             self.reports.check_journal()
             self.reports.send()
@@ -108,6 +107,11 @@ class Supervisor:
         self.observer.refresh()
         self.notify("WATCHDOG=1")
         return self._exit_code()
+
+    @property
+    def _may_begin(self) -> bool:
+        """May tasks be claimed and run?"""
+        return self.state.may_start_work and self.leases.are_sure
 
     def _apply(self, event: Event) -> None:
         match event:
@@ -215,7 +219,7 @@ class Supervisor:
             moments.append(self.reports.sender.next_at())
             moments.append(self.leases.next_at())
             moments.append(self.polling.next_at(may_take_tasks=self.state.may_start_work))
-        if self.state.may_start_work and self.leases.are_sure:
+        if self._may_begin:
             moments += [self.dispatcher.next_at(), self.claims.next_at()]
         elif self.state.draining:
             moments.append(self.claims.next_at())

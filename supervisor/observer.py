@@ -165,12 +165,16 @@ class Observer:
             Idle.NO_WORKERS: not self._has_worker(),
             Idle.JOURNAL_UNWRITABLE: not self.state.journal_writable,
             Idle.OUTBOX_FULL: self.state.outbox_full,
-            Idle.CLAIMS_UNSURE: bool(len(self.backlog)) and not self.leases.are_sure,
+            Idle.CLAIMS_UNSURE: self._has_claims() and not self.leases.are_sure,
         }
         for reason, holds in reasons.items():
             if holds:
                 return reason
         return self._idle_without_tasks() if obstacle is None else obstacle.reason
+
+    def _has_claims(self) -> bool:
+        """Do tasks wait to be claimed, or to run as claimed ones?"""
+        return bool(len(self.backlog) + len(self.polling.claims))
 
     def _idle_without_tasks(self) -> Idle:
         if self.api_gate.probing:

@@ -97,11 +97,12 @@ class StateDirectory:
 def _worker_id(path: Path) -> str:
     """What tells this service from its replicas at the task API: made once, and kept."""
     try:
-        found = path.read_bytes().strip() if path.exists() else b""
+        found = path.read_bytes().strip() if path.is_file() else b""
         if _WORKER_ID.fullmatch(found):
             return found.decode()
         made = uuid.uuid4().hex
-        path.write_bytes(made.encode())
+        _write(path, made.encode())
+        sync_directory(path.parent)
     except OSError as error:
         raise ConfigurationError(
             f"STATE_DIR: {path} cannot be used: {error}; remove it, and the service makes another"
@@ -121,21 +122,27 @@ def sync_directory(directory: Path) -> None:
 def _try_to_sync(directory: Path) -> None:
     """A result that was paid for must be on the disk before it is reported."""
     trial = directory / "trial"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe there must not block
     try:
-        descriptor = os.open(trial, flags, FILE_MODE)
-        try:
-            os.write(descriptor, b"written")
-            os.fdatasync(descriptor)
-            trial.unlink()
-        finally:
-            os.close(descriptor)
+        _write(trial, b"written")
+        trial.unlink()
         sync_directory(directory)
     except OSError as error:
         raise ConfigurationError(
             f"STATE_DIR: what is written to {directory} cannot be brought to its disk: {error.strerror};"
             " use a local disk with room"
         ) from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    """The file holds this alone, and it is on the disk. Raises OSError."""
+    # A pipe there must not block.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(path, flags, FILE_MODE)
+    try:
+        os.write(descriptor, content)
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _unsafe(path: Path, why: str) -> ConfigurationError:

@@ -11,6 +11,7 @@ from supervisor.task_api.http.exchange import Exchange, Response
 from supervisor.task_api.optional import OptionalOperation, is_missing, json_body
 from supervisor.task_api.responses import Health, Redact, ReportAnswer, ReportOutcome, classify_report
 from supervisor.task_api.sender import Entry, PatchQueue
+from supervisor.task_api.wire_formats import id_text
 
 MAX_CALL_BYTES = 4 * 2**20
 MIN_CALL_BYTES = 64 * 2**10
@@ -18,7 +19,7 @@ MIN_CALL_BYTES = 64 * 2**10
 TOO_LARGE = 413
 _OF_THE_CALL = frozenset({ReportOutcome.GONE, ReportOutcome.REJECTED})
 """What these say of one report says nothing of many: each is sent alone."""
-_STATUSES = range(100, 600)
+_STATUSES = range(200, 600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,10 @@ class BulkQueue:
                 self._single.put(call)
             else:
                 self._calls.send(tuple(message.task_id for message, _ in call), bulk_body(call))
+
+    def reports_a_call(self) -> int:
+        """How many reports go in one call now, if there are as many and they are small."""
+        return self._max_reports if self._operation.in_use else 1
 
     def take_back(self) -> list[str]:
         return [*self._single.take_back(), *self._calls.take_back()]
@@ -149,15 +154,10 @@ def _answers(got: Response, asked: frozenset[str], url: str, redact: Redact) -> 
     for item in items if isinstance(items, list) else ():
         if not isinstance(item, dict):
             continue
-        task_id, status = _id(item), item.get("status")
+        task_id, status = id_text(item.get("id")) or id_text(item.get("_id")), item.get("status")
         if task_id in asked and task_id not in answers and type(status) is int and status in _STATUSES:
             words = item.get("error")
             body = words.encode(errors="replace") if isinstance(words, str) else b""
             said = Response(status, {}, body, True, got.began_at, got.took_seconds)
             answers[task_id] = classify_report(said, url, redact)
     return answers
-
-
-def _id(item: Mapping[str, object]) -> str:
-    value = item.get("id", item.get("_id"))
-    return str(value) if isinstance(value, str | int) else ""

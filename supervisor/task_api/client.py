@@ -19,6 +19,7 @@ from supervisor.task_api.http.exchange import Authorization, Exchange, FixedToke
 from supervisor.task_api.http.route import Target, choose_tls_files, make_target
 from supervisor.task_api.http.transfer import Request, RequestKind, Transport
 from supervisor.task_api.http.wire import RequestQueue, Wire
+from supervisor.task_api.poll_scheduler import MAX_TASKS_ASKED
 from supervisor.task_api.renewal import LeasesAnswered, RenewAnswer, classify_renewal
 from supervisor.task_api.responses import (
     PollAnswer,
@@ -43,6 +44,8 @@ WORKER_ID_HEADER = "X-Worker-ID"
 LEASE_HEADER = "X-Lease-Seconds"
 WITH_BODY = ("Content-Type: application/json", "Expect:")
 """With `Expect:` libcurl sends a large body without asking first."""
+WITHOUT_BODY = ("Content-Type:", "Expect:")
+"""Without `Content-Type:` libcurl would call it a form. Some servers refuse an empty body that has a type."""
 IN_CLEAR = ("Accept-Encoding: identity",)
 
 
@@ -123,7 +126,7 @@ class APIClient:
             return RequestKind(method, target, headers, timeout_seconds, max_answer_bytes, authorization)
 
         self._poll_kind = kind("GET", max_page_bytes)
-        self._claim_page_kind = kind("POST", max_page_bytes, *WITH_BODY, lease)
+        self._claim_page_kind = kind("POST", max_page_bytes, *WITHOUT_BODY, lease)
         self._renew_kind = kind("POST", MAX_LIST_BYTES, *WITH_BODY, lease)
         # Answers to reports are a few bytes.
         self._report_kind = kind("PATCH", MAX_ANSWER_BYTES, *WITH_BODY, *IN_CLEAR)
@@ -151,7 +154,8 @@ class APIClient:
             got.body,
             self._processors,
             self._new_correlation_id,
-            request.limit,
+            # What is left out of a claim would be nobody's until its lease ends.
+            MAX_TASKS_ASKED if request.claims else request.limit,
             self._is_known,
             request.sought,
             claimed=request.claims,

@@ -6,6 +6,10 @@ from supervisor.runtime.events import Event
 from supervisor.task_api.http.exchange import Exchange, Response
 from supervisor.task_api.optional import is_missing, json_body
 from supervisor.task_api.responses import Redact, ReportOutcome, classify_report
+from supervisor.task_api.wire_formats import id_text
+
+_REFUSALS = frozenset({ReportOutcome.GONE, ReportOutcome.REJECTED})
+"""What these say of a renewal says nothing of the state that the API is in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,8 @@ class RenewAnswer:
     """The ids of the tasks that are still ours; None where the API did not say."""
     is_missing: bool = False
     """The API has no such operation."""
+    is_refused: bool = False
+    """The API has none as it is described: it answered, and would answer the same again."""
     detail: str = ""
     retry_after_seconds: float | None = None
 
@@ -36,17 +42,21 @@ def classify_renewal(got: Exchange, url: str, redact: Redact) -> RenewAnswer:
         return RenewAnswer(
             got.began_at,
             is_missing=is_missing(got),
+            is_refused=call.outcome in _REFUSALS,
             detail=call.detail,
             retry_after_seconds=call.retry_after_seconds,
         )
     kept = _ids(json_body(got))
     if kept is None:
-        return RenewAnswer(got.began_at, detail=f"status {got.status}: the answer is no list of ids")
+        detail = f"status {got.status}: the answer is no list of ids"
+        return RenewAnswer(got.began_at, is_refused=True, detail=detail)
     return RenewAnswer(got.began_at, kept)
 
 
 def _ids(body: object) -> frozenset[str] | None:
+    """None where it is not all ids: what cannot be read is not to pass for a task that is lost."""
     listed = body.get("ids") if isinstance(body, dict) else body
     if not isinstance(listed, list):
         return None
-    return frozenset(str(each) for each in listed if isinstance(each, str | int))
+    ids = frozenset(map(id_text, listed))
+    return None if "" in ids else ids

@@ -110,7 +110,7 @@ class PollAnswer:
     is_claimed: bool = False
     """The tasks of the page are ours."""
     lacks_claim: bool = False
-    """The API cannot claim what it lists."""
+    """The API has no claim of a page, or refuses it whatever the limit."""
 
     @property
     def asks_for_less(self) -> bool:
@@ -175,7 +175,9 @@ def classify_poll(got: Exchange, request: PollRequest, url: str, authorization: 
         page_bytes, retry_after_seconds = len(got.body), parse_retry_after(got.headers, time.time())
         too_much = got.status in _TOO_MUCH or not got.complete
         result, health, detail = _poll_status(got, cut_off, url, authorization)
-    lacks_claim = request.claims and is_missing(got)
+    lacks_claim = request.claims and (
+        is_missing(got) or (_is_refused(got) and not (too_much and request.limit > 1))
+    )
     return PollAnswer(
         result,
         Health.UNKNOWN if lacks_claim else health,
@@ -200,6 +202,13 @@ def classify_report(got: Exchange, url: str, redact: Redact) -> ReportAnswer:
     outcome, health, detail = _report_status(got, url, redact)
     retry_after = None if outcome is ReportOutcome.DONE else parse_retry_after(got.headers, time.time())
     return ReportAnswer(outcome, health, got.status, detail, retry_after, got.began_at)
+
+
+def _is_refused(got: Exchange) -> bool:
+    """Did the API say that it does not do this at all?"""
+    if not isinstance(got, Response) or foreign_sign(got):
+        return False
+    return 400 <= got.status < 500 and got.status not in _RETRIED
 
 
 def _failed_poll(step: FailedStep, *, cut_off: bool) -> tuple[PollResult, Health]:

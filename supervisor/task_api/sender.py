@@ -225,9 +225,9 @@ class PatchQueue(Protocol):
 
 @dataclass(slots=True)
 class Sender(Generic[M]):
-    """One for reports and one for claims; both share the gate and the pace. Owned by the loop.
+    """One for reports and one for claims; both share the gate and the pace, which counts calls.
 
-    `clock` is monotonic.
+    Owned by the loop; `clock` is monotonic.
     """
 
     outbox: Outbox[M]
@@ -235,17 +235,20 @@ class Sender(Generic[M]):
     gate: CallGate
     pace: ReportPace
     clock: Callable[[], float]
+    messages_a_call: Callable[[], int] = lambda: 1
+    """How many messages the queue may put into one call."""
 
     def take(self, room: float = math.inf) -> list[M]:
         """The messages to send now, at most `room`. Pass each to `send`, or give it back to the outbox."""
         if not self.gate.allows():
             return []
-        most = min(room, 1 if self.gate.probing else self.pace.allowed())
+        a_call = self.messages_a_call()
+        most = min(room, 1 if self.gate.probing else self.pace.allowed() * a_call)
         if self.gate.refused:
             taken = self.outbox.take_least_tried(self.clock()) if most > 0 else []
         else:
             taken = self.outbox.take(self.clock(), most)
-        self.pace.sent(len(taken))
+        self.pace.sent(math.ceil(len(taken) / a_call))
         return taken
 
     def send(self, entries: Sequence[tuple[M, bytes]]) -> None:
@@ -258,12 +261,12 @@ class Sender(Generic[M]):
         """The API answered a message, or did not. False: the message waits to be sent again.
 
         If True, the caller settles the message or sets it aside. What was sent `in_bulk` is answered
-        together: `call_answered` tells the gate of it once.
+        together: `call_answered` tells gate and pace of it once.
         """
         shed = self.pace.is_refusal_for_load(answer)
-        self.pace.on_response(answer)
         taken = answer.outcome not in NOT_TAKEN
         if not in_bulk:
+            self.pace.on_response(answer)
             self._tell_gate(answer, shed=shed, tells_output=self.outbox.sent(task_id).tells_output)
         if not taken:
             put_off = self.outbox.defer if shed else self.outbox.postpone
@@ -280,7 +283,9 @@ class Sender(Generic[M]):
         if refused:
             self.gate.on_response(Health.UNKNOWN, answer.began_at, None)
         else:
-            self._tell_gate(answer, shed=self.pace.is_refusal_for_load(answer), tells_output=True)
+            shed = self.pace.is_refusal_for_load(answer)
+            self.pace.on_response(answer)
+            self._tell_gate(answer, shed=shed, tells_output=True)
 
     def resume(self) -> None:
         """The API accepts messages again: nothing waits for its trouble any longer."""

@@ -249,7 +249,7 @@ def _shape(fields: Item) -> WireShape | None:
 
 
 def _task_id(fields: Item) -> str | Refusal:
-    flat, nestjs = _id_text(fields.get("id")), _id_text(fields.get("_id"))
+    flat, nestjs = id_text(fields.get("id")), id_text(fields.get("_id"))
     text = flat or nestjs
     if not text:
         return Refusal(RefusalReason.NO_ID, "an item of the page has no id that is a string or whole number")
@@ -263,7 +263,7 @@ def _task_id(fields: Item) -> str | Refusal:
     return text
 
 
-def _id_text(value: JsonValue) -> str:
+def id_text(value: object) -> str:
     """The id as it stands in a path; empty if it is none."""
     if value is None or isinstance(value, str):
         return value or ""

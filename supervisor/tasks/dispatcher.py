@@ -153,10 +153,10 @@ class Dispatcher:
             task_type, self._running[task_type] + 1
         )
 
-    def act(self) -> None:
+    def act(self, *, may_begin: bool) -> None:
         """Hand over what was planned. Call after the commit: what runs must be on disk as running."""
         for slot, pid, unit in self._planned:
-            if self._held_back(slot, unit):
+            if self._held_back(slot, unit, may_begin=may_begin):
                 continue
             log.debug(LogEvent.UNIT_DISPATCHED, unit_id=unit.id, slot=slot, tasks=len(unit.tasks))
             self.table.begin(slot, unit.id, self.clock() + unit.timeout_seconds)
@@ -166,13 +166,14 @@ class Dispatcher:
     def _timeout_seconds(self, key: BatchKey) -> float:
         return self.processors.limits(key.task_type).timeout_seconds or self.settings.task_timeout_seconds
 
-    def _held_back(self, slot: int, unit: Unit) -> bool:
-        """A full disk delayed the unit, and meanwhile its provider must not be called."""
+    def _held_back(self, slot: int, unit: Unit, *, may_begin: bool) -> bool:
+        """A full disk delayed the unit, and now nothing may begin, or its provider must not be called."""
         provider = self.providers[unit.provider]
         assignment, now = self.table.holds(slot, unit.id), self.clock()
         if assignment is None:
             return True  # its worker died meanwhile
-        if now - assignment.started_at < HELD_BACK_SECONDS or not provider.gate.blocked():
+        is_late = now - assignment.started_at >= HELD_BACK_SECONDS
+        if may_begin and not (is_late and provider.gate.blocked()):
             return False
         self.table.finished(slot, unit.id, now)
         provider.limiter.lost(unit.key.model, unit.id)

@@ -8,7 +8,6 @@ from typing import Protocol
 
 from shared.logs import LogEvent, get_logger
 from supervisor.journal.journal import TaskJournal
-from supervisor.task_api.gate import CallGate
 from supervisor.task_api.optional import OptionalOperation
 from supervisor.task_api.renewal import LeasesAnswered, RenewAnswer
 from supervisor.tasks.backlog import Backlog
@@ -34,9 +33,9 @@ class Leases:
     """Owned by the loop; `clock` is monotonic. Where claims are off, `operation` is not in use.
 
     Every third of a lease the API is asked for longer leases of all claimed tasks in the journal, finished
-    ones too: until its report is accepted a task is ours. After a start they are renewed before any of them
-    runs. Where the renewal fails for a whole lease, nothing is run until it succeeds: another replica may
-    have the tasks.
+    ones too: until its report is accepted a task is ours. No breaker holds renewals back, since what waits
+    out an outage is to stay ours. After a start they are renewed before any of them runs. Where the renewal
+    fails for a whole lease, nothing is run until it succeeds: another replica may have the tasks.
     """
 
     lease_seconds: float
@@ -45,13 +44,14 @@ class Leases:
     backlog: Backlog
     claims: Claims
     queue: RenewQueue
-    gate: CallGate
     clock: Callable[[], float]
     _sure_since: float = field(init=False, default=NEVER)
     """When the last renewal of all began that succeeded."""
     _began_at: float = field(init=False, default=NEVER)
     _next_at: float = field(init=False, default=NEVER)
     _left: deque[tuple[str, ...]] = field(init=False, default_factory=deque)
+    _unsure: frozenset[str] = field(init=False, default=frozenset())
+    """Tasks whose claim was not answered when the renewal began: it says nothing of what came of that."""
     _is_asking: bool = field(init=False, default=False)
     _is_failing: bool = field(init=False, default=False)
 
@@ -66,10 +66,10 @@ class Leases:
             return
         self._left = deque(_calls(self._ours()))
         self._began_at = self.clock()
-        if not self._left:
-            self._succeeded()
-        elif self.gate.allows():
+        if self._left:
             self._ask()
+        else:
+            self._succeeded()
 
     def answered(self, event: LeasesAnswered) -> None:
         """The API said which of the tasks are still ours, or did not."""
@@ -79,7 +79,7 @@ class Leases:
             self._failed(answer)
             return
         self.operation.worked()
-        lost = {task_id for task_id in event.task_ids if task_id not in answer.kept}
+        lost = set(event.task_ids) - answer.kept - self._unsure
         for record in self.backlog.remove(lost):
             # What runs is paid for already, and what is finished is reported: the API decides.
             log.info(LogEvent.CLAIM_LOST, task_id=record.task.id, detail="the lease was not renewed")
@@ -91,16 +91,13 @@ class Leases:
 
     def next_at(self) -> float | None:
         """When there is something to do, unless an event comes first."""
-        if self._is_asking or not self.operation.in_use:
-            return None
-        if not self.gate.allows():
-            return self.gate.opens_at()
-        return self._next_at
+        return None if self._is_asking or not self.operation.in_use else self._next_at
 
     def _ours(self) -> Iterator[str]:
-        """The ids of all tasks that are claimed, or may be."""
-        unclaimed = {message.task_id for message in self.claims.sender.outbox if not message.unsure}
-        return (task_id for task_id in self.journal if task_id not in unclaimed)
+        """The ids of all tasks that are claimed, or may be. Notes which of them only may be."""
+        asked = {message.task_id: message.unsure for message in self.claims.sender.outbox}
+        self._unsure = frozenset(task_id for task_id, unsure in asked.items() if unsure)
+        return (task_id for task_id in self.journal if asked.get(task_id, True))
 
     def _ask(self) -> None:
         self._is_asking = True
@@ -114,7 +111,8 @@ class Leases:
             log.info(LogEvent.LEASES_RENEWED)
 
     def _failed(self, answer: RenewAnswer) -> None:
-        if answer.is_missing and self.operation.failed_as_missing(answer.detail):
+        lacks = answer.is_missing or answer.is_refused
+        if lacks and self.operation.failed_as_missing(answer.detail):
             return
         wait_seconds = self.lease_seconds / RENEWALS_A_LEASE / TRIES_A_RENEWAL
         self._next_at = self.clock() + max(wait_seconds, answer.retry_after_seconds or 0.0)

@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from shared.settings import ClaimMode
 from tests.chaos.course import Course
 from tests.chaos.faulty_provider import ProviderFault
 from tests.chaos.plan import Plan
@@ -19,7 +20,8 @@ def main() -> int:
         seed=options.seed,
         worker_kill_seconds=options.worker_kill_seconds,
         supervisor_kills=options.supervisor_kills,
-        claim_tasks=options.claims,
+        claims=options.claims,
+        bulk_reports=options.bulk,
         threads=options.threads,
         limit_seconds=options.limit_seconds,
     )
@@ -47,7 +49,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--worker-kill-seconds", type=float, default=usual.worker_kill_seconds)
     parser.add_argument("--supervisor-kills", type=int, default=usual.supervisor_kills)
     parser.add_argument("--threads", type=int, default=usual.threads, help="WORKER_THREADS")
-    parser.add_argument("--claims", action="store_true", help="with CLAIM_TASKS")
+    parser.add_argument(
+        "--claims", type=ClaimMode, choices=ClaimMode, default=usual.claims, help="CLAIM_MODE"
+    )
+    parser.add_argument("--bulk", type=int, metavar="N", default=usual.bulk_reports, help="BULK_REPORTS")
     parser.add_argument(
         "--errors", type=float, metavar="RATE", help="the provider answers this share by 429, as many by 500"
     )

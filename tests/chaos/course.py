@@ -86,7 +86,8 @@ class Course:
     def _start_service(self) -> None:
         run = len(self._services)
         chosen = settings(self._api.url(run), self._provider.url(run), str(self._folder / "state"))
-        chosen["CLAIM_TASKS"] = str(self._plan.claim_tasks).lower()
+        chosen["CLAIM_MODE"] = str(self._plan.claims)
+        chosen["BULK_REPORTS"] = str(self._plan.bulk_reports)
         chosen["WORKER_THREADS"] = str(self._plan.threads)
         chosen["CONCURRENCY_LIMIT"] = str(WORKERS * self._plan.threads)
         self._services.append(ServiceProcess(self._folder, chosen, f"service-{run}"))

@@ -1,7 +1,7 @@
 """The reference task API behind a layer of faults that answers badly, late or not at all."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +19,8 @@ from tests.stubs.scripted_http import NO_ANSWER, Answer, Ending, Request, Script
 
 FINAL_STATES = frozenset({"succeeded", "failed"})
 COUNTED_STATUSES = frozenset({200, 409})
+BULK_PATH = "/api/ai-tasks"
+PASSED_ON = frozenset({"authorization", "content-type", "x-correlation-id", "x-worker-id", "x-lease-seconds"})
 
 
 class ApiFault(StrEnum):
@@ -89,20 +91,17 @@ class FaultyApi:
         if fault is not None and fault not in _AFTER:
             return self._withhold(fault)
         run, path = run_and_path(request.target)
-        exchange = _final_patch(request, run, path)
+        begun_at = time.monotonic()
         answer = self._carry_out(request, path)
-        if exchange is not None and answer.status in COUNTED_STATUSES:
+        for task_id, state in _final_reports(request, path, answer):
+            exchange = Exchange(run, request.client_port, (task_id,), state, begun_at)
             exchange.withheld = fault is not None
             exchange.ended_at = time.monotonic()
             self.ledger.exchanges.append(exchange)
         return answer if fault is None else self._withhold(fault)
 
     def _carry_out(self, request: Request, path: str) -> Answer:
-        passed_on = {
-            name: value
-            for name, value in request.headers.items()
-            if name in ("authorization", "content-type", "x-correlation-id")
-        }
+        passed_on = {name: value for name, value in request.headers.items() if name in PASSED_ON}
         got = self._app.test_client().open(path, method=request.method, data=request.body, headers=passed_on)
         return Answer(got.status_code, got.data)
 
@@ -115,11 +114,17 @@ class FaultyApi:
         return NO_ANSWER
 
 
-def _final_patch(request: Request, run: int, path: str) -> Exchange | None:
+def _final_reports(request: Request, path: str, answer: Answer) -> Iterator[tuple[str, str]]:
+    """The tasks of the reports that were carried out, and the final state that each was given."""
     if request.method != "PATCH":
-        return None
+        return
     body = orjson.loads(request.body)
-    state = body.get("status") or body.get("state")
-    if state not in FINAL_STATES:
-        return None
-    return Exchange(run, request.client_port, (path.rpartition("/")[2],), state, time.monotonic())
+    if path == BULK_PATH:
+        said = [item["status"] for item in orjson.loads(cast("bytes", answer.body))]
+        reports = [(report["id"], report, status) for report, status in zip(body, said, strict=True)]
+    else:
+        reports = [(path.rpartition("/")[2], body, answer.status)]
+    for task_id, report, status in reports:
+        state = report.get("status") or report.get("state")
+        if state in FINAL_STATES and status in COUNTED_STATUSES:
+            yield task_id, state

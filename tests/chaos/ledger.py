@@ -12,7 +12,7 @@ DYING_SECONDS = 2.0
 
 @dataclass(slots=True)
 class Exchange:
-    """One request that a peer carried out: a task's final PATCH, or a paid call for texts.
+    """What a peer carried out: a task's final report, or a paid call for texts.
 
     `run` is the service's how-many-eth process it came from, `port` that of the client's socket. Times
     are monotonic; `ended_at` is None as long as no answer was sent.

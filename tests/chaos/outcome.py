@@ -69,7 +69,8 @@ class Outcome:
     def _rows(self) -> Iterator[tuple[str, object]]:
         yield "seed", self.plan.seed
         yield "tasks", self.plan.tasks
-        yield "claimed first", "yes" if self.plan.claim_tasks else "no"
+        yield "claims", self.plan.claims
+        yield "reports a call", max(1, self.plan.bulk_reports)
         yield "seconds", f"{self.seconds:.1f}"
         yield "workers killed", len(self.worker_kills)
         yield "  with a call or a connection open", sum(bool(kill.ports) for kill in self.worker_kills)

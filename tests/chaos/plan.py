@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from shared.settings import ClaimMode
 from tests.chaos.faulty_provider import TWENTY_PERCENT, ProviderFault
 
 API_TOKEN = "chaos-api-token"
@@ -20,7 +21,9 @@ class Plan:
     supervisor_kills: int = 20
     open_tasks: int = 300
     """So many tasks at most stand at the API without a final state: others come as these are finished."""
-    claim_tasks: bool = False
+    claims: ClaimMode = ClaimMode.OFF
+    bulk_reports: int = 0
+    """So many reports in a call, if more than one."""
     threads: int = 1
     """Units in one worker; there are four workers in any case."""
     provider_rates: Mapping[ProviderFault, float] = field(default_factory=lambda: TWENTY_PERCENT)
@@ -49,5 +52,6 @@ def settings(api_url: str, provider_url: str, state_dir: str, **more: str) -> di
         "RETRY_BACKOFF_FACTOR": "1",
         "WORKER_CRASH_LIMIT": "10",
         "CIRCUIT_BREAKER_RECOVERY_SECONDS": "0.5",
+        "CLAIM_LEASE_SECONDS": "15",  # what was claimed by an answer that was lost waits so long
     }
     return chosen | more

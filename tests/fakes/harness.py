@@ -225,17 +225,21 @@ class Harness:
         detail: str = "",
         took_seconds: float = 0.0,
         too_much: bool = False,
+        lacks_claim: bool = False,
     ) -> None:
-        """Answer the poll under way with trouble."""
+        """Answer the poll under way with trouble. `lacks_claim` means something of a claim only."""
+        request = self.poller.requests.pop(0)
         answer = PollAnswer(
             result,
             health,
-            self.poller.requests.pop(0).limit,
+            request.limit,
             self.clock(),
             took_seconds,
             detail=detail,
             retry_after_seconds=retry_after_seconds,
             too_much=too_much,
+            is_claimed=request.claims,
+            lacks_claim=lacks_claim and request.claims,
         )
         self.turn(TasksPolled(answer))
 

@@ -11,16 +11,19 @@ from shared.metrics import SupervisorMetrics
 from shared.models import TaskStatus
 from supervisor.journal.task_record import Report
 from supervisor.runtime.events import Event, ThreadCrashed
+from supervisor.task_api.bulk import BulkAnswer
 from supervisor.task_api.client import MAX_PAGE_BYTES, APIClient, Endpoints
 from supervisor.task_api.http.exchange import Authorization, Exchange, FixedToken
 from supervisor.task_api.http.route import TlsFiles, choose_tls_files, make_target
 from supervisor.task_api.http.transfer import Transport
 from supervisor.task_api.http.wire import RequestQueue, Wire
+from supervisor.task_api.renewal import RenewAnswer
 from supervisor.task_api.responses import PollAnswer, PollRequest, ReportAnswer
 from tests.builders import PROCESSORS
 
 PATIENCE_SECONDS = 20.0
 LEASE_SECONDS = 300.0
+WORKER_ID = "worker-1"
 T = TypeVar("T")
 
 
@@ -46,6 +49,22 @@ class ApiCaller:
         report = Report(task_id, "text-embedding", correlation_id, TaskStatus.SUCCEEDED)
         self.client.update_task(self._reports, report, body, answers.put)
         return lambda: self._wait_for(answers)
+
+    def claim_task(self, task_id: str, body: bytes) -> ReportAnswer:
+        answers: queue.SimpleQueue[ReportAnswer] = queue.SimpleQueue()
+        claim = Report(task_id, "text-embedding", "c-1", TaskStatus.SUCCEEDED)
+        self.client.update_task(self._reports, claim, body, answers.put, claims=True)
+        return self._wait_for(answers)
+
+    def renew(self, *task_ids: str) -> RenewAnswer:
+        answers: queue.SimpleQueue[RenewAnswer] = queue.SimpleQueue()
+        self.client.renew(task_ids, answers.put)
+        return self._wait_for(answers)
+
+    def update_tasks(self, task_ids: tuple[str, ...], body: bytes) -> BulkAnswer:
+        answers: queue.SimpleQueue[BulkAnswer] = queue.SimpleQueue()
+        self.client.update_tasks(self._reports, task_ids, body, answers.put)
+        return self._wait_for(answers)
 
     def _wait_for(self, answers: "queue.SimpleQueue[T]") -> T:
         try:
@@ -85,7 +104,7 @@ def api_caller(
         PROCESSORS,
         lambda: "new-correlation",
         is_known,
-        "worker-1",
+        WORKER_ID,
         LEASE_SECONDS,
         max_page_bytes,
     )

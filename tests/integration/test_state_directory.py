@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -194,6 +194,41 @@ def test_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(tmp_path: Pat
     os.mkfifo(tmp_path / "state" / "trial")
     with pytest.raises(ConfigurationError, match="STATE_DIR"):
         StateDirectory(tmp_path / "state")
+
+
+def worker_id(path: Path) -> str:
+    state = StateDirectory(path)
+    state.close()
+    return state.worker_id
+
+
+def test_service_keeps_its_name_and_no_other_has_it(tmp_path: Path) -> None:
+    name = worker_id(tmp_path / "a")
+    assert worker_id(tmp_path / "a") == name
+    assert worker_id(tmp_path / "b") != name
+    assert (tmp_path / "a" / "worker-id").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("found", ["", " \n", "two words", "a" * 101, "a\r\nX-Other: b", "naïve"])
+def test_name_that_cannot_stand_in_a_header_is_made_anew_and_kept(tmp_path: Path, found: str) -> None:
+    (tmp_path / "worker-id").write_text(found)
+    name = worker_id(tmp_path)
+    assert name != found
+    assert worker_id(tmp_path) == name
+
+
+def test_name_may_be_chosen_by_a_person(tmp_path: Path) -> None:
+    (tmp_path / "worker-id").write_text("replica-3\n")
+    assert worker_id(tmp_path) == "replica-3"
+
+
+@pytest.mark.parametrize("put_there", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_in_the_place_of_the_name_is_refused(
+    tmp_path: Path, put_there: Callable[[Path], None]
+) -> None:
+    put_there(tmp_path / "worker-id")
+    with pytest.raises(ConfigurationError, match=r"STATE_DIR: .*worker-id cannot be used"):
+        StateDirectory(tmp_path)
 
 
 def test_link_to_the_directory_itself_is_followed(tmp_path: Path) -> None:

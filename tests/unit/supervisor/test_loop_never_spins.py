@@ -6,8 +6,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from shared.errors import Blame, RetryReason
 from shared.messages import RateLimits, UnitDone
+from shared.settings import ClaimMode
 from supervisor.pool.base import UnitFinished, WorkerDied
 from supervisor.runtime.events import PauseRequested, ResumeRequested, StopRequested, WakeRequested
+from supervisor.task_api.bulk import BulkAnswer, BulkReportDone
+from supervisor.task_api.renewal import LeasesAnswered, RenewAnswer
 from supervisor.task_api.responses import Health, PollResult, ReportAnswer, ReportOutcome
 from tests.builders import make_output, make_settings
 from tests.fakes.disk import Step
@@ -15,6 +18,7 @@ from tests.fakes.harness import Harness
 
 WORKERS = 2
 MAX_TURNS = 3
+LEASE_SECONDS = 60.0
 RETRY_AFTER = st.sampled_from([None, 0.0, 0.001, 3.0, 100.0])
 SLOTS = st.integers(0, WORKERS - 1)
 
@@ -28,13 +32,20 @@ class SpinMachine(RuleBasedStateMachine):
         self.ended = False
         self.made = 0
 
-    @initialize(claims=st.booleans(), ceilings=st.booleans(), held=st.sampled_from([0.0, 10.0]))
-    def start(self, claims: bool, ceilings: bool, held: float) -> None:
+    @initialize(
+        claims=st.sampled_from(ClaimMode),
+        bulk=st.sampled_from([0, 4]),
+        ceilings=st.booleans(),
+        held=st.sampled_from([0.0, 10.0]),
+    )
+    def start(self, claims: ClaimMode, bulk: int, ceilings: bool, held: float) -> None:
         self.harness = Harness(
             make_settings(
                 concurrency_limit=WORKERS,
                 batch_max_tasks=3,
-                claim_tasks=claims,
+                claim_mode=claims,
+                claim_lease_seconds=LEASE_SECONDS,
+                bulk_reports=bulk,
                 circuit_breaker_threshold=2,
                 poll_wait_seconds=held,
                 openai_requests_per_minute=5 if ceilings else 0,
@@ -52,10 +63,17 @@ class SpinMachine(RuleBasedStateMachine):
         self.harness.list_tasks(*names)
 
     @precondition(lambda self: self.harness.poller.limits)
-    @rule(result=st.sampled_from(PollResult), health=st.sampled_from(Health), retry_after=RETRY_AFTER)
-    def poll_fails(self, result: PollResult, health: Health, retry_after: float | None) -> None:
+    @rule(
+        result=st.sampled_from(PollResult),
+        health=st.sampled_from(Health),
+        retry_after=RETRY_AFTER,
+        lacks_claim=st.booleans(),
+    )
+    def poll_fails(
+        self, result: PollResult, health: Health, retry_after: float | None, lacks_claim: bool
+    ) -> None:
         if result not in (PollResult.TASKS, PollResult.EMPTY):
-            self.harness.poll_fails(result, health, retry_after)
+            self.harness.poll_fails(result, health, retry_after, lacks_claim=lacks_claim)
 
     @precondition(lambda self: self.harness.report_queue.jobs)
     @rule(outcome=st.sampled_from(ReportOutcome), health=st.sampled_from(Health), retry_after=RETRY_AFTER)
@@ -67,6 +85,42 @@ class SpinMachine(RuleBasedStateMachine):
     @rule(outcome=st.sampled_from(ReportOutcome), health=st.sampled_from(Health), retry_after=RETRY_AFTER)
     def claim_answered(self, outcome: ReportOutcome, health: Health, retry_after: float | None) -> None:
         self.harness.answer_claim(answer=ReportAnswer(outcome, health, None, "", retry_after))
+
+    @precondition(lambda self: self.harness.bulk_calls.calls)
+    @rule(
+        outcome=st.sampled_from(ReportOutcome),
+        health=st.sampled_from(Health),
+        retry_after=RETRY_AFTER,
+        answered=st.integers(0, 4),
+        refused=st.sampled_from(["", "missing", "too large", "odd"]),
+    )
+    def bulk_reports_answered(
+        self, outcome: ReportOutcome, health: Health, retry_after: float | None, answered: int, refused: str
+    ) -> None:
+        task_ids, _ = self.harness.bulk_calls.calls.pop(0)
+        call = ReportAnswer(outcome, health, 400, "", retry_after, self.harness.clock())
+        answer = BulkAnswer(
+            call,
+            dict.fromkeys(task_ids[:answered], call),
+            refused,
+            is_missing=refused == "missing",
+            is_too_large=refused == "too large",
+        )
+        self.harness.turn(BulkReportDone(task_ids, answer))
+
+    @precondition(lambda self: self.harness.renewals.asked)
+    @rule(kept=st.integers(0, 8))
+    def renewal_answered(self, kept: int) -> None:
+        task_ids = self.harness.renewals.asked.pop(0)
+        answer = RenewAnswer(self.harness.clock(), frozenset(task_ids[:kept]))
+        self.harness.turn(LeasesAnswered(task_ids, answer))
+
+    @precondition(lambda self: self.harness.renewals.asked)
+    @rule(lacks=st.booleans(), retry_after=RETRY_AFTER)
+    def renewal_fails(self, lacks: bool, retry_after: float | None) -> None:
+        task_ids = self.harness.renewals.asked.pop(0)
+        answer = RenewAnswer(self.harness.clock(), is_missing=lacks, retry_after_seconds=retry_after)
+        self.harness.turn(LeasesAnswered(task_ids, answer))
 
     @rule(slot=SLOTS, remaining=st.none() | st.integers(0, 3), reset=RETRY_AFTER)
     def unit_finishes(self, slot: int, remaining: int | None, reset: float | None) -> None:

@@ -55,8 +55,9 @@ def test_the_words_of_a_rejected_report_are_kept() -> None:
     assert "the vector is too long" in answer.each["a"].detail
 
 
-def test_numbers_as_ids_are_those_of_the_tasks() -> None:
-    assert outcomes(response(207, [{"id": 17, "status": 200}]), "17") == {"17": ReportOutcome.DONE}
+@pytest.mark.parametrize("item", [{"id": 17}, {"id": 17.0}, {"id": None, "_id": {"$oid": "17"}}])
+def test_an_id_is_read_as_in_a_page(item: dict[str, object]) -> None:
+    assert outcomes(response(207, [item | {"status": 200}]), "17") == {"17": ReportOutcome.DONE}
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_numbers_as_ids_are_those_of_the_tasks() -> None:
         b"",
         b"OK",
         {"ok": True},
-        [{"id": "a"}, {"id": "b", "status": "200"}, {"id": "c", "status": True}, {"id": "d", "status": 7}],
+        [{"id": "a"}, {"id": "b", "status": "200"}, {"id": "c", "status": True}, {"id": "d", "status": 102}],
         [1, None, "a", {"status": 200}],
         [{"id": "x", "status": 200}],
     ],

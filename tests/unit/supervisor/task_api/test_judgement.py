@@ -85,6 +85,32 @@ def test_nothing_pending_may_be_said_by_nothing(got: Response) -> None:
     assert (poll(got).result, poll(got).health) == (PollResult.EMPTY, Health.HEALTHY)
 
 
+@pytest.mark.parametrize(
+    ("status", "limit", "lacks"),
+    [
+        (404, 100, True),
+        (405, 100, True),
+        (501, 100, True),
+        (409, 100, True),
+        (415, 100, True),
+        (400, 100, False),  # it may be the limit
+        (422, 100, False),
+        (400, 1, True),
+        (422, 1, True),
+        (401, 1, False),
+        (403, 1, False),
+        (408, 1, False),
+        (429, 1, False),
+        (500, 1, False),
+        (302, 1, False),
+    ],
+)
+def test_a_claim_that_no_limit_makes_right_is_none_of_the_api_s(status: int, limit: int, lacks: bool) -> None:
+    answer = classify_poll(response(status), PollRequest(limit, claims=True), URL, FixedToken(""))
+    assert answer.lacks_claim == lacks
+    assert not poll(response(status)).lacks_claim, "the page of pending tasks is no option"
+
+
 @pytest.mark.parametrize("body", [b"[]", b" " * 1000 + b"[]", b"nonsense", b"nullable"])
 def test_all_else_is_for_the_reader_of_pages(body: bytes) -> None:
     assert poll(response(200, body)).result is PollResult.TASKS

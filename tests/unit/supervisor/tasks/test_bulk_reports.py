@@ -17,6 +17,7 @@ DONE = ReportAnswer(ReportOutcome.DONE, Health.HEALTHY, 200)
 REJECTED = ReportAnswer(ReportOutcome.REJECTED, Health.UNKNOWN, 422, "status 422: no")
 GONE = ReportAnswer(ReportOutcome.GONE, Health.UNKNOWN, 409, "status 409: final already")
 BUSY = ReportAnswer(ReportOutcome.RETRY, Health.UNHEALTHY, 503, "status 503: busy")
+TOO_MANY = ReportAnswer(ReportOutcome.RETRY, Health.UNKNOWN, 429, "status 429", 1.0)
 NO_ANSWER = ReportAnswer(ReportOutcome.RETRY, Health.UNHEALTHY, None, "no answer")
 MISSING = BulkAnswer(
     ReportAnswer(ReportOutcome.RETRY, Health.UNKNOWN, 404, "status 404"),
@@ -160,3 +161,21 @@ def test_a_drain_sends_all_in_calls() -> None:
     harness.stop()
     say_each(harness, {"a": DONE, "b": DONE})
     assert len(harness.outbox) == 0
+
+
+def test_an_api_that_asks_to_slow_down_gets_fewer_calls_and_not_smaller_ones() -> None:
+    harness = make_harness(*[f"t{number}" for number in range(200)], batch_max_tasks=200, bulk_reports=20)
+    for _ in range(5):
+        say_each(harness, dict.fromkeys(calls(harness)[0], DONE))
+    say(harness, BulkAnswer(TOO_MANY))
+    while harness.bulk_calls.calls:
+        say_each(harness, dict.fromkeys(calls(harness)[0], DONE))
+    sent: list[int] = []
+    for _ in range(50):
+        harness.pass_time(0.1)
+        sent += [1] * len(harness.report_queue.jobs) + [len(call) for call in calls(harness)]
+        harness.answer_all()
+        while harness.bulk_calls.calls:
+            say_each(harness, dict.fromkeys(calls(harness)[0], DONE))
+    assert len(harness.outbox) == 0
+    assert sum(sent) / len(sent) > 10, sent

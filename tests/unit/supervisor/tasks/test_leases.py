@@ -6,15 +6,21 @@ import pytest
 
 from shared.errors import RetryReason
 from shared.settings import ClaimMode
+from supervisor.runtime.events import PauseRequested, ResumeRequested
+from supervisor.runtime.process import ExitCode
 from supervisor.status.status import Idle
 from supervisor.task_api.renewal import LeasesAnswered, RenewAnswer
 from supervisor.task_api.responses import Health, ReportAnswer, ReportOutcome
 from supervisor.tasks.leases import IDS_A_CALL
 from tests.builders import make_settings
+from tests.fakes.disk import Step
 from tests.fakes.harness import Harness
 
 LEASE_SECONDS = 300.0
 CONFLICT = ReportAnswer(ReportOutcome.GONE, Health.UNKNOWN, 409, "status 409: another has it")
+
+NO_ANSWER = ReportAnswer(ReportOutcome.RETRY, Health.UNHEALTHY, None, "no answer")
+TOO_MANY = ReportAnswer(ReportOutcome.RETRY, Health.UNKNOWN, 429, "status 429", 2 * LEASE_SECONDS)
 
 
 def make_harness(path: Path = Path(":memory:"), **fields: object) -> Harness:
@@ -233,3 +239,117 @@ def test_without_claims_nothing_is_renewed() -> None:
     harness.list_tasks("a")
     harness.pass_time(LEASE_SECONDS)
     assert harness.renewals.asked == []
+
+
+def fail_renewals(harness: Harness, seconds: float) -> None:
+    """Let time pass in which no renewal is answered with more than trouble."""
+    until = harness.clock() + seconds
+    while harness.clock() < until:
+        harness.pass_time(LEASE_SECONDS / 30)
+        while harness.renewals.asked:
+            say(harness, RenewAnswer(harness.clock(), detail="no answer"))
+
+
+def test_a_retry_that_is_due_while_claims_are_unsure_does_not_make_the_loop_spin() -> None:
+    harness = make_harness()
+    harness.list_tasks("a")
+    harness.fail(0, retry=RetryReason.SERVER_ERROR, retry_after_seconds=2.0 * LEASE_SECONDS)
+    fail_renewals(harness, 3.0 * LEASE_SECONDS)
+    assert (held(harness), harness.status.idle) == ([], Idle.CLAIMS_UNSURE)
+    assert harness.wait() > 0.0
+
+
+def test_a_claim_that_is_due_while_claims_are_unsure_does_not_make_the_loop_spin() -> None:
+    harness = make_harness(claim_mode=ClaimMode.EACH)
+    harness.list_tasks("a", "b")
+    harness.answer_claim()
+    harness.answer_claim(answer=TOO_MANY)
+    harness.finish(0)
+    fail_renewals(harness, 3.0 * LEASE_SECONDS)
+    assert (harness.claim_queue.jobs, harness.status.idle) == ([], Idle.CLAIMS_UNSURE)
+    assert harness.wait() > 0.0
+
+
+def test_leases_are_renewed_while_the_api_takes_no_reports() -> None:
+    """What waits to be reported would be run, and paid for, by another replica."""
+    harness = make_harness(circuit_breaker_threshold=1)
+    harness.list_tasks("a", "b")
+    harness.finish(0)
+    for _ in range(4):
+        harness.pass_time(LEASE_SECONDS / 3)
+        while harness.report_queue.jobs:
+            harness.answer(outcome=ReportOutcome.RETRY)
+        assert [sorted(ids) for ids in harness.renewals.asked] == [["a", "b"]]
+        harness.answer_renewal()
+
+
+def test_a_claim_that_the_api_hears_after_a_renewal_began_is_not_dropped_by_its_answer() -> None:
+    harness = make_harness(claim_mode=ClaimMode.EACH)
+    harness.list_tasks("a", "b")
+    first = harness.answer_claim().task_id
+    unsure = harness.answer_claim(answer=NO_ANSWER).task_id
+    harness.pass_time(LEASE_SECONDS / 3)
+    assert sorted(harness.renewals.asked[0]) == ["a", "b"], "it may be ours"
+    harness.answer_claim()
+    harness.answer_renewal(unsure)
+    assert (held(harness), waiting(harness)) == ([first], [unsure])
+
+
+@pytest.mark.parametrize("mode", [ClaimMode.EACH, ClaimMode.BATCH])
+def test_an_api_that_answers_renewals_in_its_own_way_does_not_stop_all_work(
+    tmp_path: Path, mode: ClaimMode
+) -> None:
+    harness = left_by_an_earlier_run(tmp_path / "journal", claim_mode=mode)
+    say(harness, RenewAnswer(harness.clock(), is_refused=True, detail="the answer is no list of ids"))
+    assert held(harness) == ["a", "b"]
+
+
+def test_a_paused_service_keeps_its_claims() -> None:
+    harness = make_harness()
+    harness.turn(PauseRequested())
+    harness.list_tasks("a")
+    for _ in range(6):
+        harness.pass_time(LEASE_SECONDS / 3)
+        assert harness.renewals.asked == [("a",)]
+        harness.answer_renewal()
+    harness.turn(ResumeRequested())
+    assert held(harness) == ["a"]
+
+
+def test_a_full_disk_lets_others_have_the_tasks_and_asks_before_it_goes_on() -> None:
+    harness = make_harness()
+    harness.list_tasks("a", "b", "c", "d")
+    harness.disk.fill(Step.COMMIT)
+    harness.finish(0)
+    harness.pass_time(2 * LEASE_SECONDS)
+    assert harness.renewals.asked == []
+    harness.disk.fill(None)
+    harness.turn()
+    assert [sorted(ids) for ids in harness.renewals.asked] == [["a", "b", "c", "d"]]
+    harness.answer_renewal("c")
+    assert (held(harness), waiting(harness)) == (["d"], [])
+
+
+def test_a_stop_does_not_wait_for_a_renewal() -> None:
+    harness = make_harness()
+    harness.list_tasks("a")
+    harness.pass_time(LEASE_SECONDS / 3)
+    assert harness.renewals.asked
+    harness.stop()
+    harness.finish(0)
+    harness.answer()
+    assert harness.turn() is ExitCode.DRAINED
+
+
+def test_an_answer_to_a_renewal_that_comes_in_a_drain_changes_nothing_that_is_given_back() -> None:
+    harness = make_harness()
+    harness.list_tasks("a", "b", "c")
+    harness.pass_time(LEASE_SECONDS / 3)
+    harness.stop()
+    harness.answer_renewal("c")
+    assert [job.task_id for job in harness.claim_queue.jobs] == ["c"]
+    harness.answer_claim(answer=CONFLICT)
+    assert not harness.journal.holds("c")
+    harness.finish(0)
+    harness.answer_all()
+    assert harness.turn() is ExitCode.DRAINED
