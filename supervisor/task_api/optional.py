@@ -5,7 +5,6 @@ from collections.abc import Callable
 import orjson
 
 from shared.logs import LogEvent, get_logger
-from supervisor.task_api.foreign import foreign_sign
 from supervisor.task_api.http.exchange import Exchange, Response
 
 TRY_AGAIN_SECONDS = 600.0
@@ -67,8 +66,8 @@ class OptionalOperation:
 
 
 def is_missing(got: Exchange) -> bool:
-    """Is this the answer of an API that has no such operation?"""
-    return isinstance(got, Response) and got.status in _MISSING and not foreign_sign(got)
+    """Is this the answer of an API that has no such operation? Some frameworks say so by an HTML page."""
+    return isinstance(got, Response) and got.status in _MISSING
 
 
 def json_body(got: Response) -> object:

@@ -87,8 +87,14 @@ def test_an_api_without_the_operation_is_told_apart(status: int) -> None:
     assert (answer.is_missing, bool(answer.refused), answer.call.health) == (True, True, Health.UNKNOWN)
 
 
-def test_a_page_of_a_gateway_is_not_the_api_s() -> None:
-    got = response(404, b"<html><title>404</title></html>")
+def test_a_framework_may_say_so_by_a_page() -> None:
+    got = response(404, b"<html><title>Error</title><pre>Cannot PATCH /api/ai-tasks</pre>")
+    assert classify_bulk(got, ["a"], URL, lambda text: text).is_missing
+
+
+@pytest.mark.parametrize("status", [200, 403, 502])
+def test_any_other_page_is_not_the_api_s(status: int) -> None:
+    got = response(status, b"<html><title>Just a moment...</title></html>")
     answer = classify_bulk(got, ["a"], URL, lambda text: text)
     assert (answer.call.outcome, answer.refused) == (ReportOutcome.FOREIGN, "")
 

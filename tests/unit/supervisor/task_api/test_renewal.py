@@ -49,8 +49,14 @@ def test_trouble_says_nothing(status: int) -> None:
     assert (answer.kept, answer.is_missing, answer.is_refused) == (None, False, False)
 
 
-def test_a_gateway_s_page_is_not_an_api_without_renewals() -> None:
-    assert not classify(404, b"<html><title>404</title></html>").is_missing
+def test_a_framework_may_say_so_by_a_page() -> None:
+    assert classify(404, b"<html><title>Error</title><pre>Cannot POST /api/ai-tasks/renew</pre>").is_missing
+
+
+@pytest.mark.parametrize("status", [200, 403, 502])
+def test_any_other_page_is_not_the_api_s(status: int) -> None:
+    answer = classify(status, b"<html><title>Just a moment...</title></html>")
+    assert (answer.kept, answer.is_missing, answer.is_refused) == (None, False, False)
 
 
 def test_no_answer_says_nothing() -> None:

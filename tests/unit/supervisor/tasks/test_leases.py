@@ -140,19 +140,6 @@ def test_after_a_lease_without_a_renewal_nothing_is_begun_until_one_succeeds() -
     assert held(harness) == ["c"]
 
 
-def test_the_loop_rests_while_tasks_that_are_due_wait_for_a_renewal() -> None:
-    harness = make_harness(task_timeout_seconds=86_400.0)
-    harness.list_tasks("a", "b")
-    harness.fail(0, retry=RetryReason.SERVER_ERROR, retry_after_seconds=LEASE_SECONDS)
-    assert harness.backlog.delayed == 2
-    for _ in range(20):
-        harness.pass_time(LEASE_SECONDS / 10)
-        if harness.renewals.asked:
-            say(harness, RenewAnswer(harness.clock(), detail="no answer"))
-    assert harness.status.idle is Idle.CLAIMS_UNSURE
-    assert harness.wait() > 0
-
-
 def test_a_renewal_that_fails_is_tried_again_soon_but_not_at_once() -> None:
     harness = make_harness()
     harness.list_tasks("a")
