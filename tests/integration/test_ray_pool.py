@@ -170,11 +170,14 @@ def test_bridge_that_never_had_a_worker_takes_none_along(service: Service) -> No
 
 
 def test_bridge_that_ends_before_it_has_joined_says_where_to_look(service: Service) -> None:
-    service.bridge().end(-11)
-    eventually(service.awaited)
-    (reason,) = service.awaited()
-    assert reason.startswith("the bridge process ended (exit code -11) before it had joined the Ray cluster")
-    assert "stderr" in reason
+    service.bridge().tell(Joined())
+    service.bridge().end()
+    service.bridge(2).end(-11)
+    eventually(lambda: len(service.awaited()) == 2)
+    joined, not_joined = service.awaited()
+    assert joined == "the connection to the Ray cluster at head:6379 ended"
+    assert not_joined.startswith("the bridge process ended (exit code -11) before it had joined the Ray")
+    assert "stderr" in not_joined
 
 
 def test_answers_that_the_bridge_sent_before_its_end_count(service: Service) -> None:

@@ -97,7 +97,8 @@ class RayPool:
         """The number of the worker in each slot that has one."""
         self._next_number = 1
         self._awaited: dict[int, str] = {}
-        self._has_joined = False
+        self._joining: Joined | Unreachable | None = None
+        """What the bridge said of joining the cluster."""
         self._unreachable = ""
         self._told = ""
         self._failed_bridges = 0
@@ -171,7 +172,7 @@ class RayPool:
                 self._rest()
                 continue
             self._bridge = process
-            self._has_joined = False
+            self._joining = None
             with pipe:
                 self._serve(process, pipe)
             self._end(process)
@@ -196,10 +197,11 @@ class RayPool:
             case Alive():
                 return
             case Joined():
-                self._has_joined = True
+                self._joining = report
                 self._unreachable = ""
                 self._failed_bridges = 0
             case Unreachable(reason=reason):
+                self._joining = report
                 self._unreachable = reason
             case Awaited(slot=slot, reason=reason):
                 self._awaited[slot] = reason
@@ -249,12 +251,13 @@ class RayPool:
         self._workers.clear()
         self._awaited.clear()
         self._rss_bytes = [0] * self._slots
-        if not self._has_joined:
-            ended = (
+        if isinstance(self._joining, Joined):
+            self._unreachable = ended
+        elif self._joining is None:
+            self._unreachable = (
                 f"the bridge process ended (exit code {process.exitcode}) before it had joined the Ray"
                 f" cluster at {self._address}; the service's stderr has more"
             )
-        self._unreachable = self._unreachable or ended
         self._tell_awaited()
         self._rest()
 
