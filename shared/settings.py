@@ -199,7 +199,7 @@ class Settings(ServiceLocation, TaskTypeSettings, FurtherProviders):
     report_concurrency: Annotated[int, Field(ge=1, le=64)] = 8
     pool: Pool = Pool.LOCAL
     ray_address: str | None = None
-    """Of the head of the Ray cluster: `host:port`."""
+    """Of the head of the Ray cluster: `host:port`. Means nothing to another pool."""
     ray_worker_cpus: Annotated[float, Field(ge=0, le=MAX_RESOURCES, allow_inf_nan=False)] = 1.0
     """That Ray sets aside for each worker."""
     ray_worker_gpus: Annotated[float, Field(ge=0, le=MAX_RESOURCES, allow_inf_nan=False)] = 0.0
@@ -321,8 +321,9 @@ class Settings(ServiceLocation, TaskTypeSettings, FurtherProviders):
 
     @field_validator("ray_address")
     @classmethod
-    def _ray_address(cls, value: str | None) -> str | None:
-        if value is None or _HOST_AND_PORT.fullmatch(value):
+    def _ray_address(cls, value: str | None, info: ValidationInfo) -> str | None:
+        # Machines with Ray may have the variable for Ray itself, which takes other addresses too.
+        if value is None or info.data.get("pool") is not Pool.RAY or _HOST_AND_PORT.fullmatch(value):
             return value
         raise ValueError("must be host:port of the head of the Ray cluster, such as 10.0.0.1:6379")
 

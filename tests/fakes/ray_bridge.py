@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import socket
 from multiprocessing.connection import Connection
 
 from supervisor.pool.ray.messages import Order, Report, receive_order, send
@@ -54,6 +55,11 @@ class FakeBridge:
 
     def hears_nothing(self) -> bool:
         return not self._pipe.poll(0)
+
+    def stop_hearing(self) -> None:
+        """From now on what is sent to it is refused."""
+        with socket.socket(fileno=os.dup(self._pipe.fileno())) as end:
+            end.shutdown(socket.SHUT_RD)
 
     def forget(self) -> None:
         """Close what the test leaves open."""

@@ -23,6 +23,7 @@ from supervisor.pool.ray.messages import (
     Give,
     Joined,
     Kill,
+    Report,
     Started,
     Unreachable,
 )
@@ -169,11 +170,14 @@ def test_bridge_that_never_had_a_worker_takes_none_along(service: Service) -> No
 
 
 def test_bridge_that_ends_before_it_has_joined_says_where_to_look(service: Service) -> None:
-    service.bridge().end(-11)
-    eventually(service.awaited)
-    (reason,) = service.awaited()
-    assert reason.startswith("the bridge process ended (exit code -11) before it had joined the Ray cluster")
-    assert "stderr" in reason
+    service.bridge().tell(Joined())
+    service.bridge().end()
+    service.bridge(2).end(-11)
+    eventually(lambda: len(service.awaited()) == 2)
+    joined, not_joined = service.awaited()
+    assert joined == "the connection to the Ray cluster at head:6379 ended"
+    assert not_joined.startswith("the bridge process ended (exit code -11) before it had joined the Ray")
+    assert "stderr" in not_joined
 
 
 def test_answers_that_the_bridge_sent_before_its_end_count(service: Service) -> None:
@@ -195,17 +199,31 @@ def test_no_worker_of_a_later_bridge_has_the_number_of_an_earlier_one(service: S
 def test_order_for_a_bridge_that_is_gone_does_not_reach_the_next(service: Service) -> None:
     service.may_go_on.clear()
     service.with_workers().end()
-    service.log.wait(WorkerDied, SLOTS)
     eventually(lambda: service.rests)
     service.pool.dispatch(0, 1, make_unit(7))
+    service.pool.kill(0)
     service.may_go_on.set()
     later = service.bridge(2)
     later.tell(Joined(), Started(0, later.first_number, "10.0.0.1"))
     service.log.wait(WorkerStarted, 3)
-    given = later.hear()
-    # The bridge drops it: no worker of it has that number.
-    assert isinstance(given, Give)
-    assert given.number < later.first_number
+    service.pool.recycle(0, later.first_number)
+    assert later.hear() == Finish(0, later.first_number)
+
+
+def test_next_bridge_hears_orders_though_the_last_refused_them(service: Service) -> None:
+    bridge = service.with_workers()
+    bridge.stop_hearing()
+    service.pool.kill(0)
+    eventually(lambda: "ray-orders" not in [thread.name for thread in threading.enumerate()])
+    service.may_go_on.clear()
+    bridge.end()
+    eventually(lambda: service.rests)
+    service.may_go_on.set()
+    later = service.bridge(2)
+    later.tell(Joined(), Started(1, later.first_number, "10.0.0.1"))
+    service.log.wait(WorkerStarted, 3)
+    service.pool.kill(1)
+    assert later.hear() == Kill(1)
 
 
 def test_cluster_that_cannot_be_reached_is_told_once_and_is_no_death(service: Service) -> None:
@@ -243,6 +261,39 @@ def test_workers_without_a_place_are_told_and_so_is_that_they_have_one(service: 
     bridge.tell(Awaited(1, ""), Started(1, 2, "10.0.0.2"))
     eventually(lambda: len(service.awaited()) == 2)
     assert service.awaited() == ["1 of 2 workers wait: no room for 1 CPU", ""]
+
+
+@pytest.mark.parametrize(
+    "end_of_wait", [Started(1, 2, "10.0.0.2"), Died(1, 2, (), None, was_ready=False, reason="no use")]
+)
+def test_worker_that_comes_up_or_dies_waits_no_longer(service: Service, end_of_wait: Report) -> None:
+    service.bridge().tell(Joined(), Awaited(1, "no room for 1 CPU"), end_of_wait)
+    eventually(lambda: len(service.awaited()) == 2)
+    assert service.awaited()[-1] == ""
+
+
+def test_next_bridge_does_not_wait_for_what_the_last_waited_for(service: Service) -> None:
+    bridge = service.bridge()
+    bridge.tell(Joined(), Awaited(1, "no room for 1 CPU"))
+    eventually(service.awaited)
+    bridge.end()
+    service.bridge(2).tell(Joined())
+    eventually(lambda: len(service.awaited()) == 3)
+    assert service.awaited()[-1] == ""
+
+
+def test_worker_that_is_gone_holds_no_memory(service: Service) -> None:
+    service.may_go_on.clear()
+    bridge = service.with_workers()
+    for slot, number in ((0, 1), (1, 2)):
+        bridge.tell(answer(slot, number, UnitDone(number), rss_bytes=5_000))
+    service.log.wait(UnitFinished, 2)
+    bridge.tell(Died(1, 2, (), None, was_ready=True, reason="died"))
+    service.log.wait(WorkerDied)
+    assert [service.pool.rss_bytes(slot) for slot in range(SLOTS)] == [5_000, 0]
+    bridge.end()
+    eventually(lambda: service.rests)
+    assert service.pool.rss_bytes(0) == 0
 
 
 def test_bridge_that_says_nothing_is_replaced() -> None:

@@ -91,7 +91,9 @@ def test_input_that_is_in_a_file_here_reaches_the_worker(start: Callable[[int], 
     one.pool.dispatch(0, number, Unit(1, (there,), "model", "openai"))
     assert vector(one.log.wait(UnitFinished)) == pytest.approx(vector_for("diary", 8).tolist(), abs=1e-7)
     one.pool.dispatch(0, number, Unit(2, (there, gone), "model", "openai"))
-    assert one.log.wait(UnitFinished, 2).done.unreadable.keys() == {"t-1"}
+    unreadable = one.log.wait(UnitFinished, 2).done.unreadable
+    assert unreadable.keys() == {"t-1"}
+    assert "No such file" in unreadable["t-1"]
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.verify.checks import Checklist, main, need, wait_for
+from deploy.verify.checks import CheckFailedError, Checklist, main, need, wait_for
 from deploy.verify.children import CHECKOUT
 from deploy.verify.ray.namespaces import TwoMachines
 from deploy.verify.ray.nodes import ENVIRONMENT, RayNode
@@ -30,10 +30,14 @@ NOTICED_SECONDS = 150.0
 
 def check_in_namespaces() -> int:
     """Make the machines, and run the check on the first of them."""
-    need("ip", package="iproute2")
-    with MACHINES:
-        command = MACHINES.first.command(sys.executable, "-m", "deploy.verify.ray", INSIDE)
-        return subprocess.run(command, cwd=CHECKOUT, check=False).returncode  # noqa: S603  our own command
+    try:
+        need("ip", package="iproute2")
+        with MACHINES:
+            command = MACHINES.first.command(sys.executable, "-m", "deploy.verify.ray", INSIDE)
+            return subprocess.run(command, cwd=CHECKOUT, check=False).returncode  # noqa: S603  our own command
+    except CheckFailedError as error:
+        sys.stdout.write(f"FAILED  {error}\n")
+        return 1
 
 
 def check_ray(checklist: Checklist) -> None:

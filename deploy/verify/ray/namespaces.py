@@ -44,16 +44,11 @@ class TwoMachines:
 
     def __enter__(self) -> Self:
         self.remove()
-        for machine in (self.first, self.second):
-            run("ip", "netns", "add", machine.name)
-            run(*machine.command("ip", "link", "set", "lo", "up"))
-        run(
-            "ip", "link", "add", "eth0", "netns", self.first.name, "type", "veth",
-            "peer", "name", "eth0", "netns", self.second.name,
-        )  # fmt: skip
-        for machine in (self.first, self.second):
-            run(*machine.command("ip", "address", "add", f"{machine.address}/{BITS}", "dev", "eth0"))
-            run(*machine.command("ip", "link", "set", "eth0", "up"))
+        try:
+            self._make()
+        except CheckFailedError:
+            self.remove()
+            raise
         return self
 
     def __exit__(
@@ -67,3 +62,15 @@ class TwoMachines:
             with contextlib.suppress(CheckFailedError):  # there is none
                 machine.power_off()
                 run("ip", "netns", "delete", machine.name)
+
+    def _make(self) -> None:
+        for machine in (self.first, self.second):
+            run("ip", "netns", "add", machine.name)
+            run(*machine.command("ip", "link", "set", "lo", "up"))
+        run(
+            "ip", "link", "add", "eth0", "netns", self.first.name, "type", "veth",
+            "peer", "name", "eth0", "netns", self.second.name,
+        )  # fmt: skip
+        for machine in (self.first, self.second):
+            run(*machine.command("ip", "address", "add", f"{machine.address}/{BITS}", "dev", "eth0"))
+            run(*machine.command("ip", "link", "set", "eth0", "up"))

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Protocol, cast
+from typing import Protocol, TypeAlias, cast
 
 from shared.errors import ConfigurationError
 from shared.messages import Unit, UnitDone, UnitProgress
@@ -86,7 +86,7 @@ class RayPool:
         self._address = address
         self._launch = launch
         self._post = post
-        self._orders: queue.SimpleQueue[Order | _Dispatch | None] = queue.SimpleQueue()
+        self._orders: _Orders = queue.SimpleQueue()
         self._closing = threading.Event()
         self._silence_seconds = silence_seconds
         self._wait = rest or self._closing.wait
@@ -97,7 +97,8 @@ class RayPool:
         """The number of the worker in each slot that has one."""
         self._next_number = 1
         self._awaited: dict[int, str] = {}
-        self._has_joined = False
+        self._joining: Joined | Unreachable | None = None
+        """What the bridge said of joining the cluster."""
         self._unreachable = ""
         self._told = ""
         self._failed_bridges = 0
@@ -159,7 +160,10 @@ class RayPool:
 
     def _run(self) -> None:
         """The work of the thread: one bridge after another until `close`."""
-        while not self._closing.is_set():
+        while True:
+            self._orders = queue.SimpleQueue()  # what was ordered of an earlier bridge goes with it
+            if self._closing.is_set():
+                return
             try:
                 process, pipe = self._launch(self._next_number)
             except (OSError, EOFError) as error:
@@ -168,14 +172,15 @@ class RayPool:
                 self._rest()
                 continue
             self._bridge = process
-            self._has_joined = False
+            self._joining = None
             with pipe:
                 self._serve(process, pipe)
             self._end(process)
 
     def _serve(self, process: BridgeProcess, pipe: Connection) -> None:
         """Pass messages until the bridge is gone, or is asked to end and does."""
-        sender = start_thread("ray-orders", lambda: self._send_orders(pipe), self._post)
+        orders = self._orders
+        sender = start_thread("ray-orders", lambda: _send_orders(orders, pipe), self._post)
         try:
             limit_reads(pipe, self._silence_seconds)
             while wait([pipe, process.sentinel], self._silence_seconds):
@@ -184,25 +189,19 @@ class RayPool:
             pass
         finally:
             process.kill()
-            self._orders.put(None)
+            orders.put(None)
             sender.join()
-
-    def _send_orders(self, pipe: Connection) -> None:
-        try:
-            while (order := self._orders.get()) is not None:
-                send(pipe, order.as_order() if isinstance(order, _Dispatch) else order)
-        except OSError:
-            return  # the bridge is gone
 
     def _hear(self, report: Report) -> None:
         match report:
             case Alive():
                 return
             case Joined():
-                self._has_joined = True
+                self._joining = report
                 self._unreachable = ""
                 self._failed_bridges = 0
             case Unreachable(reason=reason):
+                self._joining = report
                 self._unreachable = reason
             case Awaited(slot=slot, reason=reason):
                 self._awaited[slot] = reason
@@ -252,14 +251,13 @@ class RayPool:
         self._workers.clear()
         self._awaited.clear()
         self._rss_bytes = [0] * self._slots
-        while not self._orders.empty():
-            self._orders.get()
-        if not self._has_joined:
-            ended = (
+        if isinstance(self._joining, Joined):
+            self._unreachable = ended
+        elif self._joining is None:
+            self._unreachable = (
                 f"the bridge process ended (exit code {process.exitcode}) before it had joined the Ray"
                 f" cluster at {self._address}; the service's stderr has more"
             )
-        self._unreachable = self._unreachable or ended
         self._tell_awaited()
         self._rest()
 
@@ -291,6 +289,18 @@ class _Dispatch:
         places = dict.fromkeys(task.input_place for task in self._unit.tasks if task.input_place)
         unit = pickle.dumps(self._unit, PICKLE_PROTOCOL)
         return Give(self._slot, self._pid, self._unit.id, unit, tuple(places))
+
+
+_Orders: TypeAlias = "queue.SimpleQueue[Order | _Dispatch | None]"
+"""For the bridge that runs; None ends them."""
+
+
+def _send_orders(orders: _Orders, pipe: Connection) -> None:
+    try:
+        while (order := orders.get()) is not None:
+            send(pipe, order.as_order() if isinstance(order, _Dispatch) else order)
+    except OSError:
+        return  # the bridge is gone
 
 
 def check_ray_installed() -> None:

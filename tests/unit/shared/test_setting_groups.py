@@ -4,6 +4,7 @@ import pytest
 
 from shared.errors import ConfigurationError
 from shared.loading import load_settings
+from shared.settings import Pool
 from tests.unit.shared.conftest import Surroundings
 
 OAUTH2 = {
@@ -84,6 +85,24 @@ def test_pool_on_ray_needs_the_address_of_the_cluster(complete: Surroundings) ->
     complete.set(POOL="Ray")
     (line,) = faults()
     assert line.startswith("RAY_ADDRESS: is required but not set, as POOL is ray")
+
+
+OTHER_ADDRESSES = ["head", "auto", "ray://head:10001", "head:port", "http://head:6379"]
+
+
+@pytest.mark.parametrize("address", OTHER_ADDRESSES)
+def test_other_address_of_a_ray_cluster_is_refused(complete: Surroundings, address: str) -> None:
+    complete.set(POOL="ray", RAY_ADDRESS=address)
+    (line,) = faults()
+    assert line.startswith("RAY_ADDRESS: must be host:port")
+
+
+@pytest.mark.parametrize("address", OTHER_ADDRESSES)
+def test_variable_of_rays_own_is_no_fault_of_a_service_without_ray(
+    complete: Surroundings, address: str
+) -> None:
+    complete.set(RAY_ADDRESS=address)
+    assert load_settings().pool is Pool.LOCAL
 
 
 @pytest.mark.parametrize("address", ["head:6379", "10.0.0.1:6379", "[fd00::1]:6379"])

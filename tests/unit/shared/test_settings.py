@@ -157,7 +157,6 @@ def test_seconds_may_be_fractions(complete: Surroundings, name: str) -> None:
         ("BATCH_MAX_TASKS", ["0", "2049"]),
         ("REPORT_CONCURRENCY", ["0", "65"]),
         ("POOL", ["cluster"]),
-        ("RAY_ADDRESS", ["head", "auto", "ray://head:10001", "head:port", "http://head:6379"]),
         ("RAY_WORKER_CPUS", ["-1", "1.5", "nan", "1025"]),
         ("RAY_WORKER_GPUS", ["-0.5", "2.5", "inf"]),
         ("MAX_TEXT_BYTES", ["0", "64000001", "10MB"]),

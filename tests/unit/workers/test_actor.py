@@ -1,16 +1,19 @@
 """A worker as an actor. Its whole life is in tests/integration/test_ray_workers.py."""
 
 import pickle
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from shared.messages import WorkerUnfit
+from shared.messages import UnitDone, WorkerUnfit
+from shared.metric_changes import MetricChanges
 from tests.worker_configs import make_config
 from workers.plugins import Source
 from workers.process import actor
 from workers.process.actor import WorkerActor, code_fingerprint
+from workers.process.threads import start_thread
 
 
 def test_node_with_other_code_refuses_before_it_reads_the_configuration() -> None:
@@ -30,6 +33,28 @@ def test_node_that_lacks_a_task_type_refuses_and_names_it() -> None:
     assert isinstance(unfit, WorkerUnfit)
     assert unfit.reason.startswith("the Ray node 10.0.0.2 lacks the processor of mood: ")
     assert "nowhere" in unfit.reason
+
+
+def test_answer_that_is_large_enough_leaves_other_messages_for_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker = WorkerActor(lambda: "10.0.0.2")
+    worker._changes = MetricChanges()
+    for unit_id in (1, 2, 3, 4):
+        worker._answers.put(UnitDone(unit_id))
+    monkeypatch.setattr(actor, "MAX_ANSWER_BYTES", 1)
+    assert [worker.next_answer().finished for _ in range(2)] == [(1,), (2,)]
+    monkeypatch.setattr(actor, "MAX_ANSWER_BYTES", 2**20)
+    assert worker.next_answer().finished == (3, 4)
+
+
+def test_actor_that_finishes_closes_its_processors() -> None:
+    worker = WorkerActor(lambda: "10.0.0.2")
+    closed = threading.Event()
+    worker._thread = start_thread("worker", lambda: None)
+    worker._close = closed.set
+    worker.finish()
+    assert closed.is_set()
 
 
 def test_fingerprint_changes_with_the_code_of_workers(
