@@ -139,7 +139,7 @@ class OutcomeHandler:
         return True
 
     def undone(self, assignment: Assignment) -> None:
-        """The unit never reached a worker."""
+        """The unit never reached a worker, or ended with its pool: nothing is said of its tasks."""
         provider = self._undecided(assignment)
         if assignment.is_canary:
             self._end_canary(provider, assignment.unit.key.model, CanaryAnswer.FAILED)
