@@ -340,3 +340,15 @@ def test_an_answer_to_a_renewal_that_comes_in_a_drain_changes_nothing_that_is_gi
     harness.finish(0)
     harness.answer_all()
     assert harness.turn() is ExitCode.DRAINED
+
+
+def test_a_lease_counts_from_before_the_renewal_was_asked_for() -> None:
+    """When the API heard of it is not known."""
+    harness = make_harness()
+    harness.list_tasks("a", "b", "c")
+    harness.pass_time(LEASE_SECONDS / 3)
+    harness.clock.advance(LEASE_SECONDS / 2)
+    harness.answer_renewal()
+    harness.clock.advance(LEASE_SECONDS / 2)
+    harness.finish(0)
+    assert (held(harness), waiting(harness)) == ([], ["c"])
