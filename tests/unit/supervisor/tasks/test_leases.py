@@ -1,6 +1,8 @@
 """Claims last for a lease: they are renewed, and what another replica has by then costs no call."""
 
+from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from tests.builders import make_settings
 from tests.fakes.disk import Step
 from tests.fakes.harness import Harness
 
+Lines = list[MutableMapping[str, Any]]
 LEASE_SECONDS = 300.0
 CONFLICT = ReportAnswer(ReportOutcome.GONE, Health.UNKNOWN, 409, "status 409: another has it")
 
@@ -352,3 +355,13 @@ def test_a_lease_counts_from_before_the_renewal_was_asked_for() -> None:
     harness.clock.advance(LEASE_SECONDS / 2)
     harness.finish(0)
     assert (held(harness), waiting(harness)) == ([], ["c"])
+
+
+def test_the_log_says_once_that_leases_are_not_renewed_and_once_that_they_are(log_lines: Lines) -> None:
+    harness = make_harness()
+    harness.list_tasks("a")
+    fail_renewals(harness, LEASE_SECONDS)
+    harness.pass_time(LEASE_SECONDS / 3)
+    harness.answer_renewal()
+    events = [line["event"] for line in log_lines if "leases" in line["event"]]
+    assert events == ["leases_not_renewed", "leases_renewed"]
