@@ -429,3 +429,12 @@ def test_exclusive_task_waits_while_a_higher_priority_may_go() -> None:
     nothing = backlog.next_exclusive(lambda _: Allowance(1))
     take(backlog, 1, 1)
     assert (nothing, backlog.next_exclusive(lambda _: Allowance(1))) == (None, alone)
+
+
+def test_a_task_that_runs_with_nothing_beside_it_can_be_removed_too() -> None:
+    backlog = Backlog()
+    backlog.add(replace(make_record("alone"), exclusive=True))
+    backlog.add(make_record("other"))
+    assert [record.task.id for record in backlog.remove({"alone"})] == ["alone"]
+    assert [record.task.id for record in backlog.records()] == ["other"]
+    assert backlog.next_exclusive(lambda _: Allowance(1)) is None
