@@ -429,3 +429,31 @@ def test_exclusive_task_waits_while_a_higher_priority_may_go() -> None:
     nothing = backlog.next_exclusive(lambda _: Allowance(1))
     take(backlog, 1, 1)
     assert (nothing, backlog.next_exclusive(lambda _: Allowance(1))) == (None, alone)
+
+
+def test_a_task_that_runs_with_nothing_beside_it_can_be_removed_too() -> None:
+    backlog = Backlog()
+    backlog.add(replace(make_record("alone"), exclusive=True))
+    backlog.add(make_record("other"))
+    assert [record.task.id for record in backlog.remove({"alone"})] == ["alone"]
+    assert [record.task.id for record in backlog.records()] == ["other"]
+    assert backlog.next_exclusive(lambda _: Allowance(1)) is None
+
+
+def test_tasks_are_removed_wherever_they_wait_and_the_others_keep_their_place() -> None:
+    backlog = Backlog()
+    backlog.add(make_record("ready"))
+    backlog.add(replace(make_record("suspect"), crashes=1))
+    for name in ("a", "b"):
+        backlog.add_later((make_record(f"later-{name}"),), due_at=5.0 if name == "a" else 6.0)
+        backlog.add_split((make_record(f"piece-{name}"), make_record(f"rest-{name}")))
+        aside = SetAside((make_record(f"aside-{name}"),), Failure("no"), 0.0, f"provider-{name}")
+        backlog.add_aside(aside)
+    before = {record.task.id for record in backlog.records()}
+    lost = {"ready", "suspect", "later-a", "piece-a", "rest-a", "piece-b", "aside-a"}
+    assert {record.task.id for record in backlog.remove(lost)} == lost
+    assert {record.task.id for record in backlog.records()} == before - lost
+    assert len(backlog) == len(before - lost)
+    assert backlog.next_due_at == 6.0
+    assert [provider for provider, _ in backlog.awaited()] == ["provider-b"]
+    assert ids(take(backlog, 3, 10)) == [["rest-b"]]

@@ -109,6 +109,17 @@ class BacklogMachine(RuleBasedStateMachine):
                 self.backlog.add_split(group[1:])
                 self.inside.update(record.task.id for record in group)
 
+    @rule(data=st.data())
+    def remove(self, data: st.DataObject) -> None:
+        ids = st.sampled_from(sorted(self.inside)) if self.inside else st.nothing()
+        lost = data.draw(st.sets(ids)) | {"not here"}
+        order = [record.task.id for record in self.backlog.records()]
+        given = [record.task.id for record in self.backlog.remove(lost)]
+        assert sorted(given) == sorted(lost & self.inside)
+        self.inside -= lost
+        left = [record.task.id for record in self.backlog.records()]
+        assert sorted(left) == sorted(task_id for task_id in order if task_id not in lost)
+
     @rule()
     def take_all(self) -> None:
         given = [record.task.id for record in self.backlog.take_all()]
@@ -120,6 +131,8 @@ class BacklogMachine(RuleBasedStateMachine):
         held = [record.task.id for record in self.backlog.records()]
         assert sorted(held) == sorted(self.inside)
         assert len(self.backlog) == len(held) == sum(self.backlog.waiting.values())
+        size_bytes = sum(record.task.size_bytes for record in self.backlog.records())
+        assert self.backlog.size_bytes == size_bytes
 
     def teardown(self) -> None:
         self.backlog.wake(float("inf"))

@@ -179,3 +179,9 @@ def test_an_api_that_asks_to_slow_down_gets_fewer_calls_and_not_smaller_ones() -
             say_each(harness, dict.fromkeys(calls(harness)[0], DONE))
     assert len(harness.outbox) == 0
     assert sum(sent) / len(sent) > 10, sent
+
+
+def test_a_call_is_filled_however_few_connections_there_are_for_single_reports() -> None:
+    names = [f"t{number}" for number in range(100)]
+    harness = make_harness(*names, batch_max_tasks=100, bulk_reports=100, report_concurrency=1)
+    assert [len(call) for call in calls(harness)] == [100]

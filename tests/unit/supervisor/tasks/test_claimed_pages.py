@@ -80,11 +80,33 @@ def test_what_is_claimed_already_does_not_raise_the_limit() -> None:
 
 def test_reports_that_wait_do_not_raise_the_limit_either() -> None:
     harness = make_harness(concurrency_limit=1, batch_max_tasks=100)
-    harness.list_tasks(*[claimed(f"t{number}") for number in range(200)])
-    for _ in range(2):
-        harness.finish(0)
-    harness.pass_time(2.0)
-    assert sum(harness.poller.limits) <= 200
+    for page in range(3):
+        harness.list_tasks(*[claimed(f"t{page}-{number}") for number in range(200)])
+        for _ in range(2):
+            harness.finish(0)
+        harness.pass_time(2.0)
+        assert sum(harness.poller.limits) <= 200
+    assert len(harness.outbox) == 600
+
+
+def test_a_claim_may_be_held_while_claimed_tasks_run() -> None:
+    """No page lists them again, so it does not end at once."""
+    harness = make_harness(poll_wait_seconds=20.0)
+    harness.list_tasks(claimed("a"))
+    harness.turn()
+    assert [(request.claims, request.wait_seconds) for request in harness.poller.requests] == [(True, 20.0)]
+
+
+def test_an_api_that_does_not_hold_a_claim_is_not_asked_at_once_again() -> None:
+    harness = make_harness(poll_wait_seconds=20.0)
+    harness.list_tasks(claimed("a"))
+    asked = 0
+    for _ in range(100):
+        harness.pass_time(0.1)
+        if harness.poller.requests:
+            asked += 1
+            harness.list_tasks()
+    assert asked < 15
 
 
 def test_a_task_that_cannot_run_is_failed_without_another_claim() -> None:

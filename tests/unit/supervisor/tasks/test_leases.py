@@ -1,6 +1,8 @@
 """Claims last for a lease: they are renewed, and what another replica has by then costs no call."""
 
+from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from tests.builders import make_settings
 from tests.fakes.disk import Step
 from tests.fakes.harness import Harness
 
+Lines = list[MutableMapping[str, Any]]
 LEASE_SECONDS = 300.0
 CONFLICT = ReportAnswer(ReportOutcome.GONE, Health.UNKNOWN, 409, "status 409: another has it")
 
@@ -340,3 +343,25 @@ def test_an_answer_to_a_renewal_that_comes_in_a_drain_changes_nothing_that_is_gi
     harness.finish(0)
     harness.answer_all()
     assert harness.turn() is ExitCode.DRAINED
+
+
+def test_a_lease_counts_from_before_the_renewal_was_asked_for() -> None:
+    """When the API heard of it is not known."""
+    harness = make_harness()
+    harness.list_tasks("a", "b", "c")
+    harness.pass_time(LEASE_SECONDS / 3)
+    harness.clock.advance(LEASE_SECONDS / 2)
+    harness.answer_renewal()
+    harness.clock.advance(LEASE_SECONDS / 2)
+    harness.finish(0)
+    assert (held(harness), waiting(harness)) == ([], ["c"])
+
+
+def test_the_log_says_once_that_leases_are_not_renewed_and_once_that_they_are(log_lines: Lines) -> None:
+    harness = make_harness()
+    harness.list_tasks("a")
+    fail_renewals(harness, LEASE_SECONDS)
+    harness.pass_time(LEASE_SECONDS / 3)
+    harness.answer_renewal()
+    events = [line["event"] for line in log_lines if "leases" in line["event"]]
+    assert events == ["leases_not_renewed", "leases_renewed"]
