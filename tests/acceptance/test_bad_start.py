@@ -112,6 +112,7 @@ def test_what_may_not_be_read_or_written_is_named(tmp_path: Path) -> None:
     assert all("cannot be read by user" in line for line in refused.errors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["run", "check"])
 def test_long_path_for_temporary_files_is_refused(tmp_path: Path, command: str) -> None:
     long = tmp_path / ("x" * 100)
@@ -123,6 +124,7 @@ def test_long_path_for_temporary_files_is_refused(tmp_path: Path, command: str) 
     assert not any("Traceback" in line for line in outcome.errors)
 
 
+@pytest.mark.slow
 def test_metric_files_of_another_program_are_left_alone(
     tmp_path: Path, start_service: StartService, task_api: Peer
 ) -> None:
@@ -136,6 +138,7 @@ def test_metric_files_of_another_program_are_left_alone(
     assert list(elsewhere.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_journal_of_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()
@@ -150,6 +153,7 @@ def test_journal_of_something_else_is_refused_and_left_alone(tmp_path: Path) -> 
     assert journal.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_local_provider_without_its_package_ends_with_4_and_says_what_to_install(
     tmp_path: Path, start_service: StartService
 ) -> None:

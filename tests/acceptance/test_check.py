@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.command import Outcome, run_command
 from tests.acceptance.conftest import Harness
 from tests.acceptance.service import API_TOKEN, OPENAI_KEY
@@ -76,6 +78,7 @@ def test_check_without_settings_names_them(tmp_path: Path) -> None:
     assert marks(outcome) == {"API_BASE_URL": "failed", "OPENAI_API_KEY": "failed"}
 
 
+@pytest.mark.slow
 def test_check_names_what_is_set_and_no_setting(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("BATCH_MAX_TASK=5\nGRAFANA_PASSWORD=x\n")
     settings = {

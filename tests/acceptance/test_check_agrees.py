@@ -89,8 +89,10 @@ def lines_of(outcome: Outcome, subject: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("page", "empty", "most"),
-    [(under_results, NO_PAGE, 10**9), (plain, plain([]), 1000)],
-    ids=["results-and-204", "limit"],
+    [
+        pytest.param(under_results, NO_PAGE, 10**9, id="results-and-204"),
+        pytest.param(plain, plain([]), 1000, id="limit", marks=pytest.mark.slow),
+    ],
 )
 def test_an_api_that_check_can_use_gets_its_tasks_done(
     launch: StartService,

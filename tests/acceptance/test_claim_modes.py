@@ -80,6 +80,7 @@ def test_what_a_replica_that_never_returns_had_claimed_is_done_by_another(
     task_api.assert_each_succeeded_once()
 
 
+@pytest.mark.slow
 def test_a_service_whose_work_takes_longer_than_a_lease_keeps_its_tasks(
     start_service: StartService, task_api: Peer, gate: Gate
 ) -> None:

@@ -26,7 +26,13 @@ def sigterm(service: ServiceProcess) -> None:
     service.send_signal(signal.SIGTERM)
 
 
-@pytest.mark.parametrize("ask", [sigterm, ServiceProcess.press_ctrl_c], ids=["SIGTERM", "Ctrl-C"])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        pytest.param(sigterm, id="SIGTERM"),
+        pytest.param(ServiceProcess.press_ctrl_c, id="Ctrl-C", marks=pytest.mark.slow),
+    ],
+)
 def test_drain_in_the_middle_reports_what_runs_and_leaves_the_rest_pending(
     start_service: StartService,
     task_api: Peer,
@@ -57,6 +63,7 @@ def assert_draining_but_answering(service: ServiceProcess) -> None:
     assert service.get("/health").status == 200
 
 
+@pytest.mark.slow
 def test_second_signal_stops_at_once_and_a_restart_finishes_the_work(
     start_service: StartService, task_api: Peer, gate: Gate
 ) -> None:

@@ -132,6 +132,7 @@ def test_a_server_with_quirks_is_asked_as_it_likes(
     assert sorted(last) == ["max_completion_tokens", "messages", "model"]
 
 
+@pytest.mark.slow
 def test_trouble_of_the_provider_fails_no_task_and_a_refused_prompt_fails_alone(
     start_service: StartService, task_api: Peer, provider: StubProvider
 ) -> None:

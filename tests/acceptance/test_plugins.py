@@ -147,6 +147,7 @@ def test_check_and_processors_say_what_is_broken(
     assert any(line.startswith("works  works:Mine ") for line in listed.lines)
 
 
+@pytest.mark.slow
 def test_an_installed_one_works_on_top_of_a_chat_model(
     tmp_path: Path, start_service: StartService, task_api: Peer, provider: StubProvider
 ) -> None:

@@ -30,6 +30,7 @@ def test_paused_service_begins_nothing_until_it_is_resumed(harness: Harness) -> 
     eventually(lambda: service.status()["phase"] == "running")
 
 
+@pytest.mark.slow
 def test_paused_service_drains(start_service: StartService) -> None:
     service = start_service(CONCURRENCY_LIMIT="1")
     service.wait_until_ready()

@@ -39,6 +39,7 @@ def test_no_file_of_the_service_takes_the_place_of_a_closed_stream(tmp_path: Pat
         service.clean_up()
 
 
+@pytest.mark.slow
 def test_log_that_nobody_reads_stops_neither_work_nor_the_end(
     tmp_path: Path, task_api: Peer, provider: StubProvider
 ) -> None:

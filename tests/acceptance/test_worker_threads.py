@@ -49,6 +49,7 @@ def holding_four(service: ServiceProcess) -> list[int]:
     return pids if len(pids) == 2 else []
 
 
+@pytest.mark.slow
 def test_call_past_its_deadline_ends_alone_beside_healthy_ones(
     start_service: StartService, task_api: Peer, provider: StubProvider
 ) -> None:

@@ -171,6 +171,7 @@ def test_close_does_not_wait_for_ever_for_a_busy_worker(
     eventually(lambda: not worker.is_running(), what="the busy worker has ended")
 
 
+@pytest.mark.slow
 def test_worker_that_cannot_be_forked_is_tried_again_and_costs_no_other(
     tmp_path: Path, log: EventLog, provider: StubProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,6 +91,7 @@ def family(tmp_path: Path) -> Iterator[Family]:
         family.close()
 
 
+@pytest.mark.slow
 def test_the_forkserver_has_its_imports_wherever_the_service_was_started(family: Family) -> None:
     assert family.forkserver.cmdline()[0] == "ai-task-processor: forkserver"
 
@@ -100,6 +101,7 @@ def test_idle_workers_do_not_outlive_their_supervisor(family: Family) -> None:
     assert family.wait_for_deaths(2.0) == 3
 
 
+@pytest.mark.slow
 def test_stopped_workers_do_not_outlive_their_supervisor(family: Family) -> None:
     for process in family.workers:
         process.suspend()

@@ -45,7 +45,7 @@ BULK_ANSWERS = st.sampled_from(
 )
 """The same of a call with several reports."""
 LIMITS = settings(
-    max_examples=60,
+    max_examples=40,
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

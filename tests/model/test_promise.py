@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -337,7 +336,7 @@ TestPromise.settings = LIMITS
 TestPromiseOfThreads = pytest.mark.timeout(400)(PromiseOfThreads.TestCase)
 TestPromiseOfThreads.settings = LIMITS
 TestPromiseOfProviders = pytest.mark.timeout(400)(PromiseOfProviders.TestCase)
-TestPromiseOfProviders.settings = settings(LIMITS, max_examples=60)
+TestPromiseOfProviders.settings = LIMITS
 TestPromiseOfClaims = pytest.mark.timeout(400)(PromiseOfClaims.TestCase)
 TestPromiseOfClaims.settings = LIMITS
 TestPromiseOfBatches = pytest.mark.timeout(400)(PromiseOfBatches.TestCase)

@@ -74,6 +74,7 @@ def test_a03_outage_with_a_single_task_waiting_fails_nothing(wild: Wild) -> None
     assert service.running()
 
 
+@pytest.mark.slow
 def test_a05_vector_of_nulls_in_a_batch_is_asked_for_alone(wild: Wild) -> None:
     texts = wild.api.add(12)
 
@@ -116,6 +117,7 @@ def test_a12_missing_model_fails_its_own_tasks_and_holds_up_no_other(wild: Wild,
     assert len(wild.provider.calls) <= 6, "no task of a missing model is asked for one by one"
 
 
+@pytest.mark.slow
 def test_a14_dimensions_that_the_server_ignores_fail_their_tasks_and_no_breaker(wild: Wild) -> None:
     wild.provider.front = lambda call: wild.provider.good(call, dimensions=12)
     asking = wild.api.add(6, "asking", dimensions=4)
