@@ -4,7 +4,8 @@ PYTHON ?= $(shell for one in python3 python3.13 python3.12 python3.11; do \
     $$one -c '$(FIT)' 2>/dev/null && echo $$one && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+# A module is compiled when it is imported: most of what is installed never is.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-compile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test coverage chaos soak bench test-slow test-browser lint style lock clean

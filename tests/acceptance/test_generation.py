@@ -70,6 +70,7 @@ def test_texts_and_objects_are_reported_in_both_shapes(
     assert line["completion_tokens"] == usage["completion_tokens"]
 
 
+@pytest.mark.slow
 def test_what_is_no_result_is_failed_in_words_of_its_own_that_quote_nothing(
     start_service: StartService, task_api: Peer, provider: StubProvider
 ) -> None:

@@ -22,7 +22,7 @@ POISON = "text 417"
 
 @pytest.mark.timeout(100)
 def test_nothing_is_lost_and_nothing_is_done_twice_without_a_reason(tmp_path: Path) -> None:
-    plan = Plan(tasks=300, seed=1, worker_kill_seconds=0.4, supervisor_kills=2, limit_seconds=80.0)
+    plan = Plan(tasks=200, seed=1, worker_kill_seconds=0.4, supervisor_kills=2, limit_seconds=80.0)
     outcome = Course(plan, tmp_path).run()
     assert not outcome.broken_promises(), outcome.table()
 

@@ -36,6 +36,7 @@ class Redeploy:
             return self._says if now < self._began_at + self._seconds else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "says",
     [

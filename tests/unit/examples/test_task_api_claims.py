@@ -184,6 +184,7 @@ def test_id_is_data_in_a_renewal(api: TaskApiCaller, task_id: str) -> None:
     assert worker.renew([task_id]) == {task_id}
 
 
+@pytest.mark.slow
 def test_ten_thousand_claims_are_renewed_in_one_call(api: TaskApiCaller) -> None:
     ids = [f"t{number}" for number in range(10_000)]
     add(api, *ids)

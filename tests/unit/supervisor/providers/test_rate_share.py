@@ -63,6 +63,7 @@ def test_limit_that_the_headers_state_is_shared_without_a_refusal(
     assert min(replicas.done) >= 0.9 * 300 / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make_count", [Refilled, Fixed, Sliding])
 def test_ceiling_is_shared_without_a_refusal(make_count: Callable[[int, float], Count]) -> None:
     replicas = Replicas(

@@ -52,6 +52,7 @@ def test_one_text_that_breaks_the_server_costs_the_others_nothing(count: int, re
     assert len(world.calls) <= without_it + 2 * math.log2(in_its_batch) + 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guilty_share", [0.01, 0.1])
 def test_many_guilty_texts_fail_and_nobody_else(guilty_share: float) -> None:
     names = texts(1000)
@@ -299,6 +300,7 @@ def test_task_that_alone_is_called_missing_is_failed_while_its_model_is_served()
     assert world.failed.keys() == {"bad"}
 
 
+@pytest.mark.slow
 def test_faults_by_chance_fail_no_task() -> None:
     chance = random.Random(7)
 

@@ -77,6 +77,7 @@ def test_api_that_refuses_a_large_limit_gets_a_smaller_one(most: int, log_lines:
     assert len(learned) <= 2
 
 
+@pytest.mark.slow
 def test_limit_that_is_known_is_exceeded_only_now_and_then() -> None:
     harness = make_harness()
     for _ in range(3600):
