@@ -18,7 +18,7 @@ demo: $(VENV)/.installed  ## run the whole service on real texts, without a key
 
 # On a fresh clone mypy keeps one core busy for half a minute: it runs beside the tests, and has the last word.
 test: export PYTHONDONTWRITEBYTECODE =
-test: $(VENV)/.installed-dev style  ## lint, types, imports and all tests
+test: $(VENV)/.installed-dev style  ## lint, types, imports and tests
 	@said=$$(mktemp); trap 'rm -f "$$said"' EXIT; \
 	$(BIN)/mypy >"$$said" 2>&1 & mypy=$$!; \
 	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal; tests=$$?; \

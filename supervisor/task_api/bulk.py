@@ -9,7 +9,14 @@ import orjson
 from supervisor.runtime.events import Event
 from supervisor.task_api.http.exchange import Exchange, Response
 from supervisor.task_api.optional import OptionalOperation, is_missing, json_body
-from supervisor.task_api.responses import Health, Redact, ReportAnswer, ReportOutcome, classify_report
+from supervisor.task_api.responses import (
+    REFUSALS,
+    Health,
+    Redact,
+    ReportAnswer,
+    ReportOutcome,
+    classify_report,
+)
 from supervisor.task_api.sender import Entry, PatchQueue
 from supervisor.task_api.wire_formats import id_text
 
@@ -17,8 +24,6 @@ MAX_CALL_BYTES = 4 * 2**20
 MIN_CALL_BYTES = 64 * 2**10
 """An API that does not take so much in one call is sent one report a call."""
 TOO_LARGE = 413
-_OF_THE_CALL = frozenset({ReportOutcome.GONE, ReportOutcome.REJECTED})
-"""What these say of one report says nothing of many: each is sent alone."""
 _STATUSES = range(200, 600)
 
 
@@ -138,7 +143,7 @@ def classify_bulk(got: Exchange, task_ids: Sequence[str], url: str, redact: Reda
     if is_missing(got):
         unknown = replace(call, outcome=ReportOutcome.RETRY, health=Health.UNKNOWN)
         return BulkAnswer(unknown, refused=call.detail, is_missing=True)
-    if call.outcome in _OF_THE_CALL:
+    if call.outcome in REFUSALS:
         return BulkAnswer(call, refused=call.detail, is_too_large=call.status == TOO_LARGE)
     if call.outcome is not ReportOutcome.DONE or not isinstance(got, Response):
         return BulkAnswer(call)

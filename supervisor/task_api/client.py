@@ -46,7 +46,7 @@ WITH_BODY = ("Content-Type: application/json", "Expect:")
 """With `Expect:` libcurl sends a large body without asking first."""
 WITHOUT_BODY = ("Content-Type:", "Expect:")
 """Without `Content-Type:` libcurl would call it a form. Some servers refuse an empty body that has a type."""
-IN_CLEAR = ("Accept-Encoding: identity",)
+UNCOMPRESSED = ("Accept-Encoding: identity",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +129,8 @@ class APIClient:
         self._claim_page_kind = kind("POST", max_page_bytes, *WITHOUT_BODY, lease)
         self._renew_kind = kind("POST", MAX_LIST_BYTES, *WITH_BODY, lease)
         # Answers to reports are a few bytes.
-        self._report_kind = kind("PATCH", MAX_ANSWER_BYTES, *WITH_BODY, *IN_CLEAR)
-        self._claim_kind = kind("PATCH", MAX_ANSWER_BYTES, *WITH_BODY, *IN_CLEAR, lease)
+        self._report_kind = kind("PATCH", MAX_ANSWER_BYTES, *WITH_BODY, *UNCOMPRESSED)
+        self._claim_kind = kind("PATCH", MAX_ANSWER_BYTES, *WITH_BODY, *UNCOMPRESSED, lease)
         self._bulk_kind = kind("PATCH", MAX_LIST_BYTES, *WITH_BODY)
 
     def get_pending_tasks(self, request: PollRequest, on_done: Callable[[Exchange], None]) -> None:

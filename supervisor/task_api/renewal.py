@@ -5,11 +5,8 @@ from dataclasses import dataclass
 from supervisor.runtime.events import Event
 from supervisor.task_api.http.exchange import Exchange, Response
 from supervisor.task_api.optional import is_missing, json_body
-from supervisor.task_api.responses import Redact, ReportOutcome, classify_report
+from supervisor.task_api.responses import REFUSALS, Redact, ReportOutcome, classify_report
 from supervisor.task_api.wire_formats import id_text
-
-_REFUSALS = frozenset({ReportOutcome.GONE, ReportOutcome.REJECTED})
-"""What these say of a renewal says nothing of the state that the API is in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +39,7 @@ def classify_renewal(got: Exchange, url: str, redact: Redact) -> RenewAnswer:
         return RenewAnswer(
             got.began_at,
             is_missing=is_missing(got),
-            is_refused=call.outcome in _REFUSALS,
+            is_refused=call.outcome in REFUSALS,
             detail=call.detail,
             retry_after_seconds=call.retry_after_seconds,
         )

@@ -79,6 +79,10 @@ class ReportOutcome(StrEnum):
     """A gateway, a firewall or a login page answered in the API's place."""
 
 
+REFUSALS = frozenset({ReportOutcome.GONE, ReportOutcome.REJECTED})
+"""Of a call about several tasks these say that the API does not take such a call."""
+
+
 @dataclass(frozen=True, slots=True)
 class PollRequest:
     """Asks for up to `limit` tasks, and which of the tasks in `sought` are listed.

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TypeAlias, cast
 
 from shared.models import InputPlace
-
-PICKLE_PROTOCOL = 5
+from workers.process.pipe import PICKLE_PROTOCOL
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from shared.settings import Settings
 from supervisor.pool.base import UnitFinished, UnitProgressed, WorkerDied, WorkersAwaited, WorkerStarted
 from supervisor.pool.ray.bridge import INSTALL, bridge_main
 from supervisor.pool.ray.messages import (
-    PICKLE_PROTOCOL,
     Alive,
     Answered,
     Awaited,
@@ -37,6 +36,7 @@ from supervisor.pool.ray.messages import (
 )
 from supervisor.runtime.events import Event, start_thread
 from workers.config import WorkerConfig
+from workers.process.pipe import PICKLE_PROTOCOL
 
 SILENCE_SECONDS = 30.0
 """A bridge that says nothing for so long hangs. It says something every 5 s."""
